@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pmxcfs_limits: every bound of the cluster filesystem, once, with its reason.
+ * Numbers marked "compat" are those of the documented format (reference pmxcfs, chapter 1.2) and
+ * hold while any member is foreign.
+ */
+#ifndef PMXCFS_CORE_PMXCFS_LIMITS_H
+#define PMXCFS_CORE_PMXCFS_LIMITS_H
+
+#include <stdint.h>
+
+#define CFS_FILE_SIZE_MAX        (1024u * 1024u)         /* compat: largest file */
+#define CFS_FILE_SIZE_MAX_NATIVE (16u * 1024u * 1024u)   /* when all members agree */
+#define CFS_TOTAL_SIZE_MAX       (128u * 1024u * 1024u)  /* compat: what statfs promises; enforced */
+#define CFS_TOTAL_SIZE_MAX_NATIVE (1024u * 1024u * 1024u)
+#define CFS_INODES_MAX           262144u                 /* compat: what statfs promises; enforced */
+#define CFS_NAME_MAX             255u                    /* bytes; the kernel refuses longer names */
+#define CFS_PATH_MAX             4096u                   /* bytes incl. NUL; bounds paths from peers */
+#define CFS_DEPTH_MAX            64u                     /* directories below each other */
+#define CFS_BLOCK_SIZE           4096u                   /* statfs and st_blocks unit */
+#define CFS_LOCK_TIMEOUT_SEC     120                     /* a lock older than this is expired */
+#define CFS_VERIFY_INTERVAL_SEC  3600                    /* tree verification */
+
+#define CFS_STATUS_SIZE_MAX 32768u  /* one status value */
+#define CFS_STATUS_KEY_MAX  256u    /* key field incl. NUL */
+#define CFS_RRD_SIZE_MAX    4096u   /* RRD value incl. NUL must stay below this */
+#define CFS_RRD_EXPIRE_SEC  300     /* RRD entries not refreshed for longer are dropped */
+#define CFS_CLOG_SIZE       131072u /* ring of the cluster log, part of the wire format */
+#define CFS_CLOG_ENTRY_MAX  4096u
+
+#define CFS_SERVICE_RETRY_SEC 5 /* corosync service reconnect */
+
+#endif

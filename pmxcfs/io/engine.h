@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine: the one place where readers, writers, the replica, the group and the disk meet.
+ *
+ * It owns the tree, the replica, the status store and the thread "cfs" which alone changes them. FUSE
+ * workers and IPC call the functions below from any thread: reads take a short reader lock and get
+ * references to immutable entries; changes are queued to the cfs thread and the caller waits for the
+ * answer, with a deadline (INV-4). No lock is held across a wait, a send or a disk operation.
+ *
+ * Lock order (ARCHITECTURE.md): engine queue, tree lock, status lock; none is held when another
+ * room is called back.
+ */
+#ifndef PMXCFS_IO_ENGINE_H
+#define PMXCFS_IO_ENGINE_H
+
+#include "lib/base/err.h"
+#include "pmxcfs/core/memdb.h"
+#include "pmxcfs/core/replica.h"
+#include "pmxcfs/core/status.h"
+
+typedef struct Engine Engine;
+
+/* ---- reading: any thread, never blocks on group or disk (INV-3) ------------------------------ */
+
+Entry *engine_get(Engine *e, uint64_t inode);                          /* reference or NULL */
+Entry *engine_child(Engine *e, uint64_t parent, const char *name);     /* reference or NULL */
+int engine_lookup(Engine *e, const char *path, Entry **ret) must_check; /* -ENOENT, -ENOTDIR */
+GPtrArray *engine_list(Engine *e, uint64_t dir); /* references, ascending by name; NULL: no dir */
+char *engine_path(Engine *e, uint64_t inode);    /* NULL: gone */
+void engine_usage(Engine *e, uint64_t *ret_bytes, uint32_t *ret_entries, MemdbLimits *ret_limits);
+bool engine_quorate(Engine *e);
+const char *engine_nodename(const Engine *e);
+bool engine_is_local(const Engine *e);
+
+/* Text of a virtual file: `.version`, `.members`, `.vmlist`, `.rrd`, `.clusterlog`, `.debug`,
+ * `.metrics`, freshly made. Caller frees with g_string_free. -ENOENT for another name. */
+int engine_view(Engine *e, const char *name, GString **ret) must_check;
+
+/* ---- changing: any thread, blocks until answered -------------------------------------------- */
+
+/* Performs one change. `wait` says what "done" means; *ret_seq (may be NULL) gets the number that
+ * engine_sync takes. Result: >= 0 (WRITE: byte count) or the errno of reference 5.5/5.6: -EACCES
+ * without quorum, ... -EIO with text when the disk failed, -EAGAIN never. When the outcome cannot be
+ * known (connection lost after the send), -EBUSY and a text that says it may have happened. */
+int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq,
+                  Err *err) must_check;
+
+/* Waits until everything up to `seq` is durable as promised; 0 or -errno of the failed commit. */
+int engine_sync(Engine *e, uint64_t seq, Err *err) must_check;
+
+/* `utime(path, 0)` on a lock directory: ask for removal of an expired lock (reference chapter 6),
+ * then the MTIME operation whose result is returned. */
+int engine_lock_poke(Engine *e, const char *path, Err *err) must_check;
+
+/* ---- status: any thread -------------------------------------------------------------------- */
+
+int engine_status_set(Engine *e, const char *key, const void *value, size_t size, Err *err) must_check;
+int engine_status_get(Engine *e, const char *node, const char *key, GBytes **ret) must_check;
+int engine_log(Engine *e, uint8_t priority, const char *ident, const char *tag, uint32_t pid,
+               const char *text, Err *err) must_check;
+int engine_clusterlog(Engine *e, const char *user, uint32_t max, GString **ret) must_check;
+
+/* Guests: see memdb_find_guest and memdb_guests. */
+bool engine_find_guest(Engine *e, uint32_t vmid, char **ret_node, char **ret_type, uint32_t *ret_version);
+GArray *engine_guests(Engine *e);
+
+/* ---- hearing of changes -------------------------------------------------------------------- */
+
+typedef enum EngineNoticeKind {
+    ENGINE_NOTICE_DELTA,   /* the tree changed: `delta` (borrowed) */
+    ENGINE_NOTICE_QUORUM,  /* quorate or not: all modes changed */
+    ENGINE_NOTICE_STATUS,  /* a virtual view changed */
+} EngineNoticeKind;
+
+typedef struct EngineNotice {
+    EngineNoticeKind kind;
+    const MemdbDelta *delta;
+    bool own; /* the change came from a caller on this node */
+    bool quorate;
+} EngineNotice;
+
+/* Registers a listener; before engine_start only. Called on the cfs thread after the change became
+ * visible to readers and before its caller is answered; must only queue and return. */
+void engine_listen(Engine *e, void (*fn)(void *ctx, const EngineNotice *n), void *ctx);
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+typedef struct EngineConfig {
+    const char *nodename;
+    const char *database;    /* path */
+    const char *host_corosync_conf; /* /etc/corosync/corosync.conf */
+    bool local;              /* -l */
+    ReplicaDurability durability;
+    bool native;
+    const char *node_address; /* address of chapter 2.2, for `nodeip` */
+} EngineConfig;
+
+/* Opens the database, loads the tree (a damaged file is set aside with a name that says when and
+ * why when the cluster can bring the content back, else refused), imports corosync.conf on a fresh
+ * database. No thread yet. */
+int engine_open(const EngineConfig *cfg, Engine **ret, Err *err) must_check;
+int engine_start(Engine *e, Err *err) must_check; /* starts the cfs thread and, in cluster mode, corosync */
+void engine_stop(Engine *e);                      /* waiters get -EBUSY; groups left, store closed */
+void engine_free(Engine *e);
+
+#endif
