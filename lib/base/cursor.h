@@ -3,8 +3,8 @@
  * cursor: the one way bytes from outside become values, and values become bytes.
  *
  * Reader: walks a borrowed buffer and never passes its end. The first read that does not fit marks
- * the reader bad; every later read gives zero or NULL, so that a decoder may read all its fields and
- * check once at the end with `reader_ok`. Little-endian is spelled out; there are no pointer casts.
+ * the reader bad; every later read gives zero or NULL, so that a decoder may read all its fields
+ * and check once at the end with `reader_ok`. Little-endian is spelled out, without pointer casts.
  *
  * Writer: appends to a GByteArray it owns, up to a limit given at the start; the append that would
  * pass the limit marks it bad and adds nothing.

@@ -8,8 +8,8 @@
 
 #include <glib.h>
 
-/* Appends `s` as a JSON string with its quotes. Escapes `"`, `\`, and control characters; bytes that
- * are not valid UTF-8 become U+FFFD, so that the result always parses. */
+/* Appends `s` as a JSON string with its quotes. Escapes `"`, `\`, and control characters; bytes
+ * that are not valid UTF-8 become U+FFFD, so that the result always parses. */
 void json_append_string(GString *out, const char *s);
 
 /* The same for `len` bytes that may contain NUL. */

@@ -23,7 +23,7 @@ typedef struct Tracer {
     void *ctx;
 } Tracer;
 
-/* Formats and emits one line (cut at 1024 bytes); `t` or its callback may be NULL: nothing happens. */
+/* Formats and emits one line (cut at 1024 bytes). Does nothing when `t` or its callback is NULL. */
 void trace(const Tracer *t, TraceLevel level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

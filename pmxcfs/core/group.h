@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * group: the vocabulary between a pure group member (replica, status group) and whatever carries its
- * messages: corosync CPG (pmxcfs/io/group_cpg) or the simulation's model. Plain data, no functions
- * but the names. Reference: pmxcfs chapter 8.
+ * group: the vocabulary between a pure group member (replica, status group) and whatever carries
+ * its messages: corosync CPG (pmxcfs/io/group_cpg) or the simulation's model. Plain data, no
+ * functions but the names. Reference: pmxcfs chapter 8.
  */
 #ifndef PMXCFS_CORE_GROUP_H
 #define PMXCFS_CORE_GROUP_H

@@ -104,8 +104,9 @@ typedef struct MemdbFault {
 
 /* Fills an empty tree. `entries`: array of Entry* in any order (child may precede parent), without
  * inode 0; `root` NULL when there was no row 0. Checks everything; appends each fault to `faults`
- * (GArray of MemdbFault, may be NULL). With a fatal fault returns -EBADMSG, text of the first one in
- * `err`, and the tree stays empty. Rebuilds guest list, tracked counters (all 1) and lock timers. */
+ * (GArray of MemdbFault, may be NULL). With a fatal fault returns -EBADMSG, text of the first one
+ * in `err`, and the tree stays empty. Rebuilds guest list, tracked counters (all 1) and lock
+ * timers. */
 int memdb_load(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now, GArray *faults,
                Err *err) must_check;
 
@@ -159,7 +160,8 @@ int memdb_replace(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime
 /* Index of the tree (payload of STATE, reference 10.1). */
 GBytes *memdb_index(Memdb *db);
 
-/* Tree checksum (VERIFY, reference 10.2): all entries in one SHA-256. Cached until the next change. */
+/* Tree checksum (VERIFY, reference 10.2): all entries in one SHA-256. Cached until the next
+ * change. */
 void memdb_checksum(Memdb *db, uint8_t ret_csum[ENTRY_DIGEST_SIZE]);
 
 /* ---- locks (reference chapter 6; owner thread) ---------------------------------------------- */
@@ -172,10 +174,12 @@ bool memdb_lock_expired(Memdb *db, const char *path, const uint8_t csum[ENTRY_DI
 /* ---- views (owner thread or reader lock) ---------------------------------------------------- */
 
 void memdb_format_vmlist(const Memdb *db, GString *out); /* `.vmlist`, exact bytes (7.1) */
-void memdb_format_tracked(const Memdb *db, GString *out); /* the lines `"path": n,\n` of `.version` */
+/* the lines `"path": n,\n` of `.version` */
+void memdb_format_tracked(const Memdb *db, GString *out);
 uint32_t memdb_vmlist_version(const Memdb *db);
 
-/* The node and type of a guest; false when the VMID is unknown. Strings are copied: free with g_free. */
+/* The node and type of a guest; false when the VMID is unknown. Strings are copied: free with
+ * g_free. */
 bool memdb_find_guest(const Memdb *db, uint32_t vmid, char **ret_node, char **ret_type,
                       uint32_t *ret_version);
 /* All VMIDs ascending (GArray of uint32_t, caller frees). */

@@ -11,11 +11,11 @@
 
 #define CFS_FILE_SIZE_MAX        (1024u * 1024u)         /* compat: largest file */
 #define CFS_FILE_SIZE_MAX_NATIVE (16u * 1024u * 1024u)   /* when all members agree */
-#define CFS_TOTAL_SIZE_MAX       (128u * 1024u * 1024u)  /* compat: what statfs promises; enforced */
+#define CFS_TOTAL_SIZE_MAX       (128u * 1024u * 1024u)  /* compat: as statfs says; enforced */
 #define CFS_TOTAL_SIZE_MAX_NATIVE (1024u * 1024u * 1024u)
-#define CFS_INODES_MAX           262144u                 /* compat: what statfs promises; enforced */
-#define CFS_NAME_MAX             255u                    /* bytes; the kernel refuses longer names */
-#define CFS_PATH_MAX             4096u                   /* bytes incl. NUL; bounds paths from peers */
+#define CFS_INODES_MAX           262144u                 /* compat: as statfs says; enforced */
+#define CFS_NAME_MAX             255u                    /* bytes; the kernel has this limit */
+#define CFS_PATH_MAX             4096u                   /* bytes incl. NUL; for peers' paths */
 #define CFS_DEPTH_MAX            64u                     /* directories below each other */
 #define CFS_BLOCK_SIZE           4096u                   /* statfs and st_blocks unit */
 #define CFS_LOCK_TIMEOUT_SEC     120                     /* a lock older than this is expired */

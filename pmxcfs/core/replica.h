@@ -7,7 +7,8 @@
  * reports outcomes as further events. The simulation drives the very same code. It changes the
  * Memdb it was given and nothing else. Reference: pmxcfs chapters 8, 9, 10.
  *
- * In local mode (`local` in ReplicaConfig) there is no group: submitted operations are applied at once.
+ * In local mode (`local` in ReplicaConfig) there is no group: submitted operations are applied at
+ * once.
  *
  * One owner thread. Bytes in events are borrowed for the call; bytes in actions are owned by the
  * ReplicaUpdate.
@@ -48,7 +49,7 @@ typedef enum ReplicaEventKind {
     REPLICA_EV_GROUP,        /* group.h event: view, message, connection, flow control */
     REPLICA_EV_QUORUM,       /* quorum gained or lost */
     REPLICA_EV_SUBMIT,       /* a caller asks for a change */
-    REPLICA_EV_SYNC,         /* a caller asks for durability of all changes it was answered so far */
+    REPLICA_EV_SYNC,         /* a caller wants all it was answered so far to be durable */
     REPLICA_EV_CANCEL,       /* a caller gave up waiting: forget its token */
     REPLICA_EV_STORED,       /* disk reached sequence number `seq` */
     REPLICA_EV_STORE_FAILED, /* deltas from `seq` on are lost (`code`): undo them */
@@ -72,14 +73,14 @@ typedef struct ReplicaEvent {
 } ReplicaEvent;
 
 typedef enum ReplicaActionKind {
-    REPLICA_ACT_STORE,  /* hand `delta` to the store (store_submit); tell the seq by replica_stored_as */
-    REPLICA_ACT_NOTICE, /* `delta` became visible (or was taken back): caches, feed, corosync.conf */
-    REPLICA_ACT_SEND,   /* multicast `bytes` in the group, in order; ends in GROUP_EV_SENT/SEND_FAILED */
+    REPLICA_ACT_STORE,  /* give `delta` to the store (store_submit); seq by replica_stored_as */
+    REPLICA_ACT_NOTICE, /* `delta` is visible (or taken back): caches, feed, corosync.conf */
+    REPLICA_ACT_SEND,   /* multicast `bytes` in order; ends in GROUP_EV_SENT/SEND_FAILED */
     REPLICA_ACT_JOIN,   /* (re)connect and join the group, not before `at` */
     REPLICA_ACT_LEAVE,  /* leave the group and close the connection */
     REPLICA_ACT_ANSWER, /* the caller with `token` gets `result` (0, count, or -errno), `text` */
     REPLICA_ACT_TIMER,  /* send REPLICA_EV_TICK at `at` (replaces the earlier timer) */
-    REPLICA_ACT_STORE_PROBE, /* disk failed: store_resume done by engine; probe at `at`, then TICK */
+    REPLICA_ACT_STORE_PROBE, /* disk failed: engine does store_resume; probe at `at`, then TICK */
     REPLICA_ACT_SAVE_LOSING_TREE, /* before a commit replaces local content: save `entries` + `root`
                                      beside the database under a name that tells when and why */
     REPLICA_ACT_META,   /* store_set_meta(key, bytes), synced when `sync` */

@@ -56,8 +56,8 @@ void status_foreach_own(const Status *s,
                         void *ctx);
 
 /* ---- cluster log (chapter 12) ---- */
-/* Adds a local entry; `ret_entry` (may be NULL) gets its wire form to be multicast, NULL when it was
- * dropped. -EINVAL on bad priority or strings. */
+/* Adds a local entry; `ret_entry` (may be NULL) gets its wire form to be multicast, NULL when it
+ * was dropped. -EINVAL on bad priority or strings. */
 int status_log(Status *s, uint8_t priority, const char *ident, const char *tag, uint32_t pid,
                const char *text, WallTime wall, GBytes **ret_entry, Err *err) must_check;
 /* Inserts an entry received as a LOG message; -EBADMSG when malformed. */

@@ -2,10 +2,11 @@
 /*
  * engine: the one place where readers, writers, the replica, the group and the disk meet.
  *
- * It owns the tree, the replica, the status store and the thread "cfs" which alone changes them. FUSE
- * workers and IPC call the functions below from any thread: reads take a short reader lock and get
- * references to immutable entries; changes are queued to the cfs thread and the caller waits for the
- * answer, with a deadline (INV-4). No lock is held across a wait, a send or a disk operation.
+ * It owns the tree, the replica, the status store and the thread "cfs" which alone changes them.
+ * FUSE workers and IPC call the functions below from any thread: reads take a short reader lock and
+ * get references to immutable entries; changes are queued to the cfs thread and the caller waits
+ * for the answer, with a deadline (INV-4). No lock is held across a wait, a send or a disk
+ * operation.
  *
  * Lock order (ARCHITECTURE.md): engine queue, tree lock, status lock; none is held when another
  * room is called back.
@@ -40,8 +41,8 @@ int engine_view(Engine *e, const char *name, GString **ret) must_check;
 
 /* Performs one change. `wait` says what "done" means; *ret_seq (may be NULL) gets the number that
  * engine_sync takes. Result: >= 0 (WRITE: byte count) or the errno of reference 5.5/5.6: -EACCES
- * without quorum, ... -EIO with text when the disk failed, -EAGAIN never. When the outcome cannot be
- * known (connection lost after the send), -EBUSY and a text that says it may have happened. */
+ * without quorum, ... -EIO with text when the disk failed, -EAGAIN never. When the outcome cannot
+ * be known (connection lost after the send), -EBUSY and a text that says it may have happened. */
 int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq,
                   Err *err) must_check;
 
@@ -54,14 +55,16 @@ int engine_lock_poke(Engine *e, const char *path, Err *err) must_check;
 
 /* ---- status: any thread -------------------------------------------------------------------- */
 
-int engine_status_set(Engine *e, const char *key, const void *value, size_t size, Err *err) must_check;
+int engine_status_set(Engine *e, const char *key, const void *value, size_t size, Err *err)
+    must_check;
 int engine_status_get(Engine *e, const char *node, const char *key, GBytes **ret) must_check;
 int engine_log(Engine *e, uint8_t priority, const char *ident, const char *tag, uint32_t pid,
                const char *text, Err *err) must_check;
 int engine_clusterlog(Engine *e, const char *user, uint32_t max, GString **ret) must_check;
 
 /* Guests: see memdb_find_guest and memdb_guests. */
-bool engine_find_guest(Engine *e, uint32_t vmid, char **ret_node, char **ret_type, uint32_t *ret_version);
+bool engine_find_guest(
+    Engine *e, uint32_t vmid, char **ret_node, char **ret_type, uint32_t *ret_version);
 GArray *engine_guests(Engine *e);
 
 /* ---- hearing of changes -------------------------------------------------------------------- */
@@ -99,8 +102,9 @@ typedef struct EngineConfig {
  * why when the cluster can bring the content back, else refused), imports corosync.conf on a fresh
  * database. No thread yet. */
 int engine_open(const EngineConfig *cfg, Engine **ret, Err *err) must_check;
-int engine_start(Engine *e, Err *err) must_check; /* starts the cfs thread and, in cluster mode, corosync */
-void engine_stop(Engine *e);                      /* waiters get -EBUSY; groups left, store closed */
+/* Starts the cfs thread and, in cluster mode, the corosync services. */
+int engine_start(Engine *e, Err *err) must_check;
+void engine_stop(Engine *e); /* waiters get -EBUSY; groups left, store closed */
 void engine_free(Engine *e);
 
 #endif

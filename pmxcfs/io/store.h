@@ -29,7 +29,8 @@ typedef struct StoreOptions {
     /* Called on the store's thread, in order, never concurrently. `seq`: everything up to and
      * including this delta is committed. */
     void (*on_committed)(void *ctx, uint64_t seq);
-    /* All deltas from `first_seq` on are lost; `code` is -ENOSPC, -EROFS, -EIO ...; `text` borrowed. */
+    /* All deltas from `first_seq` on are lost; `code` is -ENOSPC, -EROFS, -EIO ...; `text`
+     * borrowed. */
     void (*on_failed)(void *ctx, uint64_t first_seq, int code, const char *text);
     void *ctx;
 } StoreOptions;
@@ -41,13 +42,13 @@ typedef struct StoreStats {
 } StoreStats;
 
 /* Opens (creates when missing, mode 0600) and checks that the file is ours to use: -EBUSY when
- * another process holds it, -EBADMSG when it is no usable database (the file is not touched), or the
- * errno of the system. `ret_fresh` tells whether the file was created by this call. */
+ * another process holds it, -EBADMSG when it is no usable database (the file is not touched), or
+ * the errno of the system. `ret_fresh` tells whether the file was created by this call. */
 int store_open(const char *path, const StoreOptions *opt, Store **ret, bool *ret_fresh,
                Err *err) must_check;
 
-/* Reads all rows. `ret_entries`: GPtrArray of Entry* (caller owns), `ret_root`/`ret_has_root`: row 0.
- * Rows that cannot even be made into an Entry are reported as MemdbFault in `faults` (as in
+/* Reads all rows. `ret_entries`: GPtrArray of Entry* (caller owns), `ret_root`/`ret_has_root`: row
+ * 0. Rows that cannot even be made into an Entry are reported as MemdbFault in `faults` (as in
  * memdb_load) and skipped. Bounded by the limits given. Before store_start only. */
 int store_read(Store *s, const MemdbLimits *limits, GPtrArray **ret_entries, MemdbRoot *ret_root,
                bool *ret_has_root, GArray *faults, Err *err) must_check;
@@ -56,8 +57,8 @@ int store_read(Store *s, const MemdbLimits *limits, GPtrArray **ret_entries, Mem
 int store_start(Store *s, Err *err) must_check;
 
 /* Queues a delta (takes its own reference) and returns its sequence number, also set in the delta;
- * ascending from 1. Never blocks on disk. Owner thread only. While failed, the delta is dropped and a
- * number is still given: the owner must not submit between on_failed and store_resume. */
+ * ascending from 1. Never blocks on disk. Owner thread only. While failed, the delta is dropped and
+ * a number is still given: the owner must not submit between on_failed and store_resume. */
 uint64_t store_submit(Store *s, MemdbDelta *delta);
 
 /* Bytes queued and not yet committed: lets the owner push back on writers. */
@@ -70,8 +71,8 @@ void store_resume(Store *s);
 int store_probe(Store *s) must_check;
 
 /* Small values of our own beside the tree (table of our own, ignored by the original): replica
- * history, node identity. Committed together with the next delta, synced before the call returns when
- * `sync`. */
+ * history, node identity. Committed together with the next delta, synced before the call returns
+ * when `sync`. */
 int store_set_meta(Store *s, const char *key, const void *data, size_t size, bool sync,
                    Err *err) must_check;
 int store_get_meta(Store *s, const char *key, GBytes **ret, Err *err) must_check; /* -ENOENT */

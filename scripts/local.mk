@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# The tools around the code, the checks of the tree, and the targets a developer types.
+EXTRA_DIST += \
+	%D%/check-headers %D%/check-layers %D%/deps %D%/lib/house.py %D%/tidy \
+	docs/dependencies.md
+
+HOUSE_TESTS += tests/house/test_house
+TESTS += $(HOUSE_TESTS)
+EXTRA_DIST += $(HOUSE_TESTS)
+
+.PHONY: check-code check-threaded format tidy
+
+# What a sanitizer build runs: every test but those of the source tree.
+check-code:
+	$(MAKE) check TESTS='$(filter-out $(HOUSE_TESTS),$(TESTS))'
+
+check-threaded:
+	@test -n '$(strip $(THREADED_TESTS))' || { echo 'no test is marked threaded'; exit 1; }
+	$(MAKE) $(BUILT_SOURCES) $(THREADED_TESTS)
+	$(MAKE) check-TESTS TESTS='$(THREADED_TESTS)'
+
+tidy:
+	$(top_srcdir)/scripts/tidy
+	$(top_srcdir)/scripts/check-layers --build $(abs_top_builddir)
+	$(top_srcdir)/scripts/check-headers --build $(abs_top_builddir)
+
+# Rewrites the C sources in place.
+format:
+	cd $(top_srcdir) && find lib pmxcfs quorum guest migration ha-manager cli tests -name '*.[ch]' \
+	    2>/dev/null | xargs clang-format -i
