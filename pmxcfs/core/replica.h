@@ -43,17 +43,25 @@ typedef struct ReplicaConfig {
     ReplicaDurability durability;
     bool native;         /* announce and use the native protocol when all members do */
     uint64_t seed;       /* for jitter */
+    GBytes *meta;        /* borrowed: value stored under REPLICA_META_KEY; NULL: none */
 } ReplicaConfig;
+
+#define REPLICA_META_KEY "replica" /* the only key used in REPLICA_ACT_META */
+/* Callers waiting at the same time; more are refused (-EBUSY). */
+#define REPLICA_CALLERS_MAX 65536u
+/* Content applied and not on disk: above it new changes wait, so a slow disk slows its writers. */
+#define REPLICA_BACKLOG_MAX (64u * 1024u * 1024u)
 
 typedef enum ReplicaEventKind {
     REPLICA_EV_GROUP,        /* group.h event: view, message, connection, flow control */
-    REPLICA_EV_QUORUM,       /* quorum gained or lost */
+    REPLICA_EV_QUORUM,       /* quorum gained or lost, or the node list changed */
     REPLICA_EV_SUBMIT,       /* a caller asks for a change */
-    REPLICA_EV_SYNC,         /* a caller wants all it was answered so far to be durable */
+    REPLICA_EV_SYNC,         /* a caller asks for durability of everything up to `seq` */
     REPLICA_EV_CANCEL,       /* a caller gave up waiting: forget its token */
     REPLICA_EV_STORED,       /* disk reached sequence number `seq` */
-    REPLICA_EV_STORE_FAILED, /* deltas from `seq` on are lost (`code`): undo them */
-    REPLICA_EV_TICK,         /* time passed (also sent when a REPLICA_ACT_TIMER is due) */
+    REPLICA_EV_STORE_FAILED, /* deltas from `seq` on are lost (`code`): they are taken back */
+    REPLICA_EV_PROBED,       /* outcome of REPLICA_ACT_STORE_PROBE: `code` 0 or -errno */
+    REPLICA_EV_TICK,         /* time passed (sent when a REPLICA_ACT_TIMER is due) */
     REPLICA_EV_VERIFY,       /* an administrator asks for a verification round now */
     REPLICA_EV_N
 } ReplicaEventKind;
@@ -65,42 +73,56 @@ typedef struct ReplicaEvent {
     const GroupEvent *group; /* GROUP */
     bool quorate;            /* QUORUM */
     uint32_t expected_members; /* QUORUM: nodes in the configured node list, 0 when unknown */
-    uint64_t token;          /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique */
+    uint64_t token;          /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
     const TreeOp *op;        /* SUBMIT: borrowed */
     ReplicaWait wait;        /* SUBMIT */
-    uint64_t seq;            /* STORED, STORE_FAILED */
-    int code;                /* STORE_FAILED: -errno */
+    uint64_t seq;            /* SYNC, STORED, STORE_FAILED */
+    int code;                /* STORE_FAILED: -errno; PROBED: 0 or -errno */
 } ReplicaEvent;
 
+/* The engine performs actions in the order of the list: what must be on disk first comes first.
+ *
+ * STORE actions are numbered 1, 2, 3, ... by the replica (`seq`). The engine hands every one to
+ * store_submit, in order, which so gives the same number (assert it). A STORE delta may have no
+ * edits: then it only carries the META values set since the STORE before it. */
 typedef enum ReplicaActionKind {
-    REPLICA_ACT_STORE,  /* give `delta` to the store (store_submit); seq by replica_stored_as */
-    REPLICA_ACT_NOTICE, /* `delta` is visible (or taken back): caches, feed, corosync.conf */
-    REPLICA_ACT_SEND,   /* multicast `bytes` in order; ends in GROUP_EV_SENT/SEND_FAILED */
-    REPLICA_ACT_JOIN,   /* (re)connect and join the group, not before `at` */
-    REPLICA_ACT_LEAVE,  /* leave the group and close the connection */
-    REPLICA_ACT_ANSWER, /* the caller with `token` gets `result` (0, count, or -errno), `text` */
-    REPLICA_ACT_TIMER,  /* send REPLICA_EV_TICK at `at` (replaces the earlier timer) */
-    REPLICA_ACT_STORE_PROBE, /* disk failed: engine does store_resume; probe at `at`, then TICK */
-    REPLICA_ACT_SAVE_LOSING_TREE, /* before a commit replaces local content: save `entries` + `root`
-                                     beside the database under a name that tells when and why */
-    REPLICA_ACT_META,   /* store_set_meta(key, bytes), synced when `sync` */
+    REPLICA_ACT_STORE,  /* store_submit(`delta`), number `seq` */
+    /* `delta` became visible (or was taken back): caches, feed, corosync.conf */
+    REPLICA_ACT_NOTICE,
+    /* multicast `bytes` in the group, in order; each ends in GROUP_EV_SENT or GROUP_EV_SEND_FAILED,
+     * or is forgotten by GROUP_EV_DISCONNECTED */
+    REPLICA_ACT_SEND,
+    REPLICA_ACT_JOIN,  /* connect when not connected and join the group, not before `at` */
+    REPLICA_ACT_LEAVE, /* leave the group and close the connection; forget unsent messages */
+    /* the caller with `token` gets `result` (>= 0: 0 or byte count; or -errno) and `text`; `seq`:
+     * store number of the change, 0 when there was none */
+    REPLICA_ACT_ANSWER,
+    REPLICA_ACT_TIMER, /* send REPLICA_EV_TICK at `at` (replaces the earlier timer) */
+    REPLICA_ACT_STORE_RESUME, /* store_resume: everything lost has been taken back */
+    REPLICA_ACT_STORE_PROBE,  /* store_probe at `at`, result as REPLICA_EV_PROBED */
+    /* before the next STORE replaces local content: write `entries` and `root` to a file beside the
+     * database, named by time and `text`; when that fails the STORE must not happen (report it as
+     * STORE_FAILED) */
+    REPLICA_ACT_SAVE_LOSING_TREE,
+    /* store_set_meta(`key`, `bytes`) without sync: committed with the next STORE, which follows in
+     * the same list */
+    REPLICA_ACT_META,
     REPLICA_ACT_N
 } ReplicaActionKind;
 
 typedef struct ReplicaAction {
     ReplicaActionKind kind;
     MemdbDelta *delta;  /* STORE, NOTICE: one reference owned by the update */
-    bool own;           /* NOTICE: the change came from this node */
-    GBytes *bytes;      /* SEND, META */
+    bool own;           /* NOTICE: the change came from a caller on this node */
+    GBytes *bytes;      /* SEND, META: one reference owned by the update */
     MonoTime at;        /* JOIN, TIMER, STORE_PROBE */
     uint64_t token;     /* ANSWER */
     int result;         /* ANSWER */
-    uint64_t seq;       /* ANSWER with WAIT_APPLIED: store sequence of the change (0: none) */
+    uint64_t seq;       /* STORE, ANSWER */
     GPtrArray *entries; /* SAVE_LOSING_TREE: of Entry* */
     MemdbRoot root;     /* SAVE_LOSING_TREE */
     const char *key;    /* META: static string */
-    bool sync;          /* META */
-    char *text;         /* reason for people; may be NULL */
+    char *text;         /* ANSWER, SAVE_LOSING_TREE: reason for people; may be NULL */
 } ReplicaAction;
 
 typedef struct ReplicaUpdate {
@@ -119,9 +141,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Replica, replica_free)
 /* Handles one event to completion and appends the actions to `up`. Input from peers never makes it
  * fail; a bad message changes nothing but the membership state, as documented. */
 void replica_step(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up);
-
-/* The engine's answer to REPLICA_ACT_STORE, at once: the store's number for that delta. */
-void replica_stored_as(Replica *r, MemdbDelta *delta, uint64_t seq);
 
 /* Facts for views, metrics and logs. */
 typedef struct ReplicaStatus {
