@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += %D%/libconf.a
+%C%_libconf_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
+%C%_libconf_a_SOURCES =
+
+# corosync.conf
+%C%_libconf_a_SOURCES += \
+	%D%/corosync_check.c %D%/corosync_check.h \
+	%D%/corosync_conf.c %D%/corosync_conf.h \
+	%D%/corosync_nodes.c %D%/corosync_nodes.h
