@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# One file per byte format; pure.
+noinst_LIBRARIES += %D%/libwire.a
+%C%_libwire_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
+%C%_libwire_a_SOURCES =
+%C%_libwire_a_SOURCES += %D%/wire_dcdb.c %D%/wire_dcdb.h
+%C%_libwire_a_SOURCES += %D%/wire_dfsm.c %D%/wire_dfsm.h

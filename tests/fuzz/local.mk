@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# One target per byte format: fuzz_programs += one, its source fuzz_NAME.c, and at least one file in
+# corpus/NAME. `make check` replays the corpus; with --enable-fuzz the program is a libFuzzer one.
+if ENABLE_FUZZ
+fuzz_main =
+fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+fuzz_main = %D%/replay.c
+fuzz_ldflags = $(AM_LDFLAGS)
+endif
+noinst_HEADERS += %D%/fuzz.h
+EXTRA_DIST += %D%/replay.c %D%/corpus
+fuzz_programs =
+
+fuzz_programs += %D%/fuzz_wire_dfsm %D%/fuzz_wire_dcdb
+%C%_fuzz_wire_dfsm_SOURCES = %D%/fuzz_wire_dfsm.c $(fuzz_main)
+%C%_fuzz_wire_dfsm_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_wire_dfsm_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+%C%_fuzz_wire_dcdb_SOURCES = %D%/fuzz_wire_dcdb.c $(fuzz_main)
+%C%_fuzz_wire_dcdb_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+
+check_PROGRAMS += $(fuzz_programs)
+if !ENABLE_FUZZ
+TESTS += $(fuzz_programs)
+endif

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of the message formats, the replica and what carries its messages.
+noinst_HEADERS += %D%/testdata.h
+
+check_PROGRAMS += %D%/test_wire_dfsm
+%C%_test_wire_dfsm_SOURCES = %D%/test_wire_dfsm.c %D%/testdata.c
+%C%_test_wire_dfsm_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_wire_dfsm
+
+check_PROGRAMS += %D%/test_wire_dcdb
+%C%_test_wire_dcdb_SOURCES = %D%/test_wire_dcdb.c %D%/testdata.c
+%C%_test_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_wire_dcdb
