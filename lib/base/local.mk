@@ -7,6 +7,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/jsontext.c %D%/jsontext.h \
 	%D%/prng.c %D%/prng.h \
 	%D%/sha256.c %D%/sha256.h \
+	%D%/sizetext.c %D%/sizetext.h \
 	%D%/strtab.h \
 	%D%/timeval.h \
 	%D%/tracer.c %D%/tracer.h

@@ -20,6 +20,14 @@ fuzz_programs += %D%/fuzz_wire_dfsm %D%/fuzz_wire_dcdb
 %C%_fuzz_wire_dcdb_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_vmconf %D%/fuzz_propstring
+%C%_fuzz_vmconf_SOURCES = %D%/fuzz_vmconf.c $(fuzz_main)
+%C%_fuzz_vmconf_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_vmconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+%C%_fuzz_propstring_SOURCES = %D%/fuzz_propstring.c $(fuzz_main)
+%C%_fuzz_propstring_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_propstring_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+
 check_PROGRAMS += $(fuzz_programs)
 if !ENABLE_FUZZ
 TESTS += $(fuzz_programs)
