@@ -24,7 +24,12 @@
 #define CFS_STATUS_SIZE_MAX 32768u  /* one status value */
 #define CFS_STATUS_KEY_MAX  256u    /* key field incl. NUL */
 #define CFS_RRD_SIZE_MAX    4096u   /* RRD value incl. NUL must stay below this */
+#define CFS_STATUS_KEYS_MAX 4096u   /* keys of one node: a peer cannot fill our memory with more */
+#define CFS_STATUS_NODE_BYTES_MAX (16u * 1024u * 1024u) /* values of one node, same reason */
+#define CFS_NODEIP_MAX      256u    /* `nodeip` value incl. NUL must stay below this */
 #define CFS_RRD_EXPIRE_SEC  300     /* RRD entries not refreshed for longer are dropped */
+#define CFS_RRD_IDS_MAX     65536u  /* RRD sources of the whole cluster */
+#define CFS_RRD_DUMP_REUSE_MS 2000  /* an RRD dump is reused while younger than this */
 #define CFS_CLOG_SIZE       131072u /* ring of the cluster log, part of the wire format */
 #define CFS_CLOG_ENTRY_MAX  4096u
 

@@ -20,13 +20,20 @@ fuzz_programs += %D%/fuzz_wire_dfsm %D%/fuzz_wire_dcdb
 %C%_fuzz_wire_dcdb_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 
-fuzz_programs += %D%/fuzz_vmconf %D%/fuzz_propstring
-%C%_fuzz_vmconf_SOURCES = %D%/fuzz_vmconf.c $(fuzz_main)
-%C%_fuzz_vmconf_LDFLAGS = $(fuzz_ldflags)
-%C%_fuzz_vmconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
-%C%_fuzz_propstring_SOURCES = %D%/fuzz_propstring.c $(fuzz_main)
-%C%_fuzz_propstring_LDFLAGS = $(fuzz_ldflags)
-%C%_fuzz_propstring_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+fuzz_programs += %D%/fuzz_clog_entry %D%/fuzz_clog_ring %D%/fuzz_wire_kvstore
+fuzz_status_libs = pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
+%C%_fuzz_clog_entry_SOURCES = %D%/fuzz_clog_entry.c $(fuzz_main)
+%C%_fuzz_clog_entry_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_clog_entry_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+%C%_fuzz_clog_ring_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_fuzz_clog_ring_SOURCES = %D%/fuzz_clog_ring.c $(fuzz_main)
+%C%_fuzz_clog_ring_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_clog_ring_LDADD = $(fuzz_status_libs)
+%C%_fuzz_wire_kvstore_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_fuzz_wire_kvstore_SOURCES = %D%/fuzz_wire_kvstore.c $(fuzz_main)
+%C%_fuzz_wire_kvstore_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_wire_kvstore_LDADD = $(fuzz_status_libs)
 
 check_PROGRAMS += $(fuzz_programs)
 if !ENABLE_FUZZ
