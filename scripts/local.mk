@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tools around the code, the checks of the tree, and the targets a developer types.
 EXTRA_DIST += \
-	%D%/check-headers %D%/check-layers %D%/deps %D%/lib/house.py %D%/tidy \
-	docs/dependencies.md
+	%D%/check-headers %D%/check-layers %D%/deps %D%/lab %D%/tidy \
+	%D%/lib/house.py \
+	%D%/lib/labcli.py %D%/lib/labinit.py %D%/lib/lablib.py %D%/lib/labns.py %D%/lib/labview.py \
+	docs/dependencies.md \
+	tests/integration/lib.sh tests/integration/it_01_lab.sh
 
 HOUSE_TESTS += tests/house/test_house
 TESTS += $(HOUSE_TESTS)

@@ -8,3 +8,6 @@ noinst_LIBRARIES += %D%/libconf.a
 	%D%/corosync_check.c %D%/corosync_check.h \
 	%D%/corosync_conf.c %D%/corosync_conf.h \
 	%D%/corosync_nodes.c %D%/corosync_nodes.h
+
+# guest configuration: property strings, VMID.conf
+%C%_libconf_a_SOURCES += %D%/propstring.c %D%/propstring.h %D%/vmconf.c %D%/vmconf.h

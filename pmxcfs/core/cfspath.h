@@ -63,7 +63,7 @@ bool cfspath_is_executable(const char *name);
 /* Can a local caller create this name: 1 to 255 bytes, no slash, not "." or ".."? */
 bool cfspath_name_ok(const char *name);
 
-/* ---- special top level names (reference 5.2) -------------------------------------------------- */
+/* ---- special top level names (reference 5.2) ------------------------------------------------ */
 
 #define CFS_SPECIAL_LIST(X)                                                                        \
     X(CFS_SPECIAL_LOCAL, "local")                                                                  \
@@ -87,11 +87,11 @@ STRTAB_DECLARE(cfs_special, CfsSpecial);
 /* The first four are symlinks, the others files. */
 bool cfs_special_is_link(CfsSpecial special);
 
-/* Target of a special link on the node `nodename`: "nodes/<nodename>[/<dir>]". Caller frees; NULL for
- * a special file. */
+/* Target of a special link on the node `nodename`: "nodes/<nodename>[/<dir>]". Caller frees; NULL
+ * for a special file. */
 char *cfs_special_target(CfsSpecial special, const char *nodename);
 
-/* ---- modes (reference 5.3) -------------------------------------------------------------------- */
+/* ---- modes (reference 5.3) ------------------------------------------------------------------ */
 
 /* Permission bits of a tree entry: `path` its full path, `is_dir` its type. */
 uint32_t cfspath_mode(const char *path, bool is_dir, bool quorate);

@@ -12,11 +12,13 @@
 #ifndef PMXCFS_CORE_ENTRY_H
 #define PMXCFS_CORE_ENTRY_H
 
+#include "lib/base/sha256.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ENTRY_DIGEST_SIZE 32 /* SHA-256 */
+#define ENTRY_DIGEST_SIZE SHA256_SIZE
 
 typedef enum EntryType {
     ENTRY_DIR = 4, /* DT_DIR */
@@ -45,16 +47,23 @@ typedef struct EntryInit {
     uint64_t parent, inode, version;
     uint32_t writer, mtime;
     EntryType type;
-    const char *name;    /* borrowed */
-    GBytes *data;        /* borrowed; NULL: empty (file) */
+    const char *name;     /* borrowed */
+    GBytes *data;         /* borrowed; NULL: empty (file) */
     uint32_t hollow_size; /* > 0 makes a hollow file; `data` must be NULL then */
 } EntryInit;
 
-/* A new entry with one reference. */
+/* A new entry with one reference. `data` must be shorter than 4 GiB. */
 Entry *entry_new(const EntryInit *init);
 Entry *entry_ref(Entry *e);
 void entry_unref(Entry *e); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Entry, entry_unref)
+
+/* What `init` must hold to make the same entry again; a change starts from this. Borrowed. */
+EntryInit entry_init_from(const Entry *e);
+
+/* Copies up to `n` bytes from `offset`; hollow parts read as zeros. Returns the count, 0 at or
+ * after the end and for directories. Any thread that holds a reference. */
+size_t entry_read(const Entry *e, uint64_t offset, void *buf, size_t n);
 
 /* Index digest of the entry (reference 10.2): SHA-256 over version, writer, mtime, size, type,
  * parent, name and content. Computed once, then cached. Owner thread only. Borrowed. */
@@ -62,5 +71,8 @@ const uint8_t *entry_digest(Entry *e);
 
 /* Single entry checksum, used by locks: the same with the inode in front. Not cached. */
 void entry_checksum(const Entry *e, uint8_t ret_csum[ENTRY_DIGEST_SIZE]);
+
+/* Feeds inode and all that entry_digest covers into `h`: one step of the tree checksum. */
+void entry_hash(const Entry *e, Sha256 *h);
 
 #endif

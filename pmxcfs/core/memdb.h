@@ -14,6 +14,7 @@
 #define PMXCFS_CORE_MEMDB_H
 
 #include "lib/base/err.h"
+#include "lib/base/strtab.h"
 #include "lib/base/timeval.h"
 #include "lib/base/tracer.h"
 #include "pmxcfs/core/entry.h"
@@ -28,11 +29,12 @@ typedef struct MemdbRoot {
     uint32_t mtime;
 } MemdbRoot;
 
-/* `before` NULL: the entry is new; `after` NULL: it is gone; else same inode, new state. */
+/* `before` NULL: the entry is new; `after` NULL: it is gone; else same inode, new state. A path is
+ * NULL without its entry, and for an entry that a cycle keeps out of reach. */
 typedef struct MemdbEdit {
     Entry *before;
     Entry *after;
-    char *path_before; /* full path without leading slash; NULL when before is NULL */
+    char *path_before; /* full path without leading slash */
     char *path_after;
 } MemdbEdit;
 
@@ -95,20 +97,41 @@ const MemdbLimits *memdb_limits(const Memdb *db);
     X(MEMDB_FAULT_VERSION_RANGE, "version-out-of-range")                                           \
     X(MEMDB_FAULT_ROOT_MISSING, "root-record-missing") /* no error: a fresh tree */
 
+typedef enum MemdbFaultKind { MEMDB_FAULT_LIST(STRTAB_ENUM) MEMDB_FAULT_N } MemdbFaultKind;
+
+/* memdb_fault_name(MEMDB_FAULT_CYCLE) is "cycle". */
+STRTAB_DECLARE(memdb_fault, MemdbFaultKind);
+
 typedef struct MemdbFault {
-    int kind; /* MEMDB_FAULT_* */
+    MemdbFaultKind kind;
     bool fatal; /* the original would refuse, or we cannot keep the entry */
     uint64_t inode;
-    char text[256];
+    char text[256]; /* one line for people: what is wrong with which entry */
 } MemdbFault;
 
+/* Appends one fault to an array of MemdbFault (may be NULL). */
+void memdb_fault_add(GArray *faults, MemdbFaultKind kind, bool fatal, uint64_t inode,
+                     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* Versions and inodes above this leave no room to count: SQLite integers are signed, and the
+ * original dies when its counter wraps (reference 3.4). */
+#define MEMDB_VERSION_MAX (UINT64_C(1) << 62)
+
 /* Fills an empty tree. `entries`: array of Entry* in any order (child may precede parent), without
- * inode 0; `root` NULL when there was no row 0. Checks everything; appends each fault to `faults`
- * (GArray of MemdbFault, may be NULL). With a fatal fault returns -EBADMSG, text of the first one
- * in `err`, and the tree stays empty. Rebuilds guest list, tracked counters (all 1) and lock
- * timers. */
+ * inode 0; `root` NULL when there was no row 0 (the tree then starts at version 1, time 0). Checks
+ * everything; appends each fault to `faults` (may be NULL). With a fatal fault returns -EBADMSG,
+ * text of the first one in `err`, and the tree stays empty. Takes references of its own. Rebuilds
+ * guest list, tracked counters (all 1) and lock timers.
+ *
+ * Not fatal, because the original keeps them too: names that cannot be reached, sizes above the
+ * limits in force (up to the hard ones of the native format), directories in a cycle, which stay
+ * unreachable. A tree version behind its entries is raised. */
 int memdb_load(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now, GArray *faults,
                Err *err) must_check;
+
+/* A delta without edits that makes the store write the version record as it is now: for a fresh
+ * file, and after a repair at load. */
+MemdbDelta *memdb_root_delta(const Memdb *db);
 
 /* ---- reading (owner thread, or any thread under the reader lock) ---------------------------- */
 
@@ -136,22 +159,36 @@ GPtrArray *memdb_all(const Memdb *db);
 
 /* Performs CREATE, WRITE, MKDIR, DELETE, RENAME, MTIME or UNLOCK by the rules of chapter 4, in the
  * documented order of checks. `now` drives lock timers only. Returns 0 (WRITE: the byte count) and
- * the delta (one reference to the caller), or the documented -errno and nothing changed. Limits
- * beyond the documented ones: -ENOSPC (total), -EDQUOT never; when `from_peer`, limits and rules
- * that the original does not enforce are not enforced here either, so that trees stay equal. */
+ * the delta (one reference to the caller), or the documented -errno and nothing changed.
+ *
+ * Beyond the documented rules, unless `from_peer`:
+ *   -ENOSPC        content or entries would pass the limits in force
+ *   -ENAMETOOLONG  name above 255 bytes, path of CFS_PATH_MAX bytes and more
+ *   -EACCES        a directory would get the name of a guest config (18.1.7)
+ *   -EISDIR, -ENOTDIR  rename between a file and a directory
+ *   truncating an empty file upward gives zeros, not a hollow file
+ * `from_peer` means: decide by the documented rules alone, as the original does, so that trees stay
+ * equal. It is to be set, on the sending node too, for every change that is delivered by a group
+ * in which a member may be foreign; memdb_check has refused the rest before it was sent.
+ *
+ * Always: -EINVAL for a rename onto itself or below itself and for UNLOCK_REQUEST; -EOVERFLOW when
+ * the version counter is used up; -ESTALE for UNLOCK of something that is not this very lock. */
 int memdb_apply(Memdb *db, const TreeOp *op, TreeOrigin from, bool from_peer, MonoTime now,
                 MemdbDelta **ret_delta) must_check;
 
-/* What memdb_apply would answer, without doing it: the sender's check before a multicast. */
-int memdb_check(const Memdb *db, const TreeOp *op, TreeOrigin from, MonoTime now) must_check;
+/* What memdb_apply would answer to a local caller, without doing it: the sender's check before a
+ * multicast. An UNLOCK_REQUEST is judged like the UNLOCK it may lead to. */
+int memdb_check(const Memdb *db, const TreeOp *op, TreeOrigin from) must_check;
 
-/* Takes back the newest change that has not been undone. Deltas must be undone in reverse order.
+/* Takes back the newest change that has not been undone: deltas must be undone in reverse order, to
+ * the root record that each found. Guest versions, tracked counters and timers go on counting.
  * Returns in *ret the delta that describes this change for caches and feed (one reference). */
 void memdb_undo(Memdb *db, const MemdbDelta *delta, MonoTime now, MemdbDelta **ret);
 
 /* Replaces the content of the tree as a synchronisation commit does (reference 10.5): entries and
- * root as in memdb_load; entries that are unchanged keep their cached digests and lock timers.
- * Fatal faults: -EBADMSG, nothing changed. */
+ * root as in memdb_load; entries that are unchanged (the same object, or the same digest) keep
+ * their cached digests, guest versions and lock timers. The root record is taken as given, never
+ * raised, because the index must equal the leader's. Fatal faults: -EBADMSG, nothing changed. */
 int memdb_replace(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now,
                   MemdbDelta **ret_delta, Err *err) must_check;
 
@@ -166,8 +203,9 @@ void memdb_checksum(Memdb *db, uint8_t ret_csum[ENTRY_DIGEST_SIZE]);
 
 /* ---- locks (reference chapter 6; owner thread) ---------------------------------------------- */
 
-/* Is the directory `path` a live or expired lock? Starts its timer when none runs. True when it has
- * been held for more than CFS_LOCK_TIMEOUT_SEC with the same checksum. */
+/* Has the lock at `path` been held for more than CFS_LOCK_TIMEOUT_SEC with this checksum? Starts
+ * its timer when none runs. False when `path` is no directory below priv/lock or has another
+ * checksum. */
 bool memdb_lock_expired(Memdb *db, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
                         MonoTime now);
 

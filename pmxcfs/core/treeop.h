@@ -29,13 +29,15 @@ typedef struct TreeOp {
     TreeOpKind kind;
     const char *path; /* relative to the mount, without leading slash, NUL terminated */
     const char *to;   /* RENAME only */
-    GBytes *data;     /* WRITE: the bytes; NULL means none */
+    GBytes *data;     /* WRITE: the bytes; NULL means none. The tree keeps a reference, so they own
+                         their memory and are no slice of something larger */
     uint64_t offset;  /* WRITE: file offset in bytes */
     bool truncate;    /* WRITE: file ends after offset + bytes */
     uint32_t mtime;   /* MTIME: Unix seconds */
     uint8_t csum[32]; /* UNLOCK*: checksum of the lock directory (entry_checksum) */
-    bool noreplace;   /* RENAME: EEXIST when `to` exists. Checked by the sender and again on its own
-                         delivery; never on the documented wire */
+    bool noreplace;   /* RENAME: EEXIST when `to` exists. The documented wire cannot carry it: there
+                         the sender checks before the send and peers replace; local mode and the
+                         native protocol decide it at application */
 } TreeOp;
 
 /* Who made a change and when: writer 0 in local mode; time is the sender's clock. */
@@ -45,5 +47,10 @@ typedef struct TreeOrigin {
 } TreeOrigin;
 
 const char *tree_op_name(TreeOpKind kind); /* "WRITE", ...; NULL when unknown */
+
+/* A copy that owns its strings; `data` is shared. Freed with tree_op_free. */
+TreeOp *tree_op_copy(const TreeOp *op);
+void tree_op_free(TreeOp *op); /* only for copies; NULL is allowed */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TreeOp, tree_op_free)
 
 #endif

@@ -20,6 +20,13 @@ fuzz_programs += %D%/fuzz_wire_dfsm %D%/fuzz_wire_dcdb
 %C%_fuzz_wire_dcdb_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_vmconf %D%/fuzz_propstring
+%C%_fuzz_vmconf_SOURCES = %D%/fuzz_vmconf.c $(fuzz_main)
+%C%_fuzz_vmconf_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_vmconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+%C%_fuzz_propstring_SOURCES = %D%/fuzz_propstring.c $(fuzz_main)
+%C%_fuzz_propstring_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_propstring_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
 fuzz_programs += %D%/fuzz_clog_entry %D%/fuzz_clog_ring %D%/fuzz_wire_kvstore
 fuzz_status_libs = pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a lib/base/libbase.a \
 	$(JSON_LIBS) $(GLIB_LIBS)

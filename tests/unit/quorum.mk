@@ -3,3 +3,10 @@ check_PROGRAMS += tests/unit/test_corosync_conf
 tests_unit_test_corosync_conf_SOURCES = tests/unit/test_corosync_conf.c
 tests_unit_test_corosync_conf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += tests/unit/test_corosync_conf
+
+check_PROGRAMS += tests/unit/test_quorum_view
+tests_unit_test_quorum_view_SOURCES = tests/unit/test_quorum_view.c
+tests_unit_test_quorum_view_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+tests_unit_test_quorum_view_LDADD = quorum/libquorumcore.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_quorum_view

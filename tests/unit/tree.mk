@@ -3,3 +3,9 @@ check_PROGRAMS += %D%/test_cfspath
 %C%_test_cfspath_SOURCES = %D%/test_cfspath.c
 %C%_test_cfspath_LDADD = pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_cfspath
+check_PROGRAMS += %D%/test_memdb_vectors
+%C%_test_memdb_vectors_SOURCES = %D%/test_memdb_vectors.c
+%C%_test_memdb_vectors_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_memdb_vectors_LDADD = pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
+	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_memdb_vectors

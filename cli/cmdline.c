@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cmdline.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+char *cli_output_format;
+
+int cli_wants_json(bool *ret, Err *err)
+{
+    const char *format = cli_output_format != NULL ? cli_output_format : "text";
+
+    if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0) {
+        return err_setf(err, -EINVAL, "--output-format %s: expected text or json", format);
+    }
+    *ret = strcmp(format, "json") == 0;
+    return 0;
+}
+
+static void print_verbs(const char *program, const char *summary, const CliVerb *verbs, FILE *out)
+{
+    fprintf(out, "Usage: %s VERB [OPTION...] [OPERAND...]\n\n%s\n\nVerbs:\n", program, summary);
+    for (const CliVerb *v = verbs; v->name != NULL; v++) {
+        g_autofree char *left = g_strdup_printf("%s %s", v->name, v->operands);
+
+        fprintf(out, "  %-34s %s\n", left, v->summary);
+    }
+    fprintf(out,
+            "\n'%s VERB --help' explains a verb. Exit status: 0 done, 1 failed or refused, "
+            "2 wrong command line.\n",
+            program);
+}
+
+/* A verb of two words wins over one of one word. */
+static const CliVerb *find_verb(const CliVerb *verbs, int argc, char **argv, int *ret_words)
+{
+    const CliVerb *found = NULL;
+
+    for (const CliVerb *v = verbs; v->name != NULL; v++) {
+        g_auto(GStrv) words = g_strsplit(v->name, " ", -1);
+        int n = (int)g_strv_length(words);
+        bool match = n < argc;
+
+        for (int i = 0; match && i < n; i++) {
+            match = strcmp(words[i], argv[1 + i]) == 0;
+        }
+        if (match && (found == NULL || n > *ret_words)) {
+            found = v;
+            *ret_words = n;
+        }
+    }
+    return found;
+}
+
+static GOptionContext *verb_context(const CliVerb *verb)
+{
+    GOptionContext *context = g_option_context_new(verb->operands);
+
+    g_option_context_set_summary(context, verb->summary);
+    if (verb->options != NULL) {
+        g_option_context_add_main_entries(context, verb->options, NULL);
+    }
+    return context;
+}
+
+static int usage_error(const char *program, const CliVerb *verb, const char *reason)
+{
+    fprintf(stderr, "%s %s: %s\nSee '%s %s --help'.\n", program, verb->name, reason, program,
+            verb->name);
+    return CLI_EXIT_USAGE;
+}
+
+static int run_verb(const char *program, const CliVerb *verb, GPtrArray *args)
+{
+    g_autoptr(GOptionContext) context = verb_context(verb);
+    g_autoptr(GError) gerror = NULL;
+    g_auto(GStrv) argv = NULL;
+    Err err = ERR_INIT;
+    int n, r;
+
+    g_ptr_array_add(args, NULL);
+    argv = g_strdupv((char **)args->pdata);
+    if (!g_option_context_parse_strv(context, &argv, &gerror)) {
+        return usage_error(program, verb, gerror->message);
+    }
+    n = (int)g_strv_length(argv) - 1;
+    if (n < verb->min_operands || n > verb->max_operands) {
+        return usage_error(program, verb,
+                           n < verb->min_operands ? "an operand is missing" : "too many operands");
+    }
+    r = verb->run(argv + 1, &err);
+    if (r < 0) {
+        fprintf(stderr, "%s %s: %s\n", program, verb->name,
+                err.code != 0 ? err_text(&err) : strerror(-r));
+        return CLI_EXIT_FAILED;
+    }
+    return r;
+}
+
+int cli_main(const char *program, const char *summary, const CliVerb *verbs, int argc, char **argv)
+{
+    g_autoptr(GPtrArray) args = g_ptr_array_new();
+    const CliVerb *verb;
+    bool help = false;
+    int words = 0;
+
+    (void)setlocale(LC_CTYPE, ""); /* without it the C locale is used */
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        printf("%s (%s) %s\n", program, PACKAGE_NAME, PACKAGE_VERSION);
+        return CLI_EXIT_OK;
+    }
+    help = argc > 1 && (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+                        strcmp(argv[1], "-h") == 0);
+    verb = find_verb(verbs, help ? argc - 1 : argc, help ? argv + 1 : argv, &words);
+    if (verb == NULL) {
+        bool unknown = argc > 1 && !help;
+
+        if (unknown) {
+            fprintf(stderr, "%s: no verb '%s'\n", program, argv[1]);
+        }
+        print_verbs(program, summary, verbs, help ? stdout : stderr);
+        return help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    }
+    g_autofree char *name = g_strdup_printf("%s %s", program, verb->name);
+    g_ptr_array_add(args, name);
+    if (help) {
+        g_ptr_array_add(args, (char *)"--help");
+    } else {
+        for (int i = 1 + words; i < argc; i++) {
+            g_ptr_array_add(args, argv[i]);
+        }
+    }
+    g_set_prgname(name);
+    return run_verb(program, verb, args);
+}

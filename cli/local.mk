@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += %D%/libcmdline.a
+%C%_libcmdline_a_SOURCES = %D%/cmdline.c %D%/cmdline.h
+
+# pvecm
+bin_PROGRAMS += %D%/pvecm
+%C%_pvecm_SOURCES = %D%/pvecm.c %D%/pvecm_verbs.h %D%/pvecm_show.c %D%/pvecm_table.c
+%C%_pvecm_LDADD = %D%/libcmdline.a quorum/libquorumio.a quorum/libquorumcore.a lib/conf/libconf.a \
+	lib/base/libbase.a $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) \
+	$(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)

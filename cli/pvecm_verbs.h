@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pvecm_verbs: the table of verbs of `pvecm` and what they share. Main thread only. */
+#ifndef CLI_PVECM_VERBS_H
+#define CLI_PVECM_VERBS_H
+
+#include "cli/cmdline.h"
+
+#define PVECM_APIVERSION 1 /* join API version (reference join, chapter 8) */
+
+/* Where things are; `--root DIR` for tests puts DIR in front. */
+#define PVECM_CLUSTER_CONF "/etc/pve/corosync.conf"
+#define PVECM_HOST_CONF    "/etc/corosync/corosync.conf"
+
+extern const CliVerb pvecm_verbs[];
+
+int pvecm_status(char **operands, Err *err);
+int pvecm_nodes(char **operands, Err *err);
+int pvecm_expected(char **operands, Err *err);
+int pvecm_check(char **operands, Err *err);
+int pvecm_keygen(char **operands, Err *err);
+int pvecm_apiver(char **operands, Err *err);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * quorum_query: asks the running corosync on this node what the cluster looks like (libquorum,
+ * libvotequorum, libcmap, libcfg). Each call opens and closes its own connections and never waits
+ * longer than QUORUM_QUERY_TIMEOUT_MS for corosync (INV-4). Any thread.
+ */
+#ifndef QUORUM_IO_QUORUM_QUERY_H
+#define QUORUM_IO_QUORUM_QUERY_H
+
+#include "lib/base/err.h"
+#include "quorum/core/quorum_view.h"
+
+#define QUORUM_QUERY_TIMEOUT_MS 3000
+
+/* Facts with the strings and members they point to. */
+typedef struct QuorumReport {
+    QuorumFacts facts;
+    GArray *members;    /* of QuorumMember */
+    GPtrArray *strings; /* owns every text the facts point to */
+} QuorumReport;
+
+void quorum_report_free(QuorumReport *r);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(QuorumReport, quorum_report_free)
+
+/* Everything from corosync; the configuration part (cluster name, version, ...) is taken from the
+ * text `conf` (may be NULL) of `conf_size` bytes. -ENOTCONN when corosync does not run, -ETIMEDOUT.
+ */
+int quorum_query(const char *conf, size_t conf_size, QuorumReport **ret, Err *err) must_check;
+
+/* Sets the live number of expected votes. -EINVAL when votequorum refuses the number. */
+int quorum_set_expected(uint32_t expected, Err *err) must_check;
+
+/* Asks corosync to drop a node from the membership (it is normally off already). */
+int quorum_kick_node(uint32_t nodeid, Err *err) must_check;
+
+/* Quorate now? 1, 0, or -errno. */
+int quorum_is_quorate(Err *err) must_check;
+
+#endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += %D%/libquorumcore.a
+%C%_libquorumcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
+%C%_libquorumcore_a_SOURCES = \
+	%D%/core/quorum_view.c %D%/core/quorum_view.h
+
+noinst_LIBRARIES += %D%/libquorumio.a
+%C%_libquorumio_a_SOURCES = \
+	%D%/io/corosync_key.c %D%/io/corosync_key.h \
+	%D%/io/quorum_query.c %D%/io/quorum_query.h
