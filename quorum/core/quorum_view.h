@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quorum_view: what `pvecm status` and `pvecm nodes` say, from facts that somebody else collected.
- * quorum_view: what `pvecm status` and `nodes` say, from facts that somebody else collected.
+ * quorum_view: what `pvecm status` and `nodes` say, from facts that somebody else collected. Text
+ * layouts are those administrators and their scripts know (reference join, chapter 2); JSON has
  * one stable name per fact. Pure; any thread.
  */
 #ifndef QUORUM_CORE_QUORUM_VIEW_H

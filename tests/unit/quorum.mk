@@ -10,3 +10,8 @@ tests_unit_test_quorum_view_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 tests_unit_test_quorum_view_LDADD = quorum/libquorumcore.a lib/base/libbase.a \
 	$(JSON_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_quorum_view
+
+check_PROGRAMS += tests/unit/test_certs
+tests_unit_test_certs_SOURCES = tests/unit/test_certs.c
+tests_unit_test_certs_LDADD = quorum/libquorumio.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_certs
