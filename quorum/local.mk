@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += %D%/libquorumcore.a
-%C%_libquorumcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
+%C%_libquorumcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
 %C%_libquorumcore_a_SOURCES = \
+	%D%/core/jointoken.c %D%/core/jointoken.h \
 	%D%/core/quorum_view.c %D%/core/quorum_view.h
 
 noinst_LIBRARIES += %D%/libquorumio.a

@@ -215,22 +215,21 @@ void quorum_format_status_json(const QuorumFacts *f, GString *out)
     g_strchomp(flags->str);
     g_string_append(out, "{\n  ");
     json_string(out, "name", f->cluster_name != NULL ? f->cluster_name : "", ",\n  ");
-    g_string_append_printf(out, "\"config_version\": %" G_GINT64_FORMAT ",\n  ",
-                           f->config_version);
+    g_string_append_printf(out, "\"config_version\": %" G_GINT64_FORMAT ",\n  ", f->config_version);
     json_string(out, "transport", f->transport != NULL ? f->transport : "knet", ",\n  ");
     json_string(out, "secauth", f->secauth != NULL ? f->secauth : "off", ",\n  ");
     json_string(out, "provider", f->provider, ",\n  ");
     g_string_append_printf(out, "\"nodeid\": %u,\n  ", f->nodeid);
-    g_string_append_printf(out, "\"ring_id\": \"%x.%" G_GINT64_MODIFIER "x\",\n  ",
-                           f->ring_nodeid, f->ring_seq);
+    g_string_append_printf(out, "\"ring_id\": \"%x.%" G_GINT64_MODIFIER "x\",\n  ", f->ring_nodeid,
+                           f->ring_seq);
     g_string_append_printf(out, "\"quorate\": %s,\n  ", f->quorate ? "true" : "false");
     g_string_append_printf(out, "\"may_fail\": %u,\n  ", quorum_tolerates(f));
     g_string_append_printf(out, "\"expected_votes\": %u,\n  \"highest_expected\": %u,\n  ",
                            f->expected, f->highest_expected);
     g_string_append_printf(out, "\"total_votes\": %u,\n  \"quorum\": %u,\n  ", f->total, f->quorum);
     json_string(out, "flags", flags->str, ",\n  ");
-    g_string_append_printf(out, "\"qdevice_votes\": %u,\n  \"members\": ",
-                           has_qdevice(f) ? f->qdevice_votes : 0);
+    g_string_append_printf(
+        out, "\"qdevice_votes\": %u,\n  \"members\": ", has_qdevice(f) ? f->qdevice_votes : 0);
     json_members(f, "  ", out);
     g_string_append(out, "\n}\n");
 }

@@ -15,3 +15,8 @@ check_PROGRAMS += tests/unit/test_certs
 tests_unit_test_certs_SOURCES = tests/unit/test_certs.c
 tests_unit_test_certs_LDADD = quorum/libquorumio.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_certs
+
+check_PROGRAMS += tests/unit/test_jointoken
+tests_unit_test_jointoken_SOURCES = tests/unit/test_jointoken.c
+tests_unit_test_jointoken_LDADD = quorum/libquorumcore.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_jointoken
