@@ -30,9 +30,9 @@ const char *cfs_guest_type_name(CfsGuestType type);
 const char *cfs_guest_type_dir(CfsGuestType type);
 
 typedef struct CfsGuest {
-    uint32_t vmid;     /* 1 to 4294967295 */
+    uint32_t vmid; /* 1 to 4294967295 */
     CfsGuestType type;
-    const char *node;  /* borrowed from the path that was parsed, NOT NUL terminated */
+    const char *node; /* borrowed from the path that was parsed, NOT NUL terminated */
     size_t node_len;
 } CfsGuest;
 

@@ -30,7 +30,9 @@ void locks_free(LockTable *t)
     }
 }
 
-void locks_start(LockTable *t, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
+void locks_start(LockTable *t,
+                 const char *path,
+                 const uint8_t csum[ENTRY_DIGEST_SIZE],
                  MonoTime now)
 {
     LockTimer *timer = g_new(LockTimer, 1);
@@ -46,15 +48,17 @@ void locks_drop(LockTable *t, const char *path)
 }
 
 /* The timer of `path` when it runs for this very state of the lock. */
-static const LockTimer *timer_of(const LockTable *t, const char *path,
-                                 const uint8_t csum[ENTRY_DIGEST_SIZE])
+static const LockTimer *
+timer_of(const LockTable *t, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE])
 {
     const LockTimer *timer = g_hash_table_lookup(t->timers, path);
 
     return timer != NULL && memcmp(timer->csum, csum, ENTRY_DIGEST_SIZE) == 0 ? timer : NULL;
 }
 
-bool locks_expired(LockTable *t, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
+bool locks_expired(LockTable *t,
+                   const char *path,
+                   const uint8_t csum[ENTRY_DIGEST_SIZE],
                    MonoTime now)
 {
     const LockTimer *timer = timer_of(t, path, csum);
@@ -67,8 +71,11 @@ bool locks_expired(LockTable *t, const char *path, const uint8_t csum[ENTRY_DIGE
     return mono_diff_us(now, timer->start) / US_PER_SEC > CFS_LOCK_TIMEOUT_SEC;
 }
 
-void locks_carry(LockTable *t, const LockTable *old, const char *path,
-                 const uint8_t csum[ENTRY_DIGEST_SIZE], MonoTime now)
+void locks_carry(LockTable *t,
+                 const LockTable *old,
+                 const char *path,
+                 const uint8_t csum[ENTRY_DIGEST_SIZE],
+                 MonoTime now)
 {
     const LockTimer *timer = old != NULL ? timer_of(old, path, csum) : NULL;
 

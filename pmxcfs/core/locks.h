@@ -19,7 +19,9 @@ void locks_free(LockTable *t);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LockTable, locks_free)
 
 /* (Re)starts the timer of the lock at the canonical `path`, whose entry checksum is `csum`. */
-void locks_start(LockTable *t, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
+void locks_start(LockTable *t,
+                 const char *path,
+                 const uint8_t csum[ENTRY_DIGEST_SIZE],
                  MonoTime now);
 
 /* Forgets the timer; nothing when there is none. */
@@ -27,12 +29,17 @@ void locks_drop(LockTable *t, const char *path);
 
 /* Held unchanged for more than CFS_LOCK_TIMEOUT_SEC? Starts the timer when none runs, and restarts
  * it when the lock changed since. */
-bool locks_expired(LockTable *t, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
+bool locks_expired(LockTable *t,
+                   const char *path,
+                   const uint8_t csum[ENTRY_DIGEST_SIZE],
                    MonoTime now);
 
 /* For a table that replaces `old` (may be NULL): takes over the timer of `path` when it ran for
  * the same `csum`, else starts one. */
-void locks_carry(LockTable *t, const LockTable *old, const char *path,
-                 const uint8_t csum[ENTRY_DIGEST_SIZE], MonoTime now);
+void locks_carry(LockTable *t,
+                 const LockTable *old,
+                 const char *path,
+                 const uint8_t csum[ENTRY_DIGEST_SIZE],
+                 MonoTime now);
 
 #endif

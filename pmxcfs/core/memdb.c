@@ -211,8 +211,8 @@ MemdbDelta *memdb_delta_new(const MemdbRoot *before, const MemdbRoot *after)
     return d;
 }
 
-void memdb_delta_add(MemdbDelta *d, Entry *before, char *path_before, Entry *after,
-                     char *path_after)
+void memdb_delta_add(
+    MemdbDelta *d, Entry *before, char *path_before, Entry *after, char *path_after)
 {
     MemdbEdit edit = {
         .before = before != NULL ? entry_ref(before) : NULL,
@@ -370,8 +370,9 @@ void memdb_undo(Memdb *db, const MemdbDelta *delta, MonoTime now, MemdbDelta **r
         db->locks = memdb_build_locks(&db->tree, old, now);
         locks_free(old);
     }
-    trace(&db->tracer, TRACE_WARNING, "memdb: change undone: version %" G_GUINT64_FORMAT
-          " -> %" G_GUINT64_FORMAT, delta->root_after.version, delta->root_before.version);
+    trace(&db->tracer, TRACE_WARNING,
+          "memdb: change undone: version %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
+          delta->root_after.version, delta->root_before.version);
     *ret = back;
 }
 
@@ -559,7 +560,9 @@ void memdb_checksum(Memdb *db, uint8_t ret_csum[ENTRY_DIGEST_SIZE])
 
 /* ---- locks and views ----------------------------------------------------------------------- */
 
-bool memdb_lock_expired(Memdb *db, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
+bool memdb_lock_expired(Memdb *db,
+                        const char *path,
+                        const uint8_t csum[ENTRY_DIGEST_SIZE],
                         MonoTime now)
 {
     g_autofree char *canonical = cfspath_normalize(path);
@@ -590,8 +593,8 @@ uint32_t memdb_vmlist_version(const Memdb *db)
     return vmlist_version(db->guests);
 }
 
-bool memdb_find_guest(const Memdb *db, uint32_t vmid, char **ret_node, char **ret_type,
-                      uint32_t *ret_version)
+bool memdb_find_guest(
+    const Memdb *db, uint32_t vmid, char **ret_node, char **ret_type, uint32_t *ret_version)
 {
     const VmlistGuest *guest = vmlist_find(db->guests, vmid);
 

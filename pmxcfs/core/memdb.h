@@ -41,7 +41,7 @@ typedef struct MemdbEdit {
 /* Immutable once made, reference counted, any thread. */
 typedef struct MemdbDelta {
     gatomicrefcount refs;
-    uint64_t seq;         /* set by whoever submits it to the store; 0 until then */
+    uint64_t seq; /* set by whoever submits it to the store; 0 until then */
     MemdbRoot root_before, root_after;
     GArray *edits;        /* of MemdbEdit, in the order in which the store must do them */
     bool replaces_tree;   /* synchronisation commit: everything may have changed */
@@ -110,8 +110,9 @@ typedef struct MemdbFault {
 } MemdbFault;
 
 /* Appends one fault to an array of MemdbFault (may be NULL). */
-void memdb_fault_add(GArray *faults, MemdbFaultKind kind, bool fatal, uint64_t inode,
-                     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void memdb_fault_add(
+    GArray *faults, MemdbFaultKind kind, bool fatal, uint64_t inode, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* Versions and inodes above this leave no room to count: SQLite integers are signed, and the
  * original dies when its counter wraps (reference 3.4). */
@@ -126,7 +127,11 @@ void memdb_fault_add(GArray *faults, MemdbFaultKind kind, bool fatal, uint64_t i
  * Not fatal, because the original keeps them too: names that cannot be reached, sizes above the
  * limits in force (up to the hard ones of the native format), directories in a cycle, which stay
  * unreachable. A tree version behind its entries is raised. */
-int memdb_load(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now, GArray *faults,
+int memdb_load(Memdb *db,
+               GPtrArray *entries,
+               const MemdbRoot *root,
+               MonoTime now,
+               GArray *faults,
                Err *err) must_check;
 
 /* A delta without edits that makes the store write the version record as it is now: for a fresh
@@ -136,7 +141,7 @@ MemdbDelta *memdb_root_delta(const Memdb *db);
 /* ---- reading (owner thread, or any thread under the reader lock) ---------------------------- */
 
 MemdbRoot memdb_root(const Memdb *db);
-Entry *memdb_get(const Memdb *db, uint64_t inode);  /* new reference or NULL; 0 gives the root */
+Entry *memdb_get(const Memdb *db, uint64_t inode); /* new reference or NULL; 0 gives the root */
 Entry *memdb_child(const Memdb *db, uint64_t parent, const char *name); /* new reference or NULL */
 
 /* Resolves a path by the rules of chapter 4 (empty components skipped, "." alone is the root). New
@@ -173,7 +178,11 @@ GPtrArray *memdb_all(const Memdb *db);
  *
  * Always: -EINVAL for a rename onto itself or below itself and for UNLOCK_REQUEST; -EOVERFLOW when
  * the version counter is used up; -ESTALE for UNLOCK of something that is not this very lock. */
-int memdb_apply(Memdb *db, const TreeOp *op, TreeOrigin from, bool from_peer, MonoTime now,
+int memdb_apply(Memdb *db,
+                const TreeOp *op,
+                TreeOrigin from,
+                bool from_peer,
+                MonoTime now,
                 MemdbDelta **ret_delta) must_check;
 
 /* What memdb_apply would answer to a local caller, without doing it: the sender's check before a
@@ -189,8 +198,12 @@ void memdb_undo(Memdb *db, const MemdbDelta *delta, MonoTime now, MemdbDelta **r
  * root as in memdb_load; entries that are unchanged (the same object, or the same digest) keep
  * their cached digests, guest versions and lock timers. The root record is taken as given, never
  * raised, because the index must equal the leader's. Fatal faults: -EBADMSG, nothing changed. */
-int memdb_replace(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now,
-                  MemdbDelta **ret_delta, Err *err) must_check;
+int memdb_replace(Memdb *db,
+                  GPtrArray *entries,
+                  const MemdbRoot *root,
+                  MonoTime now,
+                  MemdbDelta **ret_delta,
+                  Err *err) must_check;
 
 /* ---- digests (owner thread) ---------------------------------------------------------------- */
 
@@ -206,7 +219,9 @@ void memdb_checksum(Memdb *db, uint8_t ret_csum[ENTRY_DIGEST_SIZE]);
 /* Has the lock at `path` been held for more than CFS_LOCK_TIMEOUT_SEC with this checksum? Starts
  * its timer when none runs. False when `path` is no directory below priv/lock or has another
  * checksum. */
-bool memdb_lock_expired(Memdb *db, const char *path, const uint8_t csum[ENTRY_DIGEST_SIZE],
+bool memdb_lock_expired(Memdb *db,
+                        const char *path,
+                        const uint8_t csum[ENTRY_DIGEST_SIZE],
                         MonoTime now);
 
 /* ---- views (owner thread or reader lock) ---------------------------------------------------- */
@@ -218,8 +233,8 @@ uint32_t memdb_vmlist_version(const Memdb *db);
 
 /* The node and type of a guest; false when the VMID is unknown. Strings are copied: free with
  * g_free. */
-bool memdb_find_guest(const Memdb *db, uint32_t vmid, char **ret_node, char **ret_type,
-                      uint32_t *ret_version);
+bool memdb_find_guest(
+    const Memdb *db, uint32_t vmid, char **ret_node, char **ret_type, uint32_t *ret_version);
 /* All VMIDs ascending (GArray of uint32_t, caller frees). */
 GArray *memdb_guests(const Memdb *db);
 

@@ -329,9 +329,8 @@ int memdb_check(const Memdb *db, const TreeOp *op, TreeOrigin from)
     g_auto(Change) c = {.op = op, .from = from, .strict = true};
     int r = check_change(db, &c);
 
-    return r == 0 && op->kind == TREE_OP_WRITE && op->data != NULL
-               ? (int)g_bytes_get_size(op->data)
-               : r;
+    return r == 0 && op->kind == TREE_OP_WRITE && op->data != NULL ? (int)g_bytes_get_size(op->data)
+                                                                   : r;
 }
 
 /* ---- building the delta -------------------------------------------------------------------- */
@@ -486,7 +485,11 @@ static void lock_effects(Memdb *db, const Change *c, const MemdbDelta *d, MonoTi
     }
 }
 
-int memdb_apply(Memdb *db, const TreeOp *op, TreeOrigin from, bool from_peer, MonoTime now,
+int memdb_apply(Memdb *db,
+                const TreeOp *op,
+                TreeOrigin from,
+                bool from_peer,
+                MonoTime now,
                 MemdbDelta **ret_delta)
 {
     g_auto(Change) c = {.op = op, .from = from, .strict = !from_peer};

@@ -14,8 +14,8 @@
 
 STRTAB_DEFINE(memdb_fault, MemdbFaultKind, MEMDB_FAULT_LIST, MEMDB_FAULT_N)
 
-void memdb_fault_add(GArray *faults, MemdbFaultKind kind, bool fatal, uint64_t inode,
-                     const char *fmt, ...)
+void memdb_fault_add(
+    GArray *faults, MemdbFaultKind kind, bool fatal, uint64_t inode, const char *fmt, ...)
 {
     MemdbFault fault = {.kind = kind, .fatal = fatal, .inode = inode};
     va_list args;
@@ -187,8 +187,12 @@ static GHashTable *children_of(const MemdbTree *t, uint64_t parent)
     return dir != NULL ? dir->children : NULL;
 }
 
-static void carry_guests(const MemdbTree *t, const MemdbTree *old_tree, const Vmlist *old,
-                         uint64_t dir, Vmlist *l, GArray *faults)
+static void carry_guests(const MemdbTree *t,
+                         const MemdbTree *old_tree,
+                         const Vmlist *old,
+                         uint64_t dir,
+                         Vmlist *l,
+                         GArray *faults)
 {
     GHashTable *children = children_of(t, dir);
     GHashTableIter iter;
@@ -214,8 +218,8 @@ static void carry_guests(const MemdbTree *t, const MemdbTree *old_tree, const Vm
     }
 }
 
-Vmlist *memdb_build_guests(const MemdbTree *t, const MemdbTree *old_tree, const Vmlist *old,
-                           GArray *faults)
+Vmlist *
+memdb_build_guests(const MemdbTree *t, const MemdbTree *old_tree, const Vmlist *old, GArray *faults)
 {
     static const CfsGuestType types[] = {CFS_GUEST_QEMU, CFS_GUEST_OPENVZ, CFS_GUEST_LXC};
     Vmlist *l = old != NULL ? vmlist_new_after(old) : vmlist_new();
@@ -231,8 +235,8 @@ Vmlist *memdb_build_guests(const MemdbTree *t, const MemdbTree *old_tree, const 
         g_hash_table_iter_init(&iter, children);
         while (g_hash_table_iter_next(&iter, NULL, &p)) {
             for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
-                const Entry *dir = memdb_tree_child(t, ((const Entry *)p)->inode,
-                                                    cfs_guest_type_dir(types[i]));
+                const Entry *dir =
+                    memdb_tree_child(t, ((const Entry *)p)->inode, cfs_guest_type_dir(types[i]));
                 if (dir != NULL) {
                     carry_guests(t, old_tree, old, dir->inode, l, faults);
                 }
@@ -243,8 +247,8 @@ Vmlist *memdb_build_guests(const MemdbTree *t, const MemdbTree *old_tree, const 
     return l;
 }
 
-static void carry_locks(const MemdbTree *t, LockTable *l, const LockTable *old, uint64_t dir,
-                        MonoTime now)
+static void
+carry_locks(const MemdbTree *t, LockTable *l, const LockTable *old, uint64_t dir, MonoTime now)
 {
     GHashTable *children = children_of(t, dir);
     GHashTableIter iter;
@@ -305,9 +309,14 @@ static void candidate_done(Candidate *c)
 
 /* Checks `entries` (sorted by the caller) and builds the candidate. -EBADMSG with a fatal fault;
  * the candidate is then empty. */
-static int build_candidate(Memdb *db, GPtrArray *entries, const MemdbRoot *root,
-                           const MemdbTree *old_tree, const Vmlist *old_guests, GArray *faults,
-                           Candidate *ret, Err *err)
+static int build_candidate(Memdb *db,
+                           GPtrArray *entries,
+                           const MemdbRoot *root,
+                           const MemdbTree *old_tree,
+                           const Vmlist *old_guests,
+                           GArray *faults,
+                           Candidate *ret,
+                           Err *err)
 {
     g_autoptr(GArray) own = NULL;
     guint from = faults != NULL ? faults->len : 0;
@@ -369,8 +378,8 @@ static void swap_in(Memdb *db, Candidate *c, MonoTime now)
     c->guests = old_guests;
 }
 
-int memdb_load(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now, GArray *faults,
-               Err *err)
+int memdb_load(
+    Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now, GArray *faults, Err *err)
 {
     g_autoptr(GPtrArray) sorted = sorted_copy(entries);
     Candidate c;
@@ -438,8 +447,12 @@ static MemdbDelta *replace_delta(const MemdbTree *old, const MemdbTree *new, GPt
     return d;
 }
 
-int memdb_replace(Memdb *db, GPtrArray *entries, const MemdbRoot *root, MonoTime now,
-                  MemdbDelta **ret_delta, Err *err)
+int memdb_replace(Memdb *db,
+                  GPtrArray *entries,
+                  const MemdbRoot *root,
+                  MonoTime now,
+                  MemdbDelta **ret_delta,
+                  Err *err)
 {
     g_autoptr(GPtrArray) sorted = sorted_copy(entries);
     g_autoptr(GPtrArray) merged = reuse_old(&db->tree, sorted);

@@ -41,7 +41,7 @@ struct Memdb {
 
 void memdb_tree_init(MemdbTree *t, const MemdbRoot *root);
 void memdb_tree_done(MemdbTree *t);
-Entry *memdb_tree_get(const MemdbTree *t, uint64_t inode);                       /* borrowed */
+Entry *memdb_tree_get(const MemdbTree *t, uint64_t inode);                      /* borrowed */
 Entry *memdb_tree_child(const MemdbTree *t, uint64_t parent, const char *name); /* borrowed */
 bool memdb_tree_is_empty_dir(const MemdbTree *t, const Entry *dir);
 /* Puts `e` (takes a reference) in place of the entry with its inode, if any. */
@@ -59,8 +59,8 @@ Entry *memdb_tree_resolve(const MemdbTree *t, const char *path, int *ret_code);
 
 MemdbDelta *memdb_delta_new(const MemdbRoot *before, const MemdbRoot *after);
 /* Takes references of the entries and ownership of the strings. */
-void memdb_delta_add(MemdbDelta *d, Entry *before, char *path_before, Entry *after,
-                     char *path_after);
+void memdb_delta_add(
+    MemdbDelta *d, Entry *before, char *path_before, Entry *after, char *path_after);
 
 /* Inside the guard: makes the tree what the delta says. */
 void memdb_commit_edits(Memdb *db, const MemdbDelta *d);
@@ -76,7 +76,9 @@ void memdb_lock_start(Memdb *db, const char *path, const Entry *e, MonoTime now)
 
 /* Guest list, counters and timers for a tree that was swapped in. `old_guests` and `old_locks`
  * may be NULL. */
-Vmlist *memdb_build_guests(const MemdbTree *t, const MemdbTree *old_tree, const Vmlist *old_guests,
+Vmlist *memdb_build_guests(const MemdbTree *t,
+                           const MemdbTree *old_tree,
+                           const Vmlist *old_guests,
                            GArray *faults);
 LockTable *memdb_build_locks(const MemdbTree *t, const LockTable *old_locks, MonoTime now);
 

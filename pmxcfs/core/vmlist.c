@@ -122,8 +122,7 @@ static gint by_number(gconstpointer a, gconstpointer b)
 
 GArray *vmlist_ids(const Vmlist *l)
 {
-    GArray *ids = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t),
-                                    g_hash_table_size(l->guests));
+    GArray *ids = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), g_hash_table_size(l->guests));
     GHashTableIter iter;
     gpointer key;
 
@@ -148,10 +147,10 @@ void vmlist_format(const Vmlist *l, GString *out)
     g_string_append_printf(out, "{\n\"version\": %u", l->version);
     for (guint i = 0; i < ids->len; i++) {
         const VmlistGuest *g = vmlist_find(l, g_array_index(ids, uint32_t, i));
-        g_string_append_printf(
-            out, "%s\"%u\": { \"node\": \"%s\", \"type\": \"%s\", \"version\": %u }",
-            i == 0 ? ",\n\"ids\": {\n" : ",\n", g->vmid, g->node, cfs_guest_type_name(g->type),
-            g->version);
+        g_string_append_printf(out,
+                               "%s\"%u\": { \"node\": \"%s\", \"type\": \"%s\", \"version\": %u }",
+                               i == 0 ? ",\n\"ids\": {\n" : ",\n", g->vmid, g->node,
+                               cfs_guest_type_name(g->type), g->version);
     }
     g_string_append(out, ids->len > 0 ? "}\n\n}\n" : "\n\n}\n");
 }

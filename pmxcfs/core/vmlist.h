@@ -16,7 +16,7 @@ typedef struct Vmlist Vmlist;
 typedef struct VmlistGuest {
     uint32_t vmid;
     CfsGuestType type;
-    uint32_t version; /* number of the last registration, of all guests of this process */
+    uint32_t version;     /* number of the last registration, of all guests of this process */
     bool freed_for_peers; /* see vmlist_free_for_peers */
     char node[];
 } VmlistGuest;

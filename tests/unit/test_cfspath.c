@@ -52,8 +52,16 @@ static void test_guest(void)
 static void test_normalize(void)
 {
     static const char *const cases[][2] = {
-        {"", ""},         {".", ""},         {"/", ""},           {"///", ""},      {"a", "a"},
-        {"a//b", "a/b"},  {"/a/b/", "a/b"},  {"a/./b", "a/./b"},  {"./a", "./a"},   {"..", ".."},
+        {"", ""},
+        {".", ""},
+        {"/", ""},
+        {"///", ""},
+        {"a", "a"},
+        {"a//b", "a/b"},
+        {"/a/b/", "a/b"},
+        {"a/./b", "a/./b"},
+        {"./a", "./a"},
+        {"..", ".."},
         {"a/../b", "a/../b"},
     };
 
@@ -74,11 +82,21 @@ static void test_private(void)
         const char *path;
         bool private;
     } cases[] = {
-        {"priv", true},           {"priv/x", true},         {"//priv//x", true},
-        {"privx", false},         {"a/priv", false},        {"nodes/n1/priv", true},
-        {"nodes//n1/priv/k", true}, {"nodes/n1/x/priv", false}, {"nodes/priv", false},
-        {"nodes/priv/x", false},  {"nodes", false},         {"", false},
-        {".", false},             {"/nodes/n1//priv", true}, {"nodes/n1/privy", false},
+        {"priv", true},
+        {"priv/x", true},
+        {"//priv//x", true},
+        {"privx", false},
+        {"a/priv", false},
+        {"nodes/n1/priv", true},
+        {"nodes//n1/priv/k", true},
+        {"nodes/n1/x/priv", false},
+        {"nodes/priv", false},
+        {"nodes/priv/x", false},
+        {"nodes", false},
+        {"", false},
+        {".", false},
+        {"/nodes/n1//priv", true},
+        {"nodes/n1/privy", false},
         {"x/n1/priv", false},
     };
 
@@ -113,8 +131,9 @@ static void test_locks(void)
 static void test_executable(void)
 {
     static const char *const yes[] = {"vps.mount", "vps.postumount", "100.start", "1.premount"};
-    static const char *const no[] = {"vps.x", "0.start", "012.stop", ".start", "a.start",
-                                     "1a.stop", "1.stop.x", "vps", "", "vpss.mount", "1.conf"};
+    static const char *const no[] = {"vps.x",   "0.start",    "012.stop", ".start",
+                                     "a.start", "1a.stop",    "1.stop.x", "vps",
+                                     "",        "vpss.mount", "1.conf"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(yes); i++) {
         g_assert_true(cfspath_is_executable(yes[i]));

@@ -56,8 +56,8 @@ static void test_fresh_tree(void)
 static char *sample(const char *name)
 {
     const char *shared = g_getenv("QUORATE_SHARED");
-    char *path = g_build_filename(shared != NULL ? shared : ".", "reference", "pmxcfs-samples",
-                                  name, NULL);
+    char *path =
+        g_build_filename(shared != NULL ? shared : ".", "reference", "pmxcfs-samples", name, NULL);
 
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_test_skip("sample data not found: set QUORATE_SHARED");
@@ -76,8 +76,8 @@ static GBytes *read_hex(const char *name)
     g_assert_true(g_file_get_contents(path, &text, &len, NULL));
     for (gsize i = 0; i + 1 < len; i++) {
         if (g_ascii_isxdigit(text[i])) {
-            guint8 byte = (guint8)(g_ascii_xdigit_value(text[i]) * 16 +
-                                   g_ascii_xdigit_value(text[i + 1]));
+            guint8 byte =
+                (guint8)(g_ascii_xdigit_value(text[i]) * 16 + g_ascii_xdigit_value(text[i + 1]));
             g_byte_array_append(out, &byte, 1);
             i++;
         }
@@ -95,11 +95,11 @@ static GPtrArray *read_rows(const char *path, MemdbRoot *ret_root)
 
     g_assert_cmpint(sqlite3_open_v2(uri, &sql, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL), ==,
                     SQLITE_OK);
-    g_assert_cmpint(
-        sqlite3_prepare_v2(
-            sql, "SELECT inode, parent, version, writer, mtime, type, name, data FROM tree", -1,
-            &stmt, NULL),
-        ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_prepare_v2(
+                        sql,
+                        "SELECT inode, parent, version, writer, mtime, type, name, data FROM tree",
+                        -1, &stmt, NULL),
+                    ==, SQLITE_OK);
     while (sqlite3_step(stmt) == SQLITE_ROW) {
         int size = sqlite3_column_bytes(stmt, 7);
         g_autoptr(GBytes) data = g_bytes_new(sqlite3_column_blob(stmt, 7), (gsize)size);
@@ -220,9 +220,11 @@ static void test_captured_session(void)
         replay(db, name);
     }
     g_assert_cmpint(memdb_apply(db, &(TreeOp){.kind = TREE_OP_DELETE, .path = "ha/sub"}, at_lock,
-                                true, now, &deltas[0]), ==, 0);
+                                true, now, &deltas[0]),
+                    ==, 0);
     g_assert_cmpint(memdb_apply(db, &(TreeOp){.kind = TREE_OP_MKDIR, .path = lock}, at_lock, true,
-                                now, &deltas[1]), ==, 0);
+                                now, &deltas[1]),
+                    ==, 0);
     g_autoptr(Entry) e = NULL;
     g_assert_cmpint(memdb_lookup(db, lock, &e), ==, 0);
     entry_checksum(e, csum);
@@ -230,7 +232,8 @@ static void test_captured_session(void)
     g_assert_cmpmem(csum, 32, (const uint8_t *)g_bytes_get_data(request, NULL) + 24, 32);
 
     g_assert_cmpint(memdb_apply(db, &(TreeOp){.kind = TREE_OP_DELETE, .path = lock}, at_release,
-                                true, now, &deltas[2]), ==, 0);
+                                true, now, &deltas[2]),
+                    ==, 0);
     g_autoptr(GBytes) verify = read_hex("wire-dcdb-verify.hex");
     g_assert_cmpuint(g_bytes_get_size(verify), ==, 72);
     for (int again = 0; again < 2; again++) { /* computed, then from the cache */
@@ -299,10 +302,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/memdb/vectors/fresh-tree-of-100-files", test_fresh_tree);
-    g_test_add_data_func("/memdb/vectors/sample-a-index-is-captured-state", "a",
-                         test_sample_index);
-    g_test_add_data_func("/memdb/vectors/sample-b-index-is-captured-state", "b",
-                         test_sample_index);
+    g_test_add_data_func("/memdb/vectors/sample-a-index-is-captured-state", "a", test_sample_index);
+    g_test_add_data_func("/memdb/vectors/sample-b-index-is-captured-state", "b", test_sample_index);
     g_test_add_func("/memdb/vectors/captured-session-gives-captured-checksums",
                     test_captured_session);
     g_test_add_func("/memdb/vectors/replace-turns-a-into-b-and-undo-back", test_sample_sync);

@@ -9,3 +9,12 @@ check_PROGRAMS += %D%/test_memdb_vectors
 %C%_test_memdb_vectors_LDADD = pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
 	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_memdb_vectors
+check_PROGRAMS += %D%/test_memdb
+%C%_test_memdb_SOURCES = %D%/test_memdb.c
+%C%_test_memdb_LDADD = pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_memdb
+check_PROGRAMS += %D%/test_memdb_tree
+%C%_test_memdb_tree_SOURCES = %D%/test_memdb_tree.c
+%C%_test_memdb_tree_LDADD = pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a $(CRYPTO_LIBS) \
+	$(GLIB_LIBS)
+TESTS += %D%/test_memdb_tree
