@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tools around the code, the checks of the tree, and the targets a developer types.
 EXTRA_DIST += \
-	%D%/check-headers %D%/check-layers %D%/deps %D%/lab %D%/tidy \
+	%D%/check-headers %D%/check-layers %D%/deps %D%/lab %D%/test %D%/tidy \
 	%D%/lib/house.py \
 	%D%/lib/labcli.py %D%/lib/labinit.py %D%/lib/lablib.py %D%/lib/labns.py %D%/lib/labview.py \
-	docs/dependencies.md \
+	docs/dependencies.md .ci/run \
 	tests/integration/lib.sh tests/integration/it_01_lab.sh
 
 HOUSE_TESTS += tests/house/test_house
 TESTS += $(HOUSE_TESTS)
 EXTRA_DIST += $(HOUSE_TESTS)
 
-.PHONY: check-code check-threaded format tidy
+.PHONY: check-code check-threaded format print-tests print-threaded tidy
 
 # What a sanitizer build runs: every test but those of the source tree.
 check-code:
 	$(MAKE) check TESTS='$(filter-out $(HOUSE_TESTS),$(TESTS))'
 
 check-threaded:
-	@test -n '$(strip $(THREADED_TESTS))' || { echo 'no test is marked threaded'; exit 1; }
 	$(MAKE) $(BUILT_SOURCES) $(THREADED_TESTS)
 	$(MAKE) check-TESTS TESTS='$(THREADED_TESTS)'
+
+# For scripts that choose among the tests.
+print-tests:
+	@echo '$(TESTS)'
+print-threaded:
+	@echo '$(THREADED_TESTS)'
 
 tidy:
 	$(top_srcdir)/scripts/tidy

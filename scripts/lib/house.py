@@ -6,7 +6,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 
 # Never part of the sources: version control, what autotools write, what distcheck unpacks.
 SKIPPED_DIRS = {'.git', 'autom4te.cache', 'build', 'build-aux', 'm4', '_build', '_inst', '.deps',
-                '__pycache__'}
+                '__pycache__', 'test-logs'}
 
 
 def source_files(root, suffixes=None):
