@@ -2,8 +2,11 @@
 # pmxcfs: core decides (pure), io performs. One `+=` line per module, so that rooms merge easily.
 noinst_LIBRARIES += %D%/core/libpmxcfs_core.a
 %C%_core_libpmxcfs_core_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(CRYPTO_CFLAGS)
-%C%_core_libpmxcfs_core_a_SOURCES = %D%/core/pmxcfs_limits.h %D%/core/group.h
+%C%_core_libpmxcfs_core_a_SOURCES = %D%/core/pmxcfs_limits.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/cfspath.c %D%/core/cfspath.h
+%C%_core_libpmxcfs_core_a_SOURCES += %D%/core/group.c %D%/core/group.h
+%C%_core_libpmxcfs_core_a_SOURCES += %D%/core/dfsm.c %D%/core/dfsm.h
+%C%_core_libpmxcfs_core_a_SOURCES += %D%/core/dfsm_queue.c %D%/core/dfsm_queue.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/ledger.c %D%/core/ledger.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/replica.c %D%/core/replica.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/replica_update.c %D%/core/replica_priv.h

@@ -14,28 +14,31 @@
 #include <stdint.h>
 
 #define GROUP_MEMBERS_MAX 128u /* corosync's CPG_MEMBERS_MAX */
-#define GROUP_MESSAGE_MAX (20u * 1024u * 1024u) /* longest message handed up; longer: bad message */
+#define GROUP_MESSAGE_MAX                                                                          \
+    (20u * 1024u * 1024u) /* longest message handed up; longer: bad message                        \
+                           */
 
 typedef struct GroupMember {
     uint32_t nodeid;
     uint32_t pid;
 } GroupMember;
 
-typedef struct GroupEpoch {
-    uint32_t counter, time, nodeid, pid;
-} GroupEpoch;
+/* Order of members everywhere: by node id, then pid. */
+int group_member_compare(const GroupMember *a, const GroupMember *b);
+bool group_member_equal(const GroupMember *a, const GroupMember *b);
 
-/* Values are those of the documented protocol (8.3). */
+/* Modes of a member (8.3). The first four are the normal way in; in the last three the member is
+ * out of the group or on its way out. docs/states/dfsm.md tells what each may rely on. */
 #define GROUP_MODE_LIST(X)                                                                         \
-    X(GROUP_MODE_START, 0, "START")                                                                \
-    X(GROUP_MODE_START_SYNC, 1, "START_SYNC")                                                      \
-    X(GROUP_MODE_SYNCED, 2, "SYNCED")                                                              \
-    X(GROUP_MODE_UPDATE, 3, "UPDATE")                                                              \
-    X(GROUP_MODE_LEAVE, 253, "LEAVE")                                                              \
-    X(GROUP_MODE_VERSION_ERROR, 254, "VERSION_ERROR")                                              \
-    X(GROUP_MODE_ERROR, 255, "ERROR")
-#define GROUP_MODE_ENUM(value, number, text) value = number,
-typedef enum GroupMode { GROUP_MODE_LIST(GROUP_MODE_ENUM) } GroupMode;
+    X(GROUP_MODE_START, "START")                                                                   \
+    X(GROUP_MODE_START_SYNC, "START_SYNC")                                                         \
+    X(GROUP_MODE_SYNCED, "SYNCED")                                                                 \
+    X(GROUP_MODE_UPDATE, "UPDATE")                                                                 \
+    X(GROUP_MODE_LEAVE, "LEAVE")                                                                   \
+    X(GROUP_MODE_VERSION_ERROR, "VERSION_ERROR")                                                   \
+    X(GROUP_MODE_ERROR, "ERROR")
+typedef enum GroupMode { GROUP_MODE_LIST(STRTAB_ENUM) GROUP_MODE_N } GroupMode;
+STRTAB_DECLARE(group_mode, GroupMode);
 
 typedef enum GroupEventKind {
     GROUP_EV_CONNECTED,    /* handle open, nothing joined yet; `self` is known */
@@ -50,18 +53,18 @@ typedef enum GroupEventKind {
 
 typedef struct GroupEvent {
     GroupEventKind kind;
-    GroupMember self;            /* CONNECTED */
-    const GroupMember *members;  /* VIEW: all members now, any order */
+    GroupMember self;           /* CONNECTED */
+    const GroupMember *members; /* VIEW: all members now, any order */
     uint32_t n_members;
-    const GroupMember *joined;   /* VIEW */
+    const GroupMember *joined; /* VIEW */
     uint32_t n_joined;
-    const GroupMember *left;     /* VIEW */
+    const GroupMember *left; /* VIEW */
     uint32_t n_left;
-    GroupMember sender;          /* MESSAGE */
-    const void *data;            /* MESSAGE: borrowed for the call */
+    GroupMember sender; /* MESSAGE */
+    const void *data;   /* MESSAGE: borrowed for the call */
     size_t size;
-    int code;                    /* SEND_FAILED, DISCONNECTED: -errno */
-    bool on;                     /* BACKPRESSURE */
+    int code; /* SEND_FAILED, DISCONNECTED: -errno */
+    bool on;  /* BACKPRESSURE */
 } GroupEvent;
 
 #endif

@@ -19,6 +19,7 @@
 #include "lib/base/err.h"
 #include "lib/base/timeval.h"
 #include "lib/base/tracer.h"
+#include "lib/wire/wire_dfsm.h"
 #include "pmxcfs/core/group.h"
 #include "pmxcfs/core/memdb.h"
 
@@ -37,13 +38,13 @@ typedef enum ReplicaDurability {
 } ReplicaDurability;
 
 typedef struct ReplicaConfig {
-    bool local;          /* no group: applied at once with writer 0, always quorate */
-    uint32_t nodeid;     /* corosync node id; 0 in local mode */
-    uint32_t pid;        /* of this process: part of the member identity */
+    bool local;      /* no group: applied at once with writer 0, always quorate */
+    uint32_t nodeid; /* corosync node id; 0 in local mode */
+    uint32_t pid;    /* of this process: part of the member identity */
     ReplicaDurability durability;
-    bool native;         /* announce and use the native protocol when all members do */
-    uint64_t seed;       /* for jitter */
-    GBytes *meta;        /* borrowed: value stored under REPLICA_META_KEY; NULL: none */
+    bool native;   /* announce and use the native protocol when all members do */
+    uint64_t seed; /* for jitter */
+    GBytes *meta;  /* borrowed: value stored under REPLICA_META_KEY; NULL: none */
 } ReplicaConfig;
 
 #define REPLICA_META_KEY "replica" /* the only key used in REPLICA_ACT_META */
@@ -70,14 +71,14 @@ typedef struct ReplicaEvent {
     ReplicaEventKind kind;
     MonoTime now;
     WallTime wall;
-    const GroupEvent *group; /* GROUP */
-    bool quorate;            /* QUORUM */
+    const GroupEvent *group;   /* GROUP */
+    bool quorate;              /* QUORUM */
     uint32_t expected_members; /* QUORUM: nodes in the configured node list, 0 when unknown */
-    uint64_t token;          /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
-    const TreeOp *op;        /* SUBMIT: borrowed */
-    ReplicaWait wait;        /* SUBMIT */
-    uint64_t seq;            /* SYNC, STORED, STORE_FAILED */
-    int code;                /* STORE_FAILED: -errno; PROBED: 0 or -errno */
+    uint64_t token;            /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
+    const TreeOp *op;          /* SUBMIT: borrowed */
+    ReplicaWait wait;          /* SUBMIT */
+    uint64_t seq;              /* SYNC, STORED, STORE_FAILED */
+    int code;                  /* STORE_FAILED: -errno; PROBED: 0 or -errno */
 } ReplicaEvent;
 
 /* The engine performs actions in the order of the list: what must be on disk first comes first.
@@ -86,7 +87,7 @@ typedef struct ReplicaEvent {
  * store_submit, in order, which so gives the same number (assert it). A STORE delta may have no
  * edits: then it only carries the META values set since the STORE before it. */
 typedef enum ReplicaActionKind {
-    REPLICA_ACT_STORE,  /* store_submit(`delta`), number `seq` */
+    REPLICA_ACT_STORE, /* store_submit(`delta`), number `seq` */
     /* `delta` became visible (or was taken back): caches, feed, corosync.conf */
     REPLICA_ACT_NOTICE,
     /* multicast `bytes` in the group, in order; each ends in GROUP_EV_SENT or GROUP_EV_SEND_FAILED,
@@ -97,7 +98,7 @@ typedef enum ReplicaActionKind {
     /* the caller with `token` gets `result` (>= 0: 0 or byte count; or -errno) and `text`; `seq`:
      * store number of the change, 0 when there was none */
     REPLICA_ACT_ANSWER,
-    REPLICA_ACT_TIMER, /* send REPLICA_EV_TICK at `at` (replaces the earlier timer) */
+    REPLICA_ACT_TIMER,        /* send REPLICA_EV_TICK at `at` (replaces the earlier timer) */
     REPLICA_ACT_STORE_RESUME, /* store_resume: everything lost has been taken back */
     REPLICA_ACT_STORE_PROBE,  /* store_probe at `at`, result as REPLICA_EV_PROBED */
     /* before the next STORE replaces local content: write `entries` and `root` to a file beside the
@@ -146,12 +147,12 @@ void replica_step(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up);
 typedef struct ReplicaStatus {
     GroupMode mode;
     bool quorate;
-    bool native;           /* all members speak the native protocol now */
-    uint32_t members;      /* in the current view */
-    uint32_t synced;       /* of them */
-    uint32_t queued;       /* messages waiting for the end of a synchronisation */
-    uint32_t waiting;      /* callers waiting for an answer */
-    GroupEpoch epoch;
+    bool native;      /* all members speak the native protocol now */
+    uint32_t members; /* in the current view */
+    uint32_t synced;  /* of them */
+    uint32_t queued;  /* messages waiting for the end of a synchronisation */
+    uint32_t waiting; /* callers waiting for an answer */
+    WireDfsmEpoch epoch;
 } ReplicaStatus;
 void replica_status(const Replica *r, ReplicaStatus *ret);
 

@@ -11,3 +11,11 @@ check_PROGRAMS += %D%/test_wire_dcdb
 %C%_test_wire_dcdb_SOURCES = %D%/test_wire_dcdb.c %D%/testdata.c
 %C%_test_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_wire_dcdb
+
+replica_test_libs = pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a lib/base/libbase.a \
+	$(CRYPTO_LIBS) $(GLIB_LIBS)
+
+check_PROGRAMS += %D%/test_dfsm
+%C%_test_dfsm_SOURCES = %D%/test_dfsm.c
+%C%_test_dfsm_LDADD = $(replica_test_libs)
+TESTS += %D%/test_dfsm
