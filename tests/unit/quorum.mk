@@ -18,10 +18,12 @@ TESTS += tests/unit/test_certs
 
 check_PROGRAMS += tests/unit/test_jointoken
 tests_unit_test_jointoken_SOURCES = tests/unit/test_jointoken.c
-tests_unit_test_jointoken_LDADD = quorum/libquorumcore.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+tests_unit_test_jointoken_LDADD = quorum/libquorumcore.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_jointoken
 
 check_PROGRAMS += tests/unit/test_node_files
 tests_unit_test_node_files_SOURCES = tests/unit/test_node_files.c
-tests_unit_test_node_files_LDADD = quorum/libquorumio.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
+tests_unit_test_node_files_LDADD = quorum/libquorumio.a lib/base/libbase.a \
+	$(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_node_files
