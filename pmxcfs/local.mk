@@ -20,3 +20,10 @@ noinst_LIBRARIES += %D%/core/libpmxcfs_core.a
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/clusterlog.c %D%/core/clusterlog.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/rrdtable.c %D%/core/rrdtable.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/status.c %D%/core/status.h
+
+# What ties the daemon to its host and to corosync's services.
+noinst_LIBRARIES += %D%/io/libpmxcfs_host.a
+%C%_io_libpmxcfs_host_a_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
+%C%_io_libpmxcfs_host_a_SOURCES = %D%/io/instance.c %D%/io/instance.h
+%C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_info.c %D%/io/corosync_info.h
+%C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_conf_sync.c %D%/io/corosync_conf_sync.h

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clock: the one place that reads clocks. Cores get the values as parameters. Any thread.
+ */
+#ifndef LIB_PORT_CLOCK_H
+#define LIB_PORT_CLOCK_H
+
+#include "lib/base/timeval.h"
+
+/* Never steps, stands still while the machine is suspended. */
+MonoTime clock_mono(void);
+
+/* Unix time; only to be stored, sent or shown. */
+WallTime clock_wall(void);
+
+#endif

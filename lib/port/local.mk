@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared adapters. One `+=` line per module, so that rooms merge easily.
+noinst_LIBRARIES += %D%/libport.a
+%C%_libport_a_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
+%C%_libport_a_SOURCES =
+%C%_libport_a_SOURCES += %D%/clock.c %D%/clock.h
+%C%_libport_a_SOURCES += %D%/log.c %D%/log.h

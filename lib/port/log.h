@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log: where the lines of daemons go: the system log (journal or syslog, facility daemon) and, in
+ * the foreground, stderr. One line, one event: `[domain] priority: text`. A line that repeats
+ * within a short time is counted instead of written again. Any thread.
+ *
+ * Levels say who must act; see "Logging" in CONTRIBUTING.md.
+ */
+#ifndef LIB_PORT_LOG_H
+#define LIB_PORT_LOG_H
+
+#include "lib/base/tracer.h"
+
+#include <stdbool.h>
+
+/* `ident`: program name, kept by pointer. Before this call lines go to stderr only. */
+void log_init(const char *ident, bool to_stderr);
+
+/* Debug lines are written only while this is on (`-d`, `.debug`). */
+void log_set_debug(bool on);
+bool log_debug(void);
+
+/* After daemonising: nothing more to stderr. */
+void log_stop_stderr(void);
+
+void log_line(TraceLevel level, const char *domain, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A tracer that writes to the log under `domain` (kept by pointer). */
+Tracer log_tracer(const char *domain);
+
+#endif
