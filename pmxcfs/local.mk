@@ -27,3 +27,9 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_host.a
 %C%_io_libpmxcfs_host_a_SOURCES = %D%/io/instance.c %D%/io/instance.h
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_info.c %D%/io/corosync_info.h
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_conf_sync.c %D%/io/corosync_conf_sync.h
+
+# The engine and what it shows to people.
+noinst_LIBRARIES += %D%/io/libpmxcfs_engine.a
+%C%_io_libpmxcfs_engine_a_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
+%C%_io_libpmxcfs_engine_a_SOURCES = %D%/io/feed.c %D%/io/feed.h
+%C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/metrics.c %D%/io/metrics.h

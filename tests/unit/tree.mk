@@ -18,3 +18,9 @@ check_PROGRAMS += %D%/test_memdb_tree
 %C%_test_memdb_tree_LDADD = pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a $(CRYPTO_LIBS) \
 	$(GLIB_LIBS)
 TESTS += %D%/test_memdb_tree
+check_PROGRAMS += %D%/test_feed
+%C%_test_feed_SOURCES = %D%/test_feed.c
+%C%_test_feed_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_test_feed_LDADD = pmxcfs/io/libpmxcfs_engine.a pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
+	$(JSON_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_feed
