@@ -15,6 +15,7 @@ typedef struct Pending {
 typedef struct Waiter {
     uint64_t token, seq, version;
     int result;
+    MonoTime deadline;
 } Waiter;
 
 typedef struct Failure {
@@ -25,12 +26,13 @@ typedef struct Failure {
 struct Ledger {
     Memdb *db;
     const Tracer *tracer;
-    GQueue pending;      /* of Pending*, ascending */
+    GQueue pending; /* of Pending*, ascending */
     size_t pending_bytes;
-    GQueue waiters;      /* of Waiter*, ascending by seq */
+    GQueue waiters;       /* of Waiter*, ascending by seq */
     GHashTable *by_token; /* &waiter->token -> GList link */
     uint64_t last_seq, stored_seq;
     uint64_t confirmed; /* tree version */
+    MonoTime expire_at; /* no deadline is earlier; may be that of a waiter who is gone */
     Failure failures[LEDGER_FAILURES_MAX]; /* ring, newest at failures_n - 1 */
     uint64_t failures_n;
 };
@@ -51,6 +53,7 @@ Ledger *ledger_new(Memdb *db, const Tracer *tracer)
     g_queue_init(&l->waiters);
     l->by_token = g_hash_table_new(g_int64_hash, g_int64_equal);
     l->confirmed = UINT64_MAX;
+    l->expire_at = MONO_NEVER;
     return l;
 }
 
@@ -93,8 +96,7 @@ uint64_t ledger_add_meta(Ledger *l, ReplicaUpdate *up)
     return book(l, delta, up);
 }
 
-static void answer_and_drop(Ledger *l, GList *link, int result, const char *text,
-                            ReplicaUpdate *up)
+static void answer_and_drop(Ledger *l, GList *link, int result, const char *text, ReplicaUpdate *up)
 {
     Waiter *w = link->data;
 
@@ -124,7 +126,12 @@ static int lost_code(const Ledger *l, uint64_t seq)
     return 0;
 }
 
-void ledger_wait(Ledger *l, uint64_t token, uint64_t seq, uint64_t version, int result,
+void ledger_wait(Ledger *l,
+                 uint64_t token,
+                 uint64_t seq,
+                 uint64_t version,
+                 int result,
+                 MonoTime now,
                  ReplicaUpdate *up)
 {
     int code = lost_code(l, seq);
@@ -140,7 +147,12 @@ void ledger_wait(Ledger *l, uint64_t token, uint64_t seq, uint64_t version, int 
         return;
     }
     w = g_new(Waiter, 1);
-    *w = (Waiter){.token = token, .seq = seq, .version = version, .result = result};
+    *w = (Waiter){.token = token,
+                  .seq = seq,
+                  .version = version,
+                  .result = result,
+                  .deadline = mono_add_ms(now, REPLICA_DURABLE_MS)};
+    l->expire_at = mono_min(l->expire_at, w->deadline);
     for (after = l->waiters.tail; after != NULL; after = after->prev) {
         if (((const Waiter *)after->data)->seq <= seq) {
             break;
@@ -185,6 +197,32 @@ static void release_ready(Ledger *l, ReplicaUpdate *up)
             answer_and_drop(l, link, w->result, NULL, up);
         }
     }
+}
+
+void ledger_expire(Ledger *l, MonoTime now, ReplicaUpdate *up)
+{
+    MonoTime earliest = MONO_NEVER;
+    GList *next;
+
+    if (mono_before(now, l->expire_at)) {
+        return;
+    }
+    for (GList *link = l->waiters.head; link != NULL; link = next) {
+        const Waiter *w = link->data;
+
+        next = link->next;
+        if (!mono_before(now, w->deadline)) {
+            answer_and_drop(l, link, -EBUSY, REPLICA_TEXT_UNKNOWN, up);
+        } else {
+            earliest = mono_min(earliest, w->deadline);
+        }
+    }
+    l->expire_at = earliest;
+}
+
+MonoTime ledger_next_deadline(const Ledger *l)
+{
+    return l->expire_at;
 }
 
 void ledger_stored(Ledger *l, uint64_t seq, ReplicaUpdate *up)

@@ -31,8 +31,17 @@ uint64_t ledger_add_meta(Ledger *l, ReplicaUpdate *up);
 /* Makes `token` wait until number `seq` is on this disk and tree version `version` is confirmed
  * (ledger_confirm); it is then answered with `result`. Answers at once when that is so already, or
  * when the number was lost. */
-void ledger_wait(Ledger *l, uint64_t token, uint64_t seq, uint64_t version, int result,
+void ledger_wait(Ledger *l,
+                 uint64_t token,
+                 uint64_t seq,
+                 uint64_t version,
+                 int result,
+                 MonoTime now,
                  ReplicaUpdate *up);
+
+/* Answers callers who have waited for REPLICA_DURABLE_MS (-EBUSY). */
+void ledger_expire(Ledger *l, MonoTime now, ReplicaUpdate *up);
+MonoTime ledger_next_deadline(const Ledger *l); /* not later than the first one */
 
 /* Forgets a waiting caller; false when it does not wait here. */
 bool ledger_cancel(Ledger *l, uint64_t token);
@@ -54,8 +63,8 @@ void ledger_rebase(Ledger *l, uint64_t version);
 /* Answers every caller who waits for a number above `seq` with `result` and a text. */
 void ledger_release(Ledger *l, uint64_t seq, int result, const char *text, ReplicaUpdate *up);
 
-uint64_t ledger_stored_seq(const Ledger *l); /* newest number known to be on disk */
-uint64_t ledger_last_seq(const Ledger *l);   /* newest number given; 0: none */
+uint64_t ledger_stored_seq(const Ledger *l);  /* newest number known to be on disk */
+uint64_t ledger_last_seq(const Ledger *l);    /* newest number given; 0: none */
 size_t ledger_pending_bytes(const Ledger *l); /* content not yet on disk */
 uint32_t ledger_waiting(const Ledger *l);
 

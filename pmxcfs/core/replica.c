@@ -6,30 +6,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <string.h>
 
-/* A change asked for by a caller on this node and not applied yet. */
-typedef struct Request {
-    uint64_t token; /* 0: the caller gave up */
-    TreeOp op;
-    char *path, *to; /* own the strings of `op` */
-    ReplicaWait wait;
-} Request;
-
-struct Replica {
-    ReplicaConfig cfg;
-    Memdb *db;
-    Tracer tracer;
-    Ledger *ledger;
-    GQueue inbox; /* of Request*, oldest first */
-    bool quorate;
-};
-
-static void request_free(Request *q)
+void request_free(Request *q)
 {
-    g_free(q->path);
-    g_free(q->to);
-    g_clear_pointer(&q->op.data, g_bytes_unref);
+    tree_op_free(q->op);
     g_free(q);
 }
 
@@ -39,13 +19,32 @@ static Request *request_new(const ReplicaEvent *ev)
 
     q->token = ev->token;
     q->wait = ev->wait;
-    q->path = g_strdup(ev->op->path);
-    q->to = g_strdup(ev->op->to);
-    q->op = *ev->op;
-    q->op.path = q->path;
-    q->op.to = q->to;
-    q->op.data = ev->op->data != NULL ? g_bytes_ref(ev->op->data) : NULL;
+    q->op = tree_op_copy(ev->op);
+    q->deadline = mono_add_ms(ev->now, REPLICA_SEND_MS);
     return q;
+}
+
+void request_answer(Replica *r, Request *q, int result, uint64_t seq, const char *text)
+{
+    if (q->token != 0) {
+        update_answer(r->up, q->token, result, seq, text);
+        q->token = 0;
+    }
+}
+
+void request_applied(Replica *r, Request *q, int result, MemdbDelta *delta)
+{
+    uint64_t seq = ledger_add(r->ledger, delta, true, r->up);
+
+    if (q->token == 0) {
+        return;
+    }
+    if (q->wait == REPLICA_WAIT_APPLIED) {
+        request_answer(r, q, result, seq, NULL);
+        return;
+    }
+    ledger_wait(r->ledger, q->token, seq, memdb_root(r->db).version, result, r->now, r->up);
+    q->token = 0;
 }
 
 Replica *replica_new(const ReplicaConfig *cfg, Memdb *db, const Tracer *tracer)
@@ -60,7 +59,12 @@ Replica *replica_new(const ReplicaConfig *cfg, Memdb *db, const Tracer *tracer)
     }
     r->ledger = ledger_new(db, &r->tracer);
     g_queue_init(&r->inbox);
+    g_queue_init(&r->sent);
+    r->timer_at = MONO_NEVER;
     r->quorate = cfg->local;
+    if (!cfg->local) {
+        replica_group_init(r);
+    }
     return r;
 }
 
@@ -69,141 +73,266 @@ void replica_free(Replica *r)
     if (r == NULL) {
         return;
     }
+    replica_group_done(r);
     g_queue_clear_full(&r->inbox, (GDestroyNotify)request_free);
+    g_queue_clear_full(&r->sent, (GDestroyNotify)request_free);
     ledger_free(r->ledger);
     g_free(r);
 }
 
 /* Applies one change at once, as local mode does. */
-static void perform_local(Replica *r, const Request *q, const ReplicaEvent *ev, ReplicaUpdate *up)
+static void perform_local(Replica *r, Request *q)
 {
-    TreeOrigin from = {.writer = 0, .time = wall_u32(ev->wall)};
+    TreeOrigin from = {.writer = 0, .time = wall_u32(r->wall)};
     MemdbDelta *delta = NULL;
-    TreeOp op = q->op;
-    uint64_t seq;
     int ret;
 
-    if (op.kind == TREE_OP_UNLOCK_REQUEST) {
-        if (!memdb_lock_expired(r->db, op.path, op.csum, ev->now)) {
-            update_answer(up, q->token, 0, 0, NULL);
+    if (q->op->kind == TREE_OP_UNLOCK_REQUEST) {
+        if (!memdb_lock_expired(r->db, q->op->path, q->op->csum, r->now)) {
+            request_answer(r, q, 0, 0, NULL);
+            request_free(q);
             return;
         }
-        op.kind = TREE_OP_UNLOCK;
+        q->op->kind = TREE_OP_UNLOCK;
     }
-    ret = memdb_apply(r->db, &op, from, false, ev->now, &delta);
+    ret = memdb_apply(r->db, q->op, from, false, r->now, &delta);
     if (ret < 0) {
-        update_answer(up, q->token, ret, 0, NULL);
-        return;
-    }
-    seq = ledger_add(r->ledger, delta, true, up);
-    if (q->token == 0) {
-        return;
-    }
-    if (q->wait == REPLICA_WAIT_APPLIED) {
-        update_answer(up, q->token, ret, seq, NULL);
+        request_answer(r, q, ret, 0, NULL);
     } else {
-        ledger_wait(r->ledger, q->token, seq, memdb_root(r->db).version, ret, up);
+        request_applied(r, q, ret, delta);
+    }
+    request_free(q);
+}
+
+/* Performs what waits, as far as disk and group keep up. */
+static void pump(Replica *r)
+{
+    while (!g_queue_is_empty(&r->inbox) && ledger_pending_bytes(r->ledger) < REPLICA_BACKLOG_MAX &&
+           (r->cfg.local || replica_group_ready(r))) {
+        Request *q = g_queue_pop_head(&r->inbox);
+
+        if (r->cfg.local) {
+            perform_local(r, q);
+        } else {
+            replica_group_perform(r, q);
+        }
     }
 }
 
-/* Performs what waits, as far as the disk keeps up. */
-static void pump(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
+/* Answers everything that was not sent yet: nothing of it has happened. */
+static void refuse_inbox(Replica *r, int code, const char *text)
 {
-    while (!g_queue_is_empty(&r->inbox) && ledger_pending_bytes(r->ledger) < REPLICA_BACKLOG_MAX) {
-        Request *q = g_queue_pop_head(&r->inbox);
+    Request *q;
 
-        perform_local(r, q, ev, up);
+    while ((q = g_queue_pop_head(&r->inbox)) != NULL) {
+        request_answer(r, q, code, 0, text);
         request_free(q);
     }
 }
 
-static void on_submit(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
+static uint32_t waiting(const Replica *r)
 {
-    assert(ev->token != 0 && ev->op != NULL);
-    if (r->inbox.length + ledger_waiting(r->ledger) >= REPLICA_CALLERS_MAX) {
-        update_answer(up, ev->token, -EBUSY, 0, "too many changes are waiting on this node");
-        return;
-    }
-    if (!r->quorate) {
-        update_answer(up, ev->token, -EACCES, 0, "no quorum");
-        return;
-    }
-    g_queue_push_tail(&r->inbox, request_new(ev));
-    pump(r, ev, up);
+    return r->inbox.length + r->sent.length + ledger_waiting(r->ledger);
 }
 
-static void on_sync(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
+static void on_submit(Replica *r, const ReplicaEvent *ev)
+{
+    assert(ev->token != 0 && ev->op != NULL);
+    if (waiting(r) >= REPLICA_CALLERS_MAX) {
+        update_answer(r->up, ev->token, -EBUSY, 0, "too many changes are waiting on this node");
+    } else if (!r->quorate) {
+        update_answer(r->up, ev->token, -EACCES, 0, "no quorum");
+    } else if (r->disk_code != 0) {
+        update_answer(r->up, ev->token, r->disk_code, 0, "the disk of this node takes no changes");
+    } else {
+        g_queue_push_tail(&r->inbox, request_new(ev));
+    }
+}
+
+static void on_sync(Replica *r, const ReplicaEvent *ev)
 {
     uint64_t seq = MIN(ev->seq, ledger_last_seq(r->ledger));
 
-    if (ledger_waiting(r->ledger) >= REPLICA_CALLERS_MAX) {
-        update_answer(up, ev->token, -EBUSY, 0, "too many changes are waiting on this node");
+    if (waiting(r) >= REPLICA_CALLERS_MAX) {
+        update_answer(r->up, ev->token, -EBUSY, 0, "too many changes are waiting on this node");
         return;
     }
-    ledger_wait(r->ledger, ev->token, seq, memdb_root(r->db).version, 0, up);
+    ledger_wait(r->ledger, ev->token, seq, memdb_root(r->db).version, 0, r->now, r->up);
 }
 
+/* Drops a request that was not sent, or only its caller when it was. */
 static void on_cancel(Replica *r, uint64_t token)
 {
     if (ledger_cancel(r->ledger, token)) {
         return;
     }
     for (GList *l = r->inbox.head; l != NULL; l = l->next) {
+        if (((const Request *)l->data)->token == token) {
+            request_free(l->data);
+            g_queue_delete_link(&r->inbox, l);
+            return;
+        }
+    }
+    for (GList *l = r->sent.head; l != NULL; l = l->next) {
         Request *q = l->data;
 
         if (q->token == token) {
-            request_free(q);
-            g_queue_delete_link(&r->inbox, l);
+            q->token = 0;
             return;
         }
     }
 }
 
-static void on_store_failed(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
+static void on_store_failed(Replica *r, const ReplicaEvent *ev)
 {
-    (void)ledger_failed(r->ledger, ev->seq, ev->code, ev->now, up);
-    /* Nobody else holds the changes: the next one simply tries the disk again. */
-    update_simple(up, REPLICA_ACT_STORE_RESUME);
+    (void)ledger_failed(r->ledger, ev->seq, ev->code, r->now, r->up);
+    update_simple(r->up, REPLICA_ACT_STORE_RESUME);
+    /* In local mode nobody else holds the changes: the next one simply tries the disk again. */
+    if (!r->cfg.local) {
+        replica_group_disk_failed(r, ev->code);
+    }
 }
 
-void replica_step(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
+static void on_quorum(Replica *r, const ReplicaEvent *ev)
+{
+    if (r->cfg.local) {
+        return;
+    }
+    r->quorate = ev->quorate;
+    if (!r->quorate) {
+        refuse_inbox(r, -EACCES, "no quorum");
+    }
+}
+
+/* Callers do not wait longer than promised, whatever the group and the disk do (INV-4). */
+static void expire(Replica *r)
+{
+    const Request *head;
+
+    while ((head = g_queue_peek_head(&r->inbox)) != NULL && !mono_before(r->now, head->deadline)) {
+        Request *q = g_queue_pop_head(&r->inbox);
+
+        request_answer(r, q, r->cfg.local ? -EBUSY : -EACCES, 0,
+                       r->cfg.local ? "the disk is too slow: not done"
+                                    : "the cluster is not synchronised: not done");
+        request_free(q);
+    }
+    for (GList *l = r->sent.head; l != NULL; l = l->next) {
+        Request *q = l->data;
+
+        if (mono_before(r->now, q->deadline)) {
+            break;
+        }
+        request_answer(r, q, -EBUSY, 0, REPLICA_TEXT_UNKNOWN);
+    }
+    ledger_expire(r->ledger, r->now, r->up);
+}
+
+static MonoTime next_deadline(const Replica *r)
+{
+    const Request *head = g_queue_peek_head((GQueue *)&r->inbox);
+    MonoTime at = ledger_next_deadline(r->ledger);
+
+    if (head != NULL) {
+        at = mono_min(at, head->deadline);
+    }
+    for (const GList *l = r->sent.head; l != NULL; l = l->next) {
+        const Request *q = l->data;
+
+        if (q->token != 0) {
+            at = mono_min(at, q->deadline);
+            break;
+        }
+    }
+    return r->dfsm != NULL ? mono_min(at, dfsm_next_tick(r->dfsm)) : at;
+}
+
+static void dispatch(Replica *r, const ReplicaEvent *ev)
 {
     switch (ev->kind) {
+    case REPLICA_EV_START:
+        if (r->dfsm != NULL) {
+            dfsm_start(r->dfsm, ev->now, ev->wall);
+        }
+        break;
+    case REPLICA_EV_GROUP:
+        if (r->dfsm != NULL) {
+            dfsm_group_event(r->dfsm, ev->group, ev->now, ev->wall);
+        }
+        break;
+    case REPLICA_EV_QUORUM:
+        on_quorum(r, ev);
+        break;
     case REPLICA_EV_SUBMIT:
-        on_submit(r, ev, up);
+        on_submit(r, ev);
         break;
     case REPLICA_EV_SYNC:
-        on_sync(r, ev, up);
+        on_sync(r, ev);
         break;
     case REPLICA_EV_CANCEL:
         on_cancel(r, ev->token);
         break;
     case REPLICA_EV_STORED:
-        ledger_stored(r->ledger, ev->seq, up);
-        pump(r, ev, up);
+        ledger_stored(r->ledger, ev->seq, r->up);
         break;
     case REPLICA_EV_STORE_FAILED:
-        on_store_failed(r, ev, up);
-        pump(r, ev, up);
+        on_store_failed(r, ev);
         break;
-    case REPLICA_EV_GROUP:
-    case REPLICA_EV_QUORUM:
     case REPLICA_EV_PROBED:
+        if (r->dfsm != NULL) {
+            replica_group_probed(r, ev->code);
+        }
+        break;
     case REPLICA_EV_TICK:
+        expire(r);
+        if (r->dfsm != NULL) {
+            dfsm_tick(r->dfsm, ev->now, ev->wall);
+        }
+        break;
     case REPLICA_EV_VERIFY:
-        break; /* a single node has no group, no quorum to lose and no peer to compare with */
+        if (r->dfsm != NULL) {
+            dfsm_verify(r->dfsm, ev->now, ev->wall);
+        }
+        break;
     case REPLICA_EV_N:
         assert(false);
     }
 }
 
+void replica_step(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
+{
+    MonoTime next;
+
+    r->up = up;
+    r->now = ev->now;
+    r->wall = ev->wall;
+    dispatch(r, ev);
+    pump(r);
+    next = next_deadline(r);
+    /* A tick that was asked for is used up by coming. */
+    if (next.us != r->timer_at.us || (ev->kind == REPLICA_EV_TICK && next.us != MONO_NEVER.us)) {
+        r->timer_at = next;
+        update_at(up, REPLICA_ACT_TIMER, next);
+    }
+    r->up = NULL;
+}
+
 void replica_status(const Replica *r, ReplicaStatus *ret)
 {
-    *ret = (ReplicaStatus){
-        .mode = r->cfg.local ? GROUP_MODE_SYNCED : GROUP_MODE_START,
-        .quorate = r->quorate,
-        .members = r->cfg.local ? 1 : 0,
-        .synced = r->cfg.local ? 1 : 0,
-        .waiting = r->inbox.length + ledger_waiting(r->ledger),
-    };
+    *ret = (ReplicaStatus){.mode = GROUP_MODE_SYNCED,
+                           .quorate = r->quorate,
+                           .members = 1,
+                           .synced = 1,
+                           .waiting = waiting(r)};
+    if (r->dfsm != NULL) {
+        const DfsmMember *members = dfsm_members(r->dfsm, &ret->members);
+
+        ret->mode = dfsm_mode(r->dfsm);
+        ret->queued = dfsm_queued(r->dfsm);
+        ret->epoch = *dfsm_epoch(r->dfsm);
+        ret->synced = 0;
+        for (uint32_t i = 0; i < ret->members; i++) {
+            ret->synced += members[i].synced ? 1 : 0;
+        }
+    }
 }

@@ -48,12 +48,34 @@ typedef struct ReplicaConfig {
 } ReplicaConfig;
 
 #define REPLICA_META_KEY "replica" /* the only key used in REPLICA_ACT_META */
+
 /* Callers waiting at the same time; more are refused (-EBUSY). */
 #define REPLICA_CALLERS_MAX 65536u
 /* Content applied and not on disk: above it new changes wait, so a slow disk slows its writers. */
 #define REPLICA_BACKLOG_MAX (64u * 1024u * 1024u)
+/* Own changes on their way through the group. */
+#define REPLICA_WINDOW_MESSAGES 256u
+#define REPLICA_WINDOW_BYTES    (4u * 1024u * 1024u)
+/* Updates of a synchronisation handed to the group and not yet sent: other traffic gets between. */
+#define REPLICA_STREAM_BYTES (1024u * 1024u)
+/* How long a caller waits (INV-4): for its change to be sent, then to be delivered, then for disks.
+ */
+#define REPLICA_SEND_MS    10000
+#define REPLICA_ANSWER_MS  30000
+#define REPLICA_DURABLE_MS 60000
+/* Least time between two UNLOCK_REQUESTs for one lock, expired or not by our own timer. */
+#define REPLICA_UNLOCK_ASK_MS       1000
+#define REPLICA_UNLOCK_ASK_EARLY_MS 10000
+#define REPLICA_UNLOCK_ASKED_MAX    1024u
+/* Tries whether a failed disk works again: first and longest wait. */
+#define REPLICA_PROBE_FIRST_MS 1000
+#define REPLICA_PROBE_MAX_MS   10000
+
+/* Answer to a caller whose change was sent, when its fate is unknown (-EBUSY). */
+#define REPLICA_TEXT_UNKNOWN "the outcome is not known: the change may or may not have happened"
 
 typedef enum ReplicaEventKind {
+    REPLICA_EV_START,        /* once, before all others: join the group */
     REPLICA_EV_GROUP,        /* group.h event: view, message, connection, flow control */
     REPLICA_EV_QUORUM,       /* quorum gained or lost, or the node list changed */
     REPLICA_EV_SUBMIT,       /* a caller asks for a change */

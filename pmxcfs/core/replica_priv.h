@@ -1,13 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replica_priv: what the parts of the replica share and nobody else needs: making actions.
+ * replica_priv: what the parts of the replica share and nobody else needs.
+ *
+ *   replica.c         events, callers, deadlines, local mode
+ *   replica_group.c   the configuration group: hooks of dfsm, changes by message, synchronisation
+ *   replica_update.c  making actions
+ *   ledger            what waits for the disk
  */
 #ifndef PMXCFS_CORE_REPLICA_PRIV_H
 #define PMXCFS_CORE_REPLICA_PRIV_H
 
+#include "pmxcfs/core/dcdb.h"
+#include "pmxcfs/core/dfsm.h"
 #include "pmxcfs/core/replica.h"
 
-/* Each appends one action; references are taken, strings copied. */
+typedef struct Ledger Ledger;
+
+/* A change asked for by a caller on this node and not applied yet. */
+typedef struct Request {
+    uint64_t token; /* 0: the caller gave up or was answered */
+    TreeOp *op;
+    ReplicaWait wait;
+    MonoTime deadline;
+    uint64_t count; /* number of the message that carries it; 0: not sent */
+    size_t size;    /* of that message */
+} Request;
+
+struct Replica {
+    ReplicaConfig cfg;
+    Memdb *db;
+    Tracer tracer;
+    Ledger *ledger;
+    GQueue inbox; /* of Request*, oldest first: neither sent nor applied */
+    GQueue sent;  /* of Request*, by count: multicast, own delivery outstanding */
+    size_t sent_bytes;
+    bool quorate;
+    int disk_code;       /* errno of the disk that keeps us out of the group; 0: none */
+    uint32_t disk_tries; /* probes since it failed */
+    MonoTime timer_at;   /* last one asked for */
+
+    Dfsm *dfsm; /* NULL in local mode */
+    DcdbSync *sync;
+    GHashTable *unlock_asked; /* path of a lock -> MonoTime* of our last UNLOCK_REQUEST */
+
+    /* Of the event being handled. */
+    ReplicaUpdate *up;
+    MonoTime now;
+    WallTime wall;
+};
+
+void request_free(Request *q);
+
+/* Answers the caller of `q`, if there still is one. */
+void request_answer(Replica *r, Request *q, int result, uint64_t seq, const char *text);
+
+/* Books an applied delta and answers, now or when it is durable. */
+void request_applied(Replica *r, Request *q, int result, MemdbDelta *delta);
+
+/* ---- replica_group.c ---- */
+void replica_group_init(Replica *r);
+void replica_group_done(Replica *r);
+bool replica_group_ready(const Replica *r); /* changes can be sent now, as far as the group goes */
+void replica_group_perform(Replica *r, Request *q); /* takes `q`: sends it, or answers it */
+void replica_group_stream(Replica *r); /* leader: sends more updates while there is room */
+void replica_group_lost(Replica *r);   /* answers who waits for the delivery of own messages */
+void replica_group_disk_failed(Replica *r, int code);
+void replica_group_probed(Replica *r, int code);
+
+/* ---- replica_update.c: each appends one action; references are taken, strings copied ---- */
 void update_store(ReplicaUpdate *up, MemdbDelta *delta, uint64_t seq);
 void update_notice(ReplicaUpdate *up, MemdbDelta *delta, bool own);
 void update_send(ReplicaUpdate *up, GBytes *bytes);
