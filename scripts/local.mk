@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tools around the code, the checks of the tree, and the targets a developer types.
 EXTRA_DIST += \
-	%D%/check-headers %D%/check-layers %D%/deps %D%/lab %D%/test %D%/tidy \
+	%D%/check-headers %D%/check-layers %D%/deps %D%/lab %D%/quickstart %D%/soak %D%/test %D%/tidy \
 	%D%/lib/house.py \
 	%D%/lib/labcli.py %D%/lib/labinit.py %D%/lib/lablib.py %D%/lib/labns.py %D%/lib/labview.py \
-	docs/dependencies.md .ci/run \
+	docs/dependencies.md docs/testing.md .ci/run \
 	tests/integration/lib.sh tests/integration/it_01_lab.sh
 
 HOUSE_TESTS += tests/house/test_house
 TESTS += $(HOUSE_TESTS)
 EXTRA_DIST += $(HOUSE_TESTS)
 
-.PHONY: check-code check-threaded format print-tests print-threaded tidy
+.PHONY: check-code check-threaded format fuzz-smoke print-tests print-threaded tidy
 
 # What a sanitizer build runs: every test but those of the source tree.
 check-code:
@@ -26,6 +26,22 @@ print-tests:
 	@echo '$(TESTS)'
 print-threaded:
 	@echo '$(THREADED_TESTS)'
+
+# Each target for some seconds, starting from its corpus.
+FUZZ_SECONDS = 10
+if ENABLE_FUZZ
+fuzz-smoke: $(fuzz_programs)
+	@set -e; for program in $(fuzz_programs); do \
+	    name=$${program##*/fuzz_}; echo "fuzz $$name"; \
+	    mkdir -p fuzz-found/$$name; \
+	    ./$$program -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
+	        -artifact_prefix=fuzz-found/$$name- \
+	        fuzz-found/$$name $(top_srcdir)/tests/fuzz/corpus/$$name; \
+	done
+else
+fuzz-smoke:
+	@echo 'fuzz-smoke: configure with --enable-fuzz CC=clang'; exit 1
+endif
 
 tidy:
 	$(top_srcdir)/scripts/tidy
