@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# Units: NAME.service.in here, and NAME.service in systemd_units.
+systemd_units = %D%/pve-cluster.service
+EXTRA_DIST += $(systemd_units:=.in)
+CLEANFILES += $(systemd_units)
+systemdsystemunit_DATA = $(systemd_units)
+
+%D%/%.service: %D%/%.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) %D% && sed -e 's|@sbindir[@]|$(sbindir)|g; s|@bindir[@]|$(bindir)|g' \
+	    $< >$@.tmp && mv $@.tmp $@
