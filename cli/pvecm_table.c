@@ -21,11 +21,44 @@ int pvecm_keygen(char **operands, Err *err)
 
 static GOptionEntry show_options[] = {CLI_OUTPUT_FORMAT_OPTION, {0}};
 
+#define LINK_OPTION(n)                                                                             \
+    {                                                                                              \
+        "link" #n, 0, 0, G_OPTION_ARG_STRING, &pvecm_make.link[n],                                 \
+            "Address of this node on link " #n, "[address=]ADDRESS[,priority=0..255]"              \
+    }
+
+static GOptionEntry create_options[] = {
+    {"nodeid", 0, 0, G_OPTION_ARG_INT, &pvecm_make.nodeid, "Id of this node, default 1", "ID"},
+    {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_make.votes, "Votes of this node, default 1", "N"},
+    {"token-coefficient", 0, 0, G_OPTION_ARG_INT, &pvecm_make.token_coefficient,
+     "Token time per node beyond two, default 125", "MS"},
+    {"dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run, "Only say what would be done", NULL},
+    LINK_OPTION(0),
+    LINK_OPTION(1),
+    LINK_OPTION(2),
+    LINK_OPTION(3),
+    LINK_OPTION(4),
+    LINK_OPTION(5),
+    LINK_OPTION(6),
+    LINK_OPTION(7),
+    {0},
+};
+
+static GOptionEntry updatecerts_options[] = {
+    {"force", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.force, "Make a new node certificate", NULL},
+    {"silent", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.silent,
+     "Say nothing, and do nothing without quorum", NULL},
+    {0},
+};
+
 const CliVerb pvecm_verbs[] = {
+    {"create", "CLUSTERNAME", "Make a cluster of this node", 1, 1, create_options, pvecm_create},
     {"status", "", "Show the cluster, its votes and its members", 0, 0, show_options, pvecm_status},
     {"nodes", "", "Show the members", 0, 0, show_options, pvecm_nodes},
     {"expected", "VOTES", "Set the expected votes until membership grows", 1, 1, NULL,
      pvecm_expected},
+    {"updatecerts", "", "Make missing keys and certificates, renew old ones", 0, 0,
+     updatecerts_options, pvecm_updatecerts},
     {"check", "[FILE]", "Check a corosync.conf before it is used", 0, 1, NULL, pvecm_check},
     {"keygen", "FILE", "Make a new key for the messaging layer", 1, 1, NULL, pvecm_keygen},
     {"apiver", "", "Print the version of the join API", 0, 0, NULL, pvecm_apiver},

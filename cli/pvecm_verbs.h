@@ -7,9 +7,17 @@
 
 #define PVECM_APIVERSION 1 /* join API version (reference join, chapter 8) */
 
-/* Where things are; `--root DIR` for tests puts DIR in front. */
+/* Where things are. */
 #define PVECM_CLUSTER_CONF "/etc/pve/corosync.conf"
 #define PVECM_HOST_CONF    "/etc/corosync/corosync.conf"
+
+/* Options of the verbs that make and change clusters; set by the option parser. */
+typedef struct PvecmMakeOptions {
+    char *link[8];
+    int nodeid, votes, token_coefficient;
+    gboolean dry_run, force, silent;
+} PvecmMakeOptions;
+extern PvecmMakeOptions pvecm_make;
 
 extern const CliVerb pvecm_verbs[];
 
@@ -19,5 +27,7 @@ int pvecm_expected(char **operands, Err *err);
 int pvecm_check(char **operands, Err *err);
 int pvecm_keygen(char **operands, Err *err);
 int pvecm_apiver(char **operands, Err *err);
+int pvecm_create(char **operands, Err *err);
+int pvecm_updatecerts(char **operands, Err *err);
 
 #endif

@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libquorumio.a
 %C%_libquorumio_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(GIO_CFLAGS)
 %C%_libquorumio_a_SOURCES = \
 	%D%/io/certs.c %D%/io/certs.h \
+	%D%/io/cluster_create.c %D%/io/cluster_create.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \
 	%D%/io/node_files.c %D%/io/node_files.h \
 	%D%/io/services.c %D%/io/services.h \

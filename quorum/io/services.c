@@ -161,6 +161,18 @@ int service_running(Service s, Err *err)
     return r < 0 ? r : status == 0;
 }
 
+int service_start_local(Err *err)
+{
+    static const char *const argv[] = {"pmxcfs", "-l", NULL};
+
+    return run(argv, NULL, err);
+}
+
+int service_stop_local(Err *err)
+{
+    return direct_stop(SERVICE_PMXCFS, err);
+}
+
 int service_reload_corosync(Err *err)
 {
     static const char *const argv[] = {"corosync-cfgtool", "-R", NULL};

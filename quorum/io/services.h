@@ -33,6 +33,11 @@ int service_restart(Service s, Err *err) must_check;
 /* 1 running, 0 not, -errno. */
 int service_running(Service s, Err *err) must_check;
 
+/* Runs pmxcfs in forced local mode, beside any service manager, and ends it again: to change what a
+ * node without quorum holds in its tree. The service must be stopped before. */
+int service_start_local(Err *err) must_check;
+int service_stop_local(Err *err) must_check;
+
 /* Tells corosync on all nodes to read its configuration again (corosync-cfgtool -R). */
 int service_reload_corosync(Err *err) must_check;
 

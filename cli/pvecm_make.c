@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pvecm_make: the verbs that make a cluster of this node and keep its certificates. */
+#include "cli/pvecm_verbs.h"
+
+#include "quorum/io/cluster_create.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+PvecmMakeOptions pvecm_make = {.votes = 1, .token_coefficient = COROSYNC_TOKEN_COEFFICIENT};
+
+static void print_line(void *ctx, const char *line)
+{
+    (void)ctx;
+    printf("%s\n", line);
+    (void)fflush(stdout); /* progress: a failing terminal must not stop the work */
+}
+
+/* Fills `links` from --link0 ... --link7. */
+static int take_links(CorosyncLink *links, Err *err)
+{
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        int r = pvecm_make.link[i] != NULL ? corosync_link_parse(pvecm_make.link[i], &links[i], err)
+                                           : 0;
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int check_range(const char *option, int value, int min, int max, Err *err)
+{
+    if (value < min || value > max) {
+        return err_setf(err, -EINVAL, "--%s %d: expected %d to %d", option, value, min, max);
+    }
+    return 0;
+}
+
+int pvecm_create(char **operands, Err *err)
+{
+    ClusterCreate c = {.name = operands[0], .dry_run = pvecm_make.dry_run, .say = print_line};
+    int r;
+
+    if ((r = check_range("nodeid", pvecm_make.nodeid, 0, G_MAXINT, err)) == 0 &&
+        (r = check_range("votes", pvecm_make.votes, 1, 255, err)) == 0 &&
+        (r = check_range("token-coefficient", pvecm_make.token_coefficient, 0, 3600000, err)) ==
+            0 &&
+        (r = take_links(c.links, err)) == 0) {
+        c.nodeid = (uint32_t)pvecm_make.nodeid;
+        c.votes = (uint32_t)pvecm_make.votes;
+        c.token_coefficient = (uint32_t)pvecm_make.token_coefficient;
+        r = cluster_create(&cluster_paths, &c, err);
+    }
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        corosync_link_clear(&c.links[i]);
+    }
+    if (r == 0 && !pvecm_make.dry_run) {
+        printf("cluster '%s' is up; let other nodes join with 'pvecm token'\n", operands[0]);
+    }
+    return r;
+}
+
+int pvecm_updatecerts(char **operands, Err *err)
+{
+    int r;
+
+    (void)operands;
+    r = cluster_wait_quorate(&cluster_paths, pvecm_make.silent ? 0 : 10, err);
+    if (r < 0) {
+        return pvecm_make.silent ? 0 : r;
+    }
+    return cluster_update_certs(&cluster_paths, pvecm_make.force,
+                                pvecm_make.silent ? NULL : print_line, NULL, err);
+}

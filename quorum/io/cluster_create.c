@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quorum/io/cluster_create.h"
+
+#include "quorum/io/corosync_key.h"
+#include "quorum/io/node_files.h"
+#include "quorum/io/quorum_query.h"
+#include "quorum/io/services.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define LOCK_WAIT_MS 10000
+
+const ClusterPaths cluster_paths = {
+    .pve = "/etc/pve",
+    .host_conf = "/etc/corosync/corosync.conf",
+    .authkey = "/etc/corosync/authkey",
+    .lock_file = "/var/lock/pvecm.lock",
+};
+
+static void say(const ClusterCreate *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const ClusterCreate *c, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    if (c->say == NULL) {
+        return;
+    }
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    c->say(c->ctx, text);
+}
+
+/* ---- this node ------------------------------------------------------------------------------- */
+
+static void add_own_addresses(GPtrArray *out)
+{
+    struct ifaddrs *list = NULL;
+    char text[INET6_ADDRSTRLEN];
+
+    if (getifaddrs(&list) < 0) {
+        return; /* the certificate then names the node only */
+    }
+    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+        const void *address = NULL;
+
+        if (i->ifa_addr == NULL || (i->ifa_flags & IFF_LOOPBACK) != 0) {
+            continue;
+        }
+        if (i->ifa_addr->sa_family == AF_INET) {
+            address = &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
+        } else if (i->ifa_addr->sa_family == AF_INET6) {
+            const struct sockaddr_in6 *sin6 = (const void *)i->ifa_addr;
+
+            /* Link-local addresses mean nothing without their interface. */
+            address = IN6_IS_ADDR_LINKLOCAL(&sin6->sin6_addr) ? NULL : &sin6->sin6_addr;
+        }
+        if (address != NULL && inet_ntop(i->ifa_addr->sa_family, address, text, sizeof text)) {
+            g_ptr_array_add(out, g_strdup(text));
+        }
+    }
+    freeifaddrs(list);
+}
+
+int cluster_this_node(char **ret_name, char **ret_fqdn, GPtrArray **ret_addresses, Err *err)
+{
+    struct addrinfo hints = {.ai_flags = AI_CANONNAME};
+    struct addrinfo *list = NULL;
+    struct utsname uts;
+    g_autofree char *name = NULL;
+
+    if (uname(&uts) < 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "reading the host name: %s", strerror(-r));
+    }
+    name = g_strndup(uts.nodename, strcspn(uts.nodename, "."));
+    if (!corosync_valid_name(name)) {
+        return err_setf(err, -EINVAL, "host name '%s' cannot be a node name", uts.nodename);
+    }
+    *ret_fqdn = g_strdup(uts.nodename);
+    if (getaddrinfo(uts.nodename, NULL, &hints, &list) == 0) {
+        if (list->ai_canonname != NULL && strchr(list->ai_canonname, '.') != NULL) {
+            g_free(*ret_fqdn);
+            *ret_fqdn = g_strdup(list->ai_canonname);
+        }
+        freeaddrinfo(list);
+    }
+    *ret_addresses = g_ptr_array_new_with_free_func(g_free);
+    add_own_addresses(*ret_addresses);
+    *ret_name = g_steal_pointer(&name);
+    return 0;
+}
+
+/* First address the node's name resolves to that is configured here. */
+static int own_link_address(const char *node, GPtrArray *addresses, char **ret, Err *err)
+{
+    struct addrinfo *list = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    char text[INET6_ADDRSTRLEN];
+    int rc = getaddrinfo(node, NULL, &hints, &list);
+
+    for (const struct addrinfo *i = rc == 0 ? list : NULL; i != NULL && *ret == NULL;
+         i = i->ai_next) {
+        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) ==
+                0 &&
+            g_ptr_array_find_with_equal_func(addresses, text, g_str_equal, NULL)) {
+            *ret = g_strdup(text);
+        }
+    }
+    if (rc == 0) {
+        freeaddrinfo(list);
+    }
+    if (*ret == NULL) {
+        return err_setf(
+            err, -EADDRNOTAVAIL,
+            "node name '%s' does not resolve to an address of this node: mend /etc/hosts "
+            "or give --link0 ADDRESS",
+            node);
+    }
+    return 0;
+}
+
+/* ---- lock and waiting --------------------------------------------------------------------------
+ */
+
+int cluster_lock(const ClusterPaths *paths, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + LOCK_WAIT_MS * 1000;
+    int fd = open(paths->lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "%s: %s", paths->lock_file, strerror(-r));
+    }
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (g_get_monotonic_time() > deadline) {
+            (void)close(fd);
+            return err_setf(err, -EBUSY, "another pvecm is changing the cluster (%s is locked)",
+                            paths->lock_file);
+        }
+        g_usleep(100 * 1000);
+    }
+    return fd;
+}
+
+/* The write bit of the `local` link says that changes are possible (reference pmxcfs 5.3). */
+static bool tree_writable(const ClusterPaths *paths)
+{
+    g_autofree char *local = g_build_filename(paths->pve, "local", NULL);
+    struct stat st;
+
+    return lstat(local, &st) == 0 && S_ISLNK(st.st_mode) && (st.st_mode & S_IWUSR) != 0;
+}
+
+int cluster_wait_quorate(const ClusterPaths *paths, unsigned timeout_sec, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_sec * G_USEC_PER_SEC;
+
+    while (quorum_is_quorate(NULL) != 1 || !tree_writable(paths)) {
+        if (g_get_monotonic_time() > deadline) {
+            return err_setf(
+                err, -ETIMEDOUT,
+                "the node was not quorate with a writable %s after %u s: see 'journalctl "
+                "-u corosync -u pve-cluster'",
+                paths->pve, timeout_sec);
+        }
+        g_usleep(100 * 1000);
+    }
+    return 0;
+}
+
+/* ---- create ------------------------------------------------------------------------------------
+ */
+
+typedef struct Undo {
+    bool key_made, host_conf_made, corosync_started, conf_made;
+} Undo;
+
+static int check_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err)
+{
+    g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
+
+    if (!corosync_valid_name(c->name) || strlen(c->name) > COROSYNC_CLUSTER_NAME_MAX) {
+        return err_setf(err, -EINVAL,
+                        "'%s' is no cluster name: up to %u letters, digits and inner hyphens",
+                        c->name, COROSYNC_CLUSTER_NAME_MAX);
+    }
+    if (g_file_test(conf, G_FILE_TEST_EXISTS)) {
+        return err_setf(err, -EEXIST, "this node is in a cluster already (%s exists)", conf);
+    }
+    if (!tree_writable(paths)) {
+        return err_setf(err, -EROFS, "%s is not mounted or not writable: does pmxcfs run?",
+                        paths->pve);
+    }
+    return 0;
+}
+
+static int build_conf(const ClusterCreate *c, char **ret_text, Err *err)
+{
+    CorosyncLink links[COROSYNC_LINKS_MAX];
+    g_autofree char *node = NULL, *fqdn = NULL, *address = NULL;
+    g_autoptr(GPtrArray) addresses = NULL;
+    g_autoptr(CorosyncConf) conf = NULL;
+    bool any = false;
+    int r = cluster_this_node(&node, &fqdn, &addresses, err);
+
+    if (r < 0) {
+        return r;
+    }
+    memcpy(links, c->links, sizeof links);
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        any |= links[i].present;
+    }
+    if (!any) {
+        if ((r = own_link_address(node, addresses, &address, err)) < 0) {
+            return r;
+        }
+        links[0] = (CorosyncLink){.present = true, .address = address};
+    }
+    if (!links[0].present) {
+        return err_setf(err, -EINVAL, "link 0 must be given when other links are");
+    }
+    conf = corosync_conf_create(c->name, node, c->nodeid != 0 ? c->nodeid : 1, c->votes, links,
+                                c->token_coefficient);
+    *ret_text = corosync_conf_format(conf);
+    return 0;
+}
+
+static int need_authkey(const ClusterPaths *paths, const ClusterCreate *c, Undo *undo, Err *err)
+{
+    uint8_t key[COROSYNC_KEY_SIZE];
+    int r;
+
+    if (g_file_test(paths->authkey, G_FILE_TEST_EXISTS)) {
+        say(c, "using the key in %s", paths->authkey);
+        return 0;
+    }
+    say(c, "making a key for the messaging layer in %s", paths->authkey);
+    if ((r = corosync_key_make(key, err)) == 0) {
+        r = corosync_key_write(paths->authkey, key, sizeof key, err);
+        undo->key_made = r == 0;
+    }
+    explicit_bzero(key, sizeof key);
+    return r;
+}
+
+/* corosync first, with the host's copy only: the tree is not touched before it is proven to work.
+ */
+static int start_corosync(
+    const ClusterPaths *paths, const ClusterCreate *c, const char *text, Undo *undo, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + CLUSTER_QUORATE_TIMEOUT_SEC * G_USEC_PER_SEC;
+    int r = node_files_write(paths->host_conf, text, strlen(text), err);
+
+    undo->host_conf_made = r == 0;
+    if (r == 0 && g_chmod(paths->host_conf, 0644) < 0) {
+        r = -errno;
+    }
+    if (r < 0) {
+        return r;
+    }
+    say(c, "starting corosync");
+    undo->corosync_started = true;
+    if ((r = service_restart(SERVICE_COROSYNC, err)) < 0) {
+        return r;
+    }
+    while (quorum_is_quorate(NULL) != 1) {
+        if (g_get_monotonic_time() > deadline) {
+            return err_setf(err, -ETIMEDOUT,
+                            "corosync was not quorate after %d s: see 'journalctl -u corosync'",
+                            CLUSTER_QUORATE_TIMEOUT_SEC);
+        }
+        g_usleep(100 * 1000);
+    }
+    return 0;
+}
+
+static int switch_tree(
+    const ClusterPaths *paths, const ClusterCreate *c, const char *text, Undo *undo, Err *err)
+{
+    g_autofree char *staged = g_build_filename(paths->pve, "corosync.conf.new", NULL);
+    g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
+    int r = node_files_write(staged, text, strlen(text), err);
+
+    if (r < 0) {
+        return r;
+    }
+    say(c, "writing %s and restarting the cluster file system", conf);
+    if (g_rename(staged, conf) < 0) {
+        r = -errno;
+        (void)g_unlink(staged);
+        return err_setf(err, r, "%s: %s", conf, strerror(-r));
+    }
+    undo->conf_made = true;
+    if ((r = service_restart(SERVICE_PMXCFS, err)) < 0) {
+        return r;
+    }
+    say(c, "waiting for quorum");
+    return cluster_wait_quorate(paths, CLUSTER_QUORATE_TIMEOUT_SEC, err);
+}
+
+/* With corosync.conf in the tree pmxcfs wants a cluster: it is removed in forced local mode. */
+static int remove_tree_conf(const ClusterPaths *paths, Err *err)
+{
+    g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
+    int r;
+
+    if ((r = service_stop(SERVICE_PMXCFS, err)) < 0 || (r = service_start_local(err)) < 0) {
+        return r;
+    }
+    if (g_unlink(conf) < 0 && errno != ENOENT) {
+        r = -errno;
+        (void)err_setf(err, r, "%s: %s", conf, strerror(-r));
+    }
+    int stopped = service_stop_local(r < 0 ? NULL : err);
+
+    return r < 0 ? r : stopped < 0 ? stopped : service_start(SERVICE_PMXCFS, err);
+}
+
+/* Back to a node without cluster. Failures here are told, but the first error stays the answer. */
+static void undo_create(const ClusterPaths *paths, const ClusterCreate *c, const Undo *undo)
+{
+    Err err = ERR_INIT;
+
+    if (undo->corosync_started || undo->key_made) {
+        say(c, "failed: putting everything back");
+    }
+    if (undo->conf_made && remove_tree_conf(paths, &err) < 0) {
+        say(c, "could not remove corosync.conf from the tree: %s", err_text(&err));
+    }
+    if (undo->corosync_started && service_stop(SERVICE_COROSYNC, &err) < 0) {
+        say(c, "could not stop corosync: %s", err_text(&err));
+    }
+    if (undo->host_conf_made) {
+        (void)g_unlink(paths->host_conf);
+    }
+    if (undo->key_made) {
+        (void)g_unlink(paths->authkey);
+    }
+}
+
+static void say_to(void *ctx, const char *line)
+{
+    say(ctx, "%s", line);
+}
+
+int cluster_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err)
+{
+    g_autofree char *text = NULL;
+    Undo undo = {0};
+    int lock = cluster_lock(paths, err);
+    int r;
+
+    if (lock < 0) {
+        return lock;
+    }
+    if ((r = check_create(paths, c, err)) == 0 && (r = build_conf(c, &text, err)) == 0) {
+        if (c->dry_run) {
+            say(c, "would write this configuration and start the cluster:\n%s", text);
+        } else {
+            (void)((r = cluster_update_certs(paths, false, say_to, (void *)c, err)) < 0 ||
+                   (r = need_authkey(paths, c, &undo, err)) < 0 ||
+                   (r = start_corosync(paths, c, text, &undo, err)) < 0 ||
+                   (r = switch_tree(paths, c, text, &undo, err)) < 0);
+            if (r < 0) {
+                undo_create(paths, c, &undo);
+            }
+        }
+    }
+    (void)close(lock); /* ends the lock */
+    return r;
+}
+
+int cluster_update_certs(const ClusterPaths *paths,
+                         bool force,
+                         void (*say_line)(void *ctx, const char *line),
+                         void *ctx,
+                         Err *err)
+{
+    g_autofree char *node = NULL, *fqdn = NULL;
+    g_autoptr(GPtrArray) addresses = NULL;
+    NodeFilesPlan plan = {.pve = paths->pve, .force = force, .say = say_line, .ctx = ctx};
+    int r = cluster_this_node(&node, &fqdn, &addresses, err);
+
+    if (r < 0) {
+        return r;
+    }
+    plan.node = node;
+    plan.fqdn = fqdn;
+    plan.addresses = addresses;
+    plan.now.sec = g_get_real_time() / G_USEC_PER_SEC;
+    r = node_files_update(&plan, err);
+    return r < 0 ? r : 0;
+}
