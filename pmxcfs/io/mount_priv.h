@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mount_priv: what the parts of the mount share. See mount.h for what it is.
+ *
+ *   mount.c          life: mount, serve, unmount
+ *   mount_node.c     what the kernel knows: one node per inode it was told of
+ *   mount_call.c     one request: its answers, and room for those that wait for the engine
+ *   mount_attr.c     attributes, entries, statfs
+ *   mount_name.c     requests that work on names
+ *   mount_dir.c      listings
+ *   mount_file.c     open, read, write
+ *   mount_commit.c   what was written becomes a change
+ *   mount_setattr.c  truncate, times, chmod, chown
+ *   mount_special.c  links and virtual files of the top level
+ *   mount_notify.c   tells the kernel what changed
+ *
+ * Lock order: node table, node, (engine's tree lock). The engine's listener takes the node table's
+ * and a node's lock for a moment; nothing that holds one waits for the engine's thread.
+ */
+#ifndef PMXCFS_IO_MOUNT_PRIV_H
+#define PMXCFS_IO_MOUNT_PRIV_H
+
+#include "pmxcfs/core/cfspath.h"
+#include "pmxcfs/core/pmxcfs_limits.h"
+#include "pmxcfs/io/mount.h"
+#include "pmxcfs/io/mount_overlay.h"
+#include "pmxcfs/io/mount_stats.h"
+
+#include <fuse_lowlevel.h>
+#include <stdatomic.h>
+
+/* ---- numbers ------------------------------------------------------------------------------- */
+
+/* How long the kernel may keep what it was told; it is told when that changes. */
+#define MOUNT_KEEP_SEC (86400.0 * 365)
+
+#define MOUNT_THREADS_MAX  40u /* workers by default */
+#define MOUNT_THREADS_MIN  12u
+#define MOUNT_THREADS_IDLE 8u /* workers kept when idle: each holds a buffer for a whole write */
+/* Workers that never wait for the engine or the kernel, so that reads are always answered. */
+#define MOUNT_THREADS_FREE 8u
+
+#define MOUNT_WRITE_MAX (1024u * 1024u) /* largest request; the kernel's own limit is the same */
+/* Written and not committed, all files together; beyond, a write commits its file before it
+ * returns. */
+#define MOUNT_PENDING_MAX (64u * 1024u * 1024u)
+
+#define MOUNT_NOTIFIERS 4u
+/* Things to tell the kernel that may wait in one notifier; beyond, it forgets the list and tells
+ * the kernel to look at everything again. */
+#define MOUNT_NOTIFY_MAX 16384u
+
+#define MOUNT_SPECIAL_BASE (UINT64_C(1) << 63)
+#define MOUNT_INO_ONE      (MOUNT_SPECIAL_BASE + 1024) /* tree inode 1; FUSE_ROOT_ID is the root */
+
+/* ---- nodes --------------------------------------------------------------------------------- */
+
+/* A file that has handles which may write, or wait for the end of its creation. Guarded by the
+ * lock of its node. */
+typedef struct MountFile {
+    GCond cond; /* `busy` ended */
+    uint32_t handles;
+    bool busy;       /* an operation that names this file is with the engine: its path must stay */
+    Overlay overlay; /* written, not yet submitted; over `inflight`, over the tree */
+    bool has_inflight; /* submitted, not yet applied */
+    OverlayOp inflight;
+    const void *cut_handle; /* handle that truncated to zero and did not write yet, or NULL */
+    pid_t cut_pid;          /* its process: sees the empty file before the others do */
+    uint32_t mtime;         /* of the newest write, Unix seconds */
+    uint64_t seq;           /* engine number of the newest change not yet known durable, or 0 */
+} MountFile;
+
+/* What the kernel knows of one inode, from the reply that names it to the forget. */
+typedef struct MountNode {
+    uint64_t ino;     /* FUSE node id */
+    uint32_t refs;    /* table lock */
+    uint64_t nlookup; /* table lock; answers that named it minus forgets */
+
+    GMutex lock;     /* guards all below */
+    uint64_t parent; /* node id of the directory in which the kernel was told to find it */
+    char *name;
+    Entry *orphan;       /* last state of an entry that is gone */
+    bool pages_cached;   /* a read went to the page cache since the kernel last dropped the pages */
+    MountFile *file;     /* NULL: no handle can write */
+    GPtrArray *listing;  /* directory: children by inode, for the requests after the first */
+    uint64_t listing_of; /* Mount.changes when it was made */
+} MountNode;
+
+typedef struct MountNodes MountNodes;
+
+MountNodes *mount_nodes_new(void);
+void mount_nodes_free(MountNodes *t);
+
+/* The node with one more reference; made when missing. */
+MountNode *mount_node_get(MountNodes *t, uint64_t ino);
+/* The same, NULL when the kernel does not know the inode and nobody else holds it. */
+MountNode *mount_node_find(MountNodes *t, uint64_t ino);
+void mount_node_put(MountNodes *t, MountNode *n); /* NULL is allowed */
+/* The kernel is about to be told of it once more; or forgot it `n` times. */
+void mount_node_told(MountNodes *t, MountNode *n);
+void mount_node_forget(MountNodes *t, uint64_t ino, uint64_t n);
+/* Node ids that leave `part` when divided by `parts`. Caller frees. */
+GArray *mount_nodes_list(MountNodes *t, uint32_t part, uint32_t parts);
+
+/* Makes sure `n->file` exists and counts a handle; the opposite frees it when nothing is left.
+ * Node lock held. */
+void mount_file_hold(MountNode *n);
+void mount_file_drop(Mount *m, MountNode *n);
+
+/* ---- mount --------------------------------------------------------------------------------- */
+
+typedef struct MountNotify MountNotify;
+typedef struct MountGate MountGate;
+
+struct Mount {
+    Engine *engine;
+    char *mountpoint;
+    MountOptions opt;
+    Tracer tracer;
+    struct fuse_session *session; /* from mount_attach on */
+    bool mounted;                 /* by us, not yet unmounted */
+    atomic_bool serving;          /* workers answer requests */
+    MountNodes *nodes;
+    MountStats *stats;
+    MountNotify *notify;
+    MountGate *gate;
+    atomic_uint_fast64_t changes;  /* deltas heard of */
+    atomic_uint_fast64_t last_seq; /* newest engine number answered as applied */
+    atomic_size_t pending;         /* bytes in overlays */
+
+    GMutex expect_lock; /* guards `expect` */
+    GSList *expect;     /* of MountExpect: own changes of names now with the engine */
+
+    GMutex run_lock; /* guards the rest */
+    GCond run_cond;
+    bool running, stopping;
+    pthread_t loop;
+};
+
+static inline uint64_t mount_ino_of(uint64_t tree)
+{
+    return tree == 0 ? FUSE_ROOT_ID : tree == 1 ? MOUNT_INO_ONE : tree;
+}
+
+static inline uint64_t mount_tree_of(uint64_t ino)
+{
+    return ino == FUSE_ROOT_ID ? 0 : ino == MOUNT_INO_ONE ? 1 : ino;
+}
+
+static inline uint64_t mount_ino_of_special(CfsSpecial s)
+{
+    return MOUNT_SPECIAL_BASE + 1 + (uint64_t)s;
+}
+
+/* CfsSpecial or -1. */
+static inline int mount_special_of(uint64_t ino)
+{
+    uint64_t n = ino - MOUNT_SPECIAL_BASE - 1;
+    return n < CFS_SPECIAL_N ? (int)n : -1;
+}
+
+/* Special entry that `name` in directory `parent` is, or -1. */
+static inline int mount_special_child(uint64_t parent, const char *name)
+{
+    return parent == FUSE_ROOT_ID ? cfs_special_from_name(name) : -1;
+}
+
+uint32_t mount_now(void); /* Unix seconds modulo 2^32 */
+
+/* ---- one request (mount_call.c) ------------------------------------------------------------ */
+
+typedef struct MountCall {
+    Mount *m;
+    fuse_req_t req;
+    MountOp op;
+    int64_t start_us;
+} MountCall;
+
+MountCall mount_call(fuse_req_t req, MountOp op);
+
+/* The answers; each ends the request. `error` is 0 or a negative errno. */
+void mount_reply(const MountCall *c, int error);
+void mount_reply_attr(const MountCall *c, const struct stat *st, double timeout);
+/* Also takes back the mention of the node when the kernel does not want the answer any more. */
+void mount_reply_entry(const MountCall *c, const struct fuse_entry_param *e);
+/* False: nobody wants the handle any more; no release follows. */
+bool mount_reply_open(const MountCall *c, const struct fuse_file_info *fi);
+bool mount_reply_create(const MountCall *c,
+                        const struct fuse_entry_param *e,
+                        const struct fuse_file_info *fi);
+void mount_reply_write(const MountCall *c, size_t count);
+void mount_reply_buf(const MountCall *c, const void *data, size_t size);
+/* False: the kernel did not take the listing. */
+bool mount_reply_dir(const MountCall *c, const void *data, size_t size);
+void mount_reply_zeros(const MountCall *c, size_t size);
+void mount_reply_link(const MountCall *c, const char *target);
+void mount_reply_statfs(const MountCall *c, const struct statvfs *st);
+
+/* A request that may have to wait for the engine or the kernel, with copies of its arguments. */
+typedef struct MountTask MountTask;
+struct MountTask {
+    MountCall call;
+    void (*run)(MountTask *t); /* answers the request */
+    uint64_t ino, to_ino;
+    char *name, *to_name;
+    struct fuse_file_info fi;
+    struct stat attr;
+    int to_set;
+    unsigned flags;
+    size_t size;
+};
+
+MountTask *mount_task_new(
+    fuse_req_t req, MountOp op, void (*run)(MountTask *t), uint64_t ino, const char *name);
+/* Runs the task, on this thread or, when too many are waiting already, when one of them is done. */
+void mount_task_start(MountTask *t);
+
+MountGate *mount_gate_new(uint32_t most);
+void mount_gate_free(MountGate *g);
+
+/* ---- attributes and entries (mount_attr.c) ------------------------------------------------- */
+
+/* Attributes of a tree entry; returns how long the kernel may keep them. `pid`: of the asker, or 0;
+ * `handle`: through which it asks, or NULL. Node lock held. */
+double mount_attr_locked(
+    Mount *m, MountNode *n, const Entry *e, pid_t pid, const void *handle, struct stat *ret);
+/* Of a special entry; for a file its text is made to know the size. */
+void mount_attr_special(Mount *m, CfsSpecial s, struct stat *ret);
+
+/* The entry that node `n` stands for, or its last state when it is gone (*ret_gone, may be NULL).
+ * NULL when it never was. Node lock held. */
+Entry *mount_entry_locked(Mount *m, MountNode *n, bool *ret_gone);
+/* The same, and takes the node lock, also with NULL; waits a moment for the news of a removal. */
+Entry *mount_entry_and_lock(Mount *m, MountNode *n);
+
+/* Fills `ret` for the tree's child `name` of `parent` and counts it as told to the kernel. With
+ * -ENOENT too: then it says for how long the name may be taken as missing. */
+int mount_entry_fill(Mount *m, uint64_t parent, const char *name, struct fuse_entry_param *ret)
+    must_check;
+/* The same for a special entry. */
+void mount_entry_fill_special(Mount *m, CfsSpecial s, struct fuse_entry_param *ret);
+
+/* Full path of child `name` of directory `parent`. -ENOENT, -ENAMETOOLONG. */
+int mount_child_path(Mount *m, uint64_t parent, const char *name, char **ret) must_check;
+
+/* ---- files (mount_file.c, mount_commit.c) -------------------------------------------------- */
+
+typedef struct MountHandle {
+    MountNode *node; /* one reference */
+    bool writes;
+} MountHandle;
+
+/* Takes its own reference of the node `ino`. */
+MountHandle *mount_handle_new(Mount *m, uint64_t ino, bool writes);
+void mount_handle_free(Mount *m, MountHandle *h);
+/* Cuts the file to nothing, for its process `pid` at once, for others when something is written. */
+void mount_handle_cut(MountHandle *h, pid_t pid);
+/* The file was made by change `seq`, applied and perhaps not yet durable. */
+void mount_handle_applied(Mount *m, MountHandle *h, uint64_t seq);
+/* How the kernel shall treat the handle. */
+void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi);
+
+/* Size of the file as `pid` or `handle` sees it. Node lock held. */
+uint32_t mount_view_size(const MountNode *n, const Entry *base, pid_t pid, const void *handle);
+/* Something is written and not yet applied. Node lock held. */
+bool mount_view_differs(const MountNode *n);
+/* Size of what lies below the overlay. Node lock held, file there. */
+uint32_t mount_below_locked(const MountNode *n, const Entry *base);
+/* A truncation that waited for bytes is now one for all; cuts or extends. As above. */
+void mount_cut_locked(Mount *m, MountNode *n, const Entry *base);
+void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t size);
+
+/* Makes what was written to the file one change and waits as `wait` says; also for what was only
+ * applied before. `all`: also a truncation that nobody wrote after. 0 or -errno; what could not be
+ * committed is dropped then, with a log line. Only from a task, or when nobody is served. */
+int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err);
+/* Everything that is still open, at the end. */
+void mount_commit_all(Mount *m);
+
+/* Waits until no operation on the path of `n` is with the engine, and takes that place. */
+void mount_path_hold(MountNode *n);
+void mount_path_release(Mount *m, MountNode *n);
+/* Change `seq` of the file was applied and is perhaps not yet durable. Node lock held, file there.
+ */
+void mount_applied_locked(Mount *m, MountNode *n, uint64_t seq);
+
+/* ---- own changes --------------------------------------------------------------------------- */
+
+/* Submits a change of names that the kernel will know of from the answer: it is not told again. */
+int mount_submit(Mount *m, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
+    must_check;
+/* Is this edit of a change on this node one of those? */
+bool mount_expected(Mount *m, TreeOpKind kind, const MemdbEdit *edit);
+
+/* ---- telling the kernel (mount_notify.c) --------------------------------------------------- */
+
+MountNotify *mount_notify_new(Mount *m);
+void mount_notify_start(MountNotify *n);
+void mount_notify_stop(MountNotify *n);
+void mount_notify_free(MountNotify *n);
+/* The engine's listener. */
+void mount_notify_listen(void *mount, const EngineNotice *notice);
+
+/* Queue: the content and attributes of a file; attributes alone; a name and the listing it is in.
+ */
+void mount_notify_data(MountNotify *n, uint64_t ino);
+void mount_notify_attr(MountNotify *n, uint64_t ino);
+void mount_notify_name(MountNotify *n, uint64_t parent, const char *name);
+
+/* At once, from a request. Attributes: from any. Pages or listing: only from a task, and of an
+ * inode whose pages the request does not hold. */
+void mount_inval_attr_now(Mount *m, uint64_t ino);
+void mount_inval_data_now(Mount *m, uint64_t ino);
+
+/* ---- special entries (mount_special.c) ----------------------------------------------------- */
+
+void mount_special_open(const MountCall *c, CfsSpecial s, struct fuse_file_info *fi);
+void mount_special_read(
+    const MountCall *c, CfsSpecial s, size_t size, off_t off, const struct fuse_file_info *fi);
+void mount_special_write(
+    const MountCall *c, CfsSpecial s, const char *data, size_t size, off_t off);
+void mount_special_release(const MountCall *c, const struct fuse_file_info *fi);
+/* Text of a special file; NULL when it cannot be made. Caller frees. */
+GString *mount_special_text(Mount *m, CfsSpecial s);
+
+/* ---- the operations ------------------------------------------------------------------------ */
+
+void mount_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void mount_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n);
+void mount_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void mount_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_setattr(
+    fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void mount_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void mount_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void mount_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void mount_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void mount_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void mount_op_rename(fuse_req_t req,
+                     fuse_ino_t parent,
+                     const char *name,
+                     fuse_ino_t to_parent,
+                     const char *to_name,
+                     unsigned int flags);
+void mount_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t to_parent, const char *to_name);
+void mount_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void mount_op_create(
+    fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_read(
+    fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void mount_op_write(fuse_req_t req,
+                    fuse_ino_t ino,
+                    const char *data,
+                    size_t size,
+                    off_t off,
+                    struct fuse_file_info *fi);
+void mount_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_readdir(
+    fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void mount_op_readdirplus(
+    fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void mount_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void mount_op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+#endif
