@@ -7,3 +7,5 @@ noinst_LIBRARIES += %D%/libwire.a
 %C%_libwire_a_SOURCES += %D%/wire_dfsm.c %D%/wire_dfsm.h
 %C%_libwire_a_SOURCES += %D%/wire_clog.c %D%/wire_clog.h
 %C%_libwire_a_SOURCES += %D%/wire_kvstore.c %D%/wire_kvstore.h
+%C%_libwire_a_SOURCES += %D%/wire_http.c %D%/wire_http.h
+%C%_libwire_a_SOURCES += %D%/wire_api.c %D%/wire_api.h

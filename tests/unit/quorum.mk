@@ -27,3 +27,21 @@ tests_unit_test_node_files_SOURCES = tests/unit/test_node_files.c
 tests_unit_test_node_files_LDADD = quorum/libquorumio.a lib/base/libbase.a \
 	$(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_node_files
+
+check_PROGRAMS += tests/unit/test_wire_http
+tests_unit_test_wire_http_SOURCES = tests/unit/test_wire_http.c
+tests_unit_test_wire_http_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += tests/unit/test_wire_http
+
+check_PROGRAMS += tests/unit/test_join_request
+tests_unit_test_join_request_SOURCES = tests/unit/test_join_request.c
+tests_unit_test_join_request_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_join_request
+
+check_PROGRAMS += tests/unit/test_wire_api tests/unit/test_api_core
+tests_unit_test_wire_api_SOURCES = tests/unit/test_wire_api.c
+tests_unit_test_wire_api_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+tests_unit_test_api_core_SOURCES = tests/unit/test_api_core.c
+tests_unit_test_api_core_LDADD = api/libapicore.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += tests/unit/test_wire_api tests/unit/test_api_core
