@@ -5,3 +5,4 @@ noinst_LIBRARIES += %D%/libport.a
 %C%_libport_a_SOURCES =
 %C%_libport_a_SOURCES += %D%/clock.c %D%/clock.h
 %C%_libport_a_SOURCES += %D%/log.c %D%/log.h
+%C%_libport_a_SOURCES += %D%/api_socket.c %D%/api_socket.h
