@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/io/cluster_create.h"
 
+#include "lib/cfs/cfsfile.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/quorum_query.h"
@@ -266,7 +267,7 @@ static int start_corosync(
     const ClusterPaths *paths, const ClusterCreate *c, const char *text, Undo *undo, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + CLUSTER_QUORATE_TIMEOUT_SEC * G_USEC_PER_SEC;
-    int r = node_files_write(paths->host_conf, text, strlen(text), err);
+    int r = cfsfile_write(paths->host_conf, text, strlen(text), err);
 
     undo->host_conf_made = r == 0;
     if (r == 0 && g_chmod(paths->host_conf, 0644) < 0) {
@@ -296,7 +297,7 @@ static int switch_tree(
 {
     g_autofree char *staged = g_build_filename(paths->pve, "corosync.conf.new", NULL);
     g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
-    int r = node_files_write(staged, text, strlen(text), err);
+    int r = cfsfile_write(staged, text, strlen(text), err);
 
     if (r < 0) {
         return r;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/io/node_files.h"
 
+#include "lib/cfs/cfsfile.h"
 #include "quorum/io/certs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <openssl/bio.h>
 #include <openssl/evp.h>
@@ -35,47 +35,6 @@ static void say(const NodeFilesPlan *plan, const char *fmt, ...)
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
-
-static int write_fd(int fd, const char *text, gsize size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, text, size);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return -errno;
-        }
-        text += n;
-        size -= (gsize)n;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-int node_files_write(const char *path, const char *text, gsize size, Err *err)
-{
-    g_autofree char *temp = g_strdup_printf("%s.tmp.%d", path, (int)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int r;
-
-    if (fd < 0) {
-        r = -errno;
-        return err_setf(err, r, "%s: %s", temp, strerror(-r));
-    }
-    r = write_fd(fd, text, size);
-    if (close(fd) < 0 && r == 0) {
-        r = -errno; /* on the cluster filesystem this is where a refused change shows */
-    }
-    if (r == 0 && rename(temp, path) < 0) {
-        r = -errno;
-    }
-    if (r < 0) {
-        (void)g_unlink(temp);
-        return err_setf(err, r, "%s: %s", path, strerror(-r));
-    }
-    return 0;
-}
 
 /* 1 and the text, 0 when missing, or -errno. */
 static int read_text(const char *path, char **ret, Err *err)
@@ -151,7 +110,7 @@ static int need_key(const NodeFilesPlan *plan,
         say(plan, "making %s", path);
         r = certs_make_key(bits, &key, err);
         if (r == 0) {
-            r = node_files_write(path, key, strlen(key), err);
+            r = cfsfile_write(path, key, strlen(key), err);
         }
     }
     if (r < 0) {
@@ -187,7 +146,7 @@ static int need_ca(const NodeFilesPlan *plan, char **ret_key, char **ret_cert, E
         say(plan, "making %s", cert_path);
         r = certs_make_ca(key, plan->now, &cert, err);
         if (r == 0) {
-            r = node_files_write(cert_path, cert, strlen(cert), err);
+            r = cfsfile_write(cert_path, cert, strlen(cert), err);
         }
         r = r == 0 ? 1 : r;
     } else if (r > 0) {
@@ -264,7 +223,7 @@ static int need_node_cert(const NodeFilesPlan *plan, const char *ca_key, const c
         say(plan, "making %s (%s)", cert_path, why);
         r = certs_sign(ca_key, ca, key, &names, 0, plan->now, &fresh, err);
         if (r == 0) {
-            r = node_files_write(cert_path, fresh, strlen(fresh), err);
+            r = cfsfile_write(cert_path, fresh, strlen(fresh), err);
         }
         r = r == 0 ? 1 : r;
     } else if (r > 0) {
@@ -311,7 +270,7 @@ static int need_ticket_keys(const NodeFilesPlan *plan, Err *err)
     if (r == 0 || (r > 0 && made_key)) {
         g_clear_pointer(&pub, g_free);
         pub = public_half(key);
-        r = pub != NULL ? node_files_write(pub_path, pub, strlen(pub), err)
+        r = pub != NULL ? cfsfile_write(pub_path, pub, strlen(pub), err)
                         : err_setf(err, -EBADMSG, "%s holds no key", key_path);
         r = r == 0 ? 1 : r;
     } else if (r > 0) {
@@ -335,7 +294,7 @@ static int need_www_key(const NodeFilesPlan *plan, Err *err)
     }
     r = certs_make_key(CERTS_NODE_BITS, &key, err);
     if (r == 0) {
-        r = node_files_write(path, key, strlen(key), err);
+        r = cfsfile_write(path, key, strlen(key), err);
     }
     certs_free_key(key);
     return r < 0 ? r : 1;

@@ -32,7 +32,4 @@ int node_files_update(const NodeFilesPlan *plan, Err *err) must_check;
 /* Only `nodes/NODE/{qemu-server,lxc,openvz,priv}` and `priv`, `priv/lock`. */
 int node_files_directories(const char *pve, const char *node, Err *err) must_check;
 
-/* Writes a file in the tree as a whole: new name, sync, rename. Mode is the tree's business. */
-int node_files_write(const char *path, const char *text, gsize size, Err *err) must_check;
-
 #endif

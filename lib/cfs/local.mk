@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# Client of the cluster filesystem. One `+=` line per module.
+noinst_LIBRARIES += %D%/libcfs.a
+%C%_libcfs_a_CFLAGS = $(AM_CFLAGS)
+%C%_libcfs_a_SOURCES =
+%C%_libcfs_a_SOURCES += %D%/cfsfile.c %D%/cfsfile.h
+%C%_libcfs_a_SOURCES += %D%/cfslock.c %D%/cfslock.h
