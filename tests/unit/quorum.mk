@@ -13,7 +13,7 @@ TESTS += tests/unit/test_quorum_view
 
 check_PROGRAMS += tests/unit/test_certs
 tests_unit_test_certs_SOURCES = tests/unit/test_certs.c
-tests_unit_test_certs_LDADD = quorum/libquorumio.a lib/cfs/libcfs.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
+tests_unit_test_certs_LDADD = quorum/libquorumio.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_certs
 
 check_PROGRAMS += tests/unit/test_jointoken
@@ -24,7 +24,7 @@ TESTS += tests/unit/test_jointoken
 
 check_PROGRAMS += tests/unit/test_node_files
 tests_unit_test_node_files_SOURCES = tests/unit/test_node_files.c
-tests_unit_test_node_files_LDADD = quorum/libquorumio.a lib/base/libbase.a \
+tests_unit_test_node_files_LDADD = quorum/libquorumio.a lib/cfs/libcfs.a lib/base/libbase.a \
 	$(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_node_files
 
