@@ -6,3 +6,5 @@ noinst_LIBRARIES += %D%/libport.a
 %C%_libport_a_SOURCES += %D%/clock.c %D%/clock.h
 %C%_libport_a_SOURCES += %D%/log.c %D%/log.h
 %C%_libport_a_SOURCES += %D%/api_socket.c %D%/api_socket.h
+%C%_libport_a_CFLAGS += $(SSL_CFLAGS)
+%C%_libport_a_SOURCES += %D%/tls_client.c %D%/tls_client.h
