@@ -241,7 +241,8 @@ void ledger_stored(Ledger *l, uint64_t seq, ReplicaUpdate *up)
     release_ready(l, up);
 }
 
-uint32_t ledger_failed(Ledger *l, uint64_t seq, int code, MonoTime now, ReplicaUpdate *up)
+uint32_t
+ledger_failed(Ledger *l, uint64_t seq, int code, const char *text, MonoTime now, ReplicaUpdate *up)
 {
     uint32_t undone = 0;
     Pending *p;
@@ -271,7 +272,7 @@ uint32_t ledger_failed(Ledger *l, uint64_t seq, int code, MonoTime now, ReplicaU
         if (((const Waiter *)link->data)->seq < seq) {
             break;
         }
-        answer_and_drop(l, link, code, "the disk refused this change", up);
+        answer_and_drop(l, link, code, text, up);
     }
     trace(l->tracer, TRACE_ERR, "replica: disk refused %u change(s) (%s), taken back", undone,
           g_strerror(-code));

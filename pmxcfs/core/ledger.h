@@ -50,8 +50,9 @@ bool ledger_cancel(Ledger *l, uint64_t token);
 void ledger_stored(Ledger *l, uint64_t seq, ReplicaUpdate *up);
 
 /* The disk lost everything from `seq` on: the changes are taken back newest first (NOTICE each),
- * their callers get `code`. Returns how many changes were taken back. */
-uint32_t ledger_failed(Ledger *l, uint64_t seq, int code, MonoTime now, ReplicaUpdate *up);
+ * their callers get `code` and `text`. Returns how many changes were taken back. */
+uint32_t
+ledger_failed(Ledger *l, uint64_t seq, int code, const char *text, MonoTime now, ReplicaUpdate *up);
 
 /* Other members have everything up to tree version `version`; callers who need more are held back.
  * UINT64_MAX, the start value: no confirmation is needed. */

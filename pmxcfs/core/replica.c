@@ -185,10 +185,14 @@ static void on_cancel(Replica *r, uint64_t token)
 
 static void on_store_failed(Replica *r, const ReplicaEvent *ev)
 {
-    (void)ledger_failed(r->ledger, ev->seq, ev->code, r->now, r->up);
+    const char *text = replica_group_alone(r)
+                           ? "the disk refused this change"
+                           : "the disk of this node refused it; other members may have the change";
+
+    (void)ledger_failed(r->ledger, ev->seq, ev->code, text, r->now, r->up);
     update_simple(r->up, REPLICA_ACT_STORE_RESUME);
-    /* In local mode nobody else holds the changes: the next one simply tries the disk again. */
-    if (!r->cfg.local) {
+    /* Where nobody else holds the changes, the next one simply tries the disk again. */
+    if (!replica_group_alone(r)) {
         replica_group_disk_failed(r, ev->code);
     }
 }

@@ -58,19 +58,23 @@ static void ask_unlock(Replica *r, Request *q)
     }
 }
 
-/* Truncating an empty file upward would leave a file without content on documented peers, which die
- * when they read it (18.1.1): zeros are written instead. */
-static void avoid_hollow_file(Replica *r, TreeOp *op)
+/* A truncation to N that finds an empty file would leave a size without content on documented
+ * peers, which die when they read it (18.1.1). So the byte before N travels with it: the same
+ * result, and safe even when somebody empties the file meanwhile. */
+static void avoid_hollow_file(Replica *r, Request *q)
 {
     g_autoptr(Entry) e = NULL;
+    TreeOp *op = q->op;
+    uint8_t last = 0;
 
     if (op->kind != TREE_OP_WRITE || !op->truncate || op->data != NULL || op->offset == 0 ||
-        memdb_lookup(r->db, op->path, &e) < 0 || e->size > 0) {
+        memdb_lookup(r->db, op->path, &e) < 0) {
         return;
     }
-    op->data = g_bytes_new_take(g_malloc0(op->offset), op->offset);
-    op->offset = 0;
-    op->truncate = false;
+    (void)entry_read(e, op->offset - 1, &last, 1); /* stays 0 beyond the end */
+    op->data = g_bytes_new(&last, 1);
+    op->offset--;
+    q->no_count = true;
 }
 
 void replica_group_perform(Replica *r, Request *q)
@@ -88,7 +92,7 @@ void replica_group_perform(Replica *r, Request *q)
     }
     ret = memdb_check(r->db, q->op, from);
     if (ret >= 0) {
-        avoid_hollow_file(r, q->op);
+        avoid_hollow_file(r, q);
         ret = dcdb_encode_op(q->op, &payload);
     }
     if (ret < 0) {
@@ -157,7 +161,7 @@ static void apply_delivered(Replica *r, const DfsmDelivery *d, const TreeOp *op,
     int ret = memdb_apply(r->db, op, from, true, r->now, &delta);
 
     if (q != NULL && ret >= 0) {
-        request_applied(r, q, ret, delta);
+        request_applied(r, q, q->no_count ? 0 : ret, delta);
     } else if (q != NULL) {
         request_answer(r, q, ret, 0, NULL);
     } else if (ret >= 0) {
@@ -352,16 +356,20 @@ void replica_group_done(Replica *r)
 
 /* ---- disk ------------------------------------------------------------------------------------ */
 
+bool replica_group_alone(const Replica *r)
+{
+    uint32_t members = 1;
+
+    if (r->dfsm != NULL) {
+        (void)dfsm_members(r->dfsm, &members);
+    }
+    return members == 1;
+}
+
 /* The others have applied what our disk refused: we are behind until a synchronisation, which needs
- * the disk. A node that is alone has nobody to be behind of. */
+ * the disk. */
 void replica_group_disk_failed(Replica *r, int code)
 {
-    uint32_t members;
-
-    (void)dfsm_members(r->dfsm, &members);
-    if (members == 1) {
-        return;
-    }
     r->disk_code = code;
     r->disk_tries = 0;
     dfsm_leave_and_stay_out(r->dfsm, "the disk refused a change");

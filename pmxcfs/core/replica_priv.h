@@ -21,6 +21,7 @@ typedef struct Request {
     uint64_t token; /* 0: the caller gave up or was answered */
     TreeOp *op;
     ReplicaWait wait;
+    bool no_count; /* answer 0: the caller asked for a truncation */
     MonoTime deadline;
     uint64_t count; /* number of the message that carries it; 0: not sent */
     size_t size;    /* of that message */
@@ -62,8 +63,9 @@ void replica_group_init(Replica *r);
 void replica_group_done(Replica *r);
 bool replica_group_ready(const Replica *r); /* changes can be sent now, as far as the group goes */
 void replica_group_perform(Replica *r, Request *q); /* takes `q`: sends it, or answers it */
-void replica_group_stream(Replica *r); /* leader: sends more updates while there is room */
-void replica_group_lost(Replica *r);   /* answers who waits for the delivery of own messages */
+void replica_group_stream(Replica *r);      /* leader: sends more updates while there is room */
+void replica_group_lost(Replica *r);        /* answers who waits for the delivery of own messages */
+bool replica_group_alone(const Replica *r); /* no other member can have what we applied */
 void replica_group_disk_failed(Replica *r, int code);
 void replica_group_probed(Replica *r, int code);
 

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must hold at any moment: members that were synchronised together and count the same version
+ * have the same content (INV-1); callers are answered in time (INV-4). After the last fault: all
+ * agree.
+ */
+#include "tests/sim/sim.h"
+
+#include "pmxcfs/core/entry.h"
+
+#include <string.h>
+
+typedef struct Key {
+    WireDfsmEpoch epoch; /* names the view */
+    uint64_t version;
+} Key;
+
+typedef struct Seen {
+    Key key;
+    uint8_t csum[ENTRY_DIGEST_SIZE];
+    uint32_t host;
+} Seen;
+
+struct SimCheck {
+    Sim *sim;
+    GHashTable *seen; /* &seen->key -> Seen* */
+};
+
+static guint key_hash(gconstpointer p)
+{
+    const Key *k = p;
+    guint h = 5381;
+
+    h = h * 33 + k->epoch.counter;
+    h = h * 33 + k->epoch.time;
+    h = h * 33 + k->epoch.nodeid;
+    h = h * 33 + k->epoch.pid;
+    return h * 33 + (guint)k->version;
+}
+
+static gboolean key_equal(gconstpointer a, gconstpointer b)
+{
+    const Key *x = a, *y = b;
+
+    return x->version == y->version && wire_dfsm_epoch_equal(&x->epoch, &y->epoch);
+}
+
+SimCheck *sim_check_new(Sim *sim)
+{
+    SimCheck *c = g_new0(SimCheck, 1);
+
+    c->sim = sim;
+    c->seen = g_hash_table_new_full(key_hash, key_equal, NULL, g_free);
+    return c;
+}
+
+void sim_check_free(SimCheck *c)
+{
+    g_hash_table_unref(c->seen);
+    g_free(c);
+}
+
+void sim_check_changed(SimCheck *c, SimNode *n)
+{
+    ReplicaStatus status;
+    const Seen *other;
+    Seen *mine;
+
+    sim_node_status(n, &status);
+    if (status.mode != GROUP_MODE_SYNCED) {
+        return;
+    }
+    mine = g_new0(Seen, 1);
+    mine->key = (Key){status.epoch, memdb_root(sim_node_db(n)).version};
+    mine->host = sim_node_host(n);
+    memdb_checksum(sim_node_db(n), mine->csum);
+    other = g_hash_table_lookup(c->seen, &mine->key);
+    if (other == NULL || other->host == mine->host) { /* a disk that refused made it go back */
+        (void)g_hash_table_replace(c->seen, &mine->key, mine);
+        return;
+    }
+    if (memcmp(other->csum, mine->csum, sizeof mine->csum) != 0) {
+        sim_fail(c->sim, "hosts %u and %u differ at version %" G_GUINT64_FORMAT " of one view",
+                 other->host, mine->host, mine->key.version);
+    }
+    g_free(mine);
+}
+
+bool sim_check_converged(SimCheck *c, char **ret_why)
+{
+    uint32_t hosts = sim_options(c->sim)->hosts;
+    uint8_t first[ENTRY_DIGEST_SIZE], csum[ENTRY_DIGEST_SIZE];
+
+    for (uint32_t host = 1; host <= hosts; host++) {
+        SimNode *n = sim_node(c->sim, host);
+        ReplicaStatus status;
+
+        sim_node_status(n, &status);
+        if (status.mode != GROUP_MODE_SYNCED || status.members != hosts || status.synced != hosts ||
+            !status.quorate || status.waiting > 0) {
+            *ret_why =
+                g_strdup_printf("host %u: mode %s, %u of %u members synced, %squorate, %u waiting",
+                                host, group_mode_name(status.mode), status.synced, status.members,
+                                status.quorate ? "" : "not ", status.waiting);
+            return false;
+        }
+        memdb_checksum(sim_node_db(n), csum);
+        if (host == 1) {
+            memcpy(first, csum, sizeof first);
+        } else if (memcmp(first, csum, sizeof first) != 0) {
+            *ret_why = g_strdup_printf("host %u differs from host 1", host);
+            return false;
+        }
+    }
+    if (sim_clients_waiting(sim_clients(c->sim)) > 0) {
+        *ret_why = g_strdup("callers wait");
+        return false;
+    }
+    return true;
+}
