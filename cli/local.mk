@@ -12,3 +12,9 @@ bin_PROGRAMS += %D%/pvecm
 	lib/base/libbase.a $(JSON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) \
 	$(CMAP_LIBS) $(CFG_LIBS) \
 	$(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)
+
+# qm
+bin_PROGRAMS += %D%/qm
+%C%_qm_SOURCES = %D%/qm.c %D%/qm_verbs.h %D%/qm_table.c %D%/qm_showcmd.c
+%C%_qm_LDADD = %D%/libcmdline.a guest/io/libguest_io.a guest/core/libguest_core.a \
+	lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)

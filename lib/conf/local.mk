@@ -11,3 +11,9 @@ noinst_LIBRARIES += %D%/libconf.a
 
 # guest configuration: property strings, VMID.conf
 %C%_libconf_a_SOURCES += %D%/propstring.c %D%/propstring.h %D%/vmconf.c %D%/vmconf.h
+
+# section files read by the guest room: storages, mappings, CPU models
+%C%_libconf_a_SOURCES += \
+	%D%/mappingcfg.c %D%/mappingcfg.h \
+	%D%/sectionlines.c %D%/sectionlines.h \
+	%D%/storagecfg.c %D%/storagecfg.h

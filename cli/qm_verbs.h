@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* qm_verbs: the table of verbs of `qm` and what they share. Main thread only. */
+#ifndef CLI_QM_VERBS_H
+#define CLI_QM_VERBS_H
+
+#include "cli/cmdline.h"
+#include "lib/conf/vmconf.h"
+
+#include <stdint.h>
+
+/* Set by the option parser. */
+typedef struct QmOptions {
+    char *root;     /* --root: tree laid out like /etc/pve */
+    char *config;   /* --config: file outside the tree */
+    char *assume;   /* --assume: facts of another host */
+    char *snapshot; /* --snapshot */
+    gboolean pretty;
+} QmOptions;
+extern QmOptions qm_options;
+
+extern const CliVerb qm_verbs[];
+
+/* Reads the configuration of `vmid`: --config, or the file in the tree. Warnings go to stderr. The
+ * caller frees *ret_path, which may be NULL. */
+int qm_load_config(uint32_t vmid, VmConf **ret, char **ret_path, Err *err) must_check;
+
+int qm_showcmd(char **operands, Err *err);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* -smp, CPU devices, -cpu. Flags come from five places: what the guest's system needs, Hyper-V
+ * enlightenments, the custom model, the configuration, and what cannot be otherwise; the later one
+ * wins. Reference guest.md section 8. */
+#include "guest/core/cmdbuild.h"
+#include "guest/core/cpu_models.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --------------------------------------------------------------- topology */
+
+static const char *default_model(const CmdBuild *b)
+{
+    if (b->arch == ARCH_AARCH64) {
+        return b->kvm ? "host" : "cortex-a57";
+    }
+    return b->kvm ? "kvm64" : "qemu64";
+}
+
+/* A processor of its own for each vCPU beyond the first, so that they can be unplugged. */
+static void plug_cpus(CmdBuild *b, int64_t cores, int64_t vcpus)
+{
+    const PropString *cpu = guestconf_props(b->conf, "cpu");
+    const char *name = cpu != NULL ? propstring_text(cpu, "cputype") : NULL;
+    const CpuModel *model = name != NULL ? cpu_model_find(name) : NULL;
+    const char *qemu_name = model != NULL ? model->qemu_name : default_model(b);
+
+    for (int64_t i = 1; i < vcpus; i++) {
+        cmd_option(b, "-device",
+                   "%s-x86_64-cpu,id=cpu%" G_GINT64_FORMAT ",socket-id=%" G_GINT64_FORMAT
+                   ",core-id=%" G_GINT64_FORMAT ",thread-id=0",
+                   qemu_name, i + 1, i / cores, i % cores);
+    }
+}
+
+int cmd_smp(CmdBuild *b, Err *err)
+{
+    int64_t sockets = guestconf_int(b->conf, "sockets");
+    int64_t cores = guestconf_int(b->conf, "cores");
+    int64_t most = sockets * cores;
+    int64_t vcpus = guestconf_has(b->conf, "vcpus") ? guestconf_int(b->conf, "vcpus") : most;
+    bool plugged =
+        guestconf_hotplug(b->conf, "cpu") && cmd_machine(b, 2, 7, 0) && b->arch == ARCH_X86_64;
+
+    if (b->host->cpus > 0 && most > b->host->cpus) {
+        return err_setf(err, -ENOTSUP,
+                        "cores: %" G_GINT64_FORMAT " CPUs are more than the %d of node '%s'", most,
+                        b->host->cpus, b->host->node);
+    }
+    if (vcpus > most) {
+        return err_setf(err, -EINVAL, "vcpus: more than sockets*cores");
+    }
+    cmd_option(b, "-smp",
+               "%" G_GINT64_FORMAT ",sockets=%" G_GINT64_FORMAT ",cores=%" G_GINT64_FORMAT
+               ",maxcpus=%" G_GINT64_FORMAT,
+               plugged ? 1 : vcpus, sockets, cores, most);
+    if (plugged) {
+        plug_cpus(b, cores, vcpus);
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ flags */
+
+typedef struct Flag {
+    char op;           /* '+', '-', or 0 for a setting */
+    const char *value; /* of a setting, or NULL; borrowed or constant */
+    const char *reason;
+} Flag;
+
+typedef struct Flags {
+    CmdBuild *b;
+    GTree *by_name; /* char * -> Flag *, sorted */
+} Flags;
+
+static char *flag_text(const char *name, const Flag *flag)
+{
+    const char op[2] = {flag->op, '\0'};
+
+    return g_strconcat(op, name, flag->value != NULL ? "=" : "", flag->value, NULL);
+}
+
+/* Sets a flag; says so when that changes what another place wanted. */
+static void set_flag(Flags *f, const char *name, Flag flag)
+{
+    const Flag *old = g_tree_lookup(f->by_name, name);
+
+    if (old != NULL && (old->op != flag.op || g_strcmp0(old->value, flag.value) != 0)) {
+        g_autofree char *was = flag_text(name, old);
+        g_autofree char *is = flag_text(name, &flag);
+        cmd_warn(f->b, "cpu: flag '%s' (%s) overwrites '%s' (%s)", is, flag.reason, was,
+                 old->reason);
+    }
+    g_tree_replace(f->by_name, g_strdup(name), g_memdup2(&flag, sizeof flag));
+}
+
+static void set_plain(Flags *f, const char *name, char op, const char *reason)
+{
+    set_flag(f, name, (Flag){op, NULL, reason});
+}
+
+static void system_flags(Flags *f, const char *model)
+{
+    CmdBuild *b = f->b;
+
+    if (b->arch != ARCH_X86_64) {
+        return;
+    }
+    if (strcmp(model, "kvm64") == 0) {
+        set_plain(f, "lahf_lm", '+', "for 64 bit Windows since 8.1");
+        set_plain(f, "sep", '+', "for Windows since 8");
+    }
+    if (strcmp(guestconf_text(b->conf, "ostype"), "solaris") == 0) {
+        set_plain(f, "x2apic", '-', "Solaris cannot use it");
+    }
+    if (g_str_has_prefix(model, "Opteron")) {
+        set_plain(f, "rdtscp", '-', "broken on Opteron");
+    }
+    if (b->kvm && cmd_machine(b, 2, 3, 0)) {
+        set_plain(f, "kvm_pv_unhalt", '+', "for spin locks of Linux guests");
+        set_plain(f, "kvm_pv_eoi", '+', "for interrupts of Linux guests");
+    }
+}
+
+/* Windows 11 turns on security features that cost speed or do not work inside a guest yet. QEMU
+ * knows these names since 11.0. */
+static void windows11_flags(Flags *f, const char *model)
+{
+    CmdBuild *b = f->b;
+
+    if (b->windows != 11 || b->arch != ARCH_X86_64 || !b->kvm || !cmd_qemu(b, 11, 0)) {
+        return;
+    }
+    set_plain(f, "cet-ibt", '-', "Windows 11 does not start with it");
+    set_plain(f, "cet-ss", '-', "Windows 11 does not start with it");
+    if (strcmp(model, "host") != 0 || strcmp(b->host->cpu_vendor, "GenuineIntel") != 0) {
+        return;
+    }
+    if (cmd_machine(b, 11, 0, 2)) {
+        set_plain(f, "hv_evmcs", 0, "nested Hyper-V on Intel");
+    } else {
+        set_plain(f, "vmx-mbec", '-', "slow without hv_evmcs");
+    }
+}
+
+static void hyperv_flags(Flags *f, const char *vendor_id)
+{
+    static const char reason[] = "for Windows";
+    CmdBuild *b = f->b;
+
+    if (!b->kvm || b->windows < 6 || (b->ovmf && b->windows < 8)) {
+        return;
+    }
+    if (vendor_id == NULL && b->gpu_passed) {
+        /* Drivers of graphics cards refuse the usual one; this is what existing guests know. */
+        vendor_id = "proxmox";
+    }
+    if (vendor_id != NULL) {
+        set_flag(f, "hv_vendor_id", (Flag){0, vendor_id, reason});
+    }
+    set_flag(f, "hv_spinlocks", (Flag){0, "0x1fff", reason});
+    set_plain(f, "hv_vapic", 0, reason);
+    set_plain(f, "hv_time", 0, reason);
+    if (cmd_machine(b, 2, 6, 0)) {
+        set_plain(f, "hv_reset", 0, reason);
+        set_plain(f, "hv_vpindex", 0, reason);
+        set_plain(f, "hv_runtime", 0, reason);
+    }
+    if (b->windows >= 7) {
+        set_plain(f, "hv_relaxed", 0, reason);
+        if (cmd_machine(b, 2, 12, 0)) {
+            set_plain(f, "hv_synic", 0, reason);
+            set_plain(f, "hv_stimer", 0, reason);
+        }
+        if (cmd_machine(b, 3, 1, 0)) {
+            set_plain(f, "hv_ipi", 0, reason);
+        }
+    }
+}
+
+/* "+aes;-pcid". `nested-virt` is whatever the host's processor calls it. */
+static void listed_flags(Flags *f, const char *list, const char *reason)
+{
+    g_auto(GStrv) items = g_strsplit(list != NULL ? list : "", ";", -1);
+
+    for (char **item = items; *item != NULL; item++) {
+        const char *name = *item + 1;
+        if ((*item)[0] == '\0') {
+            continue;
+        }
+        if (strcmp(name, "nested-virt") == 0) {
+            name = strcmp(f->b->host->cpu_vendor, "AuthenticAMD") == 0 ? "svm" : "vmx";
+        }
+        set_plain(f, name, (*item)[0], reason);
+    }
+}
+
+static void forced_flags(Flags *f, const CpuModel *model)
+{
+    CmdBuild *b = f->b;
+    bool open = strcmp(model->qemu_name, "host") == 0 || strcmp(model->qemu_name, "max") == 0;
+
+    if (b->arch != ARCH_X86_64) {
+        return;
+    }
+    if (b->kvm && !open) {
+        set_plain(f, "enforce", 0, "fail when the host cannot do it");
+    }
+    if (b->hide_kvm) {
+        set_flag(f, "kvm", (Flag){0, "off", "hidden from the guest"});
+    }
+    if (model->vendor != NULL) {
+        set_flag(f, "vendor", (Flag){0, model->vendor, "of the model"});
+    }
+}
+
+/* ------------------------------------------------------------------- -cpu */
+
+typedef struct CpuChoice {
+    const PropString *cpu;    /* option `cpu`, or NULL */
+    const PropString *custom; /* custom model, or NULL */
+    const CpuModel *model;
+} CpuChoice;
+
+/* A key of the option, else of the custom model, else NULL. */
+static const char *chosen(const CpuChoice *c, const char *key)
+{
+    const char *value = c->cpu != NULL ? propstring_text(c->cpu, key) : NULL;
+
+    return value == NULL && c->custom != NULL ? propstring_text(c->custom, key) : value;
+}
+
+static int choose_model(const CmdBuild *b, CpuChoice *c, PropString **custom, Err *err)
+{
+    const char *name = c->cpu != NULL ? propstring_text(c->cpu, "cputype") : NULL;
+    int r;
+
+    /* Copying a template's disks needs no particular processor. */
+    if (name == NULL || b->template) {
+        name = default_model(b);
+    }
+    if (g_str_has_prefix(name, CPU_CUSTOM_PREFIX)) {
+        r = cpu_custom_model(b->host->cpu_models, name + strlen(CPU_CUSTOM_PREFIX), custom, err);
+        if (r < 0) {
+            return err_wrapf(err, r, "cpu");
+        }
+        c->custom = *custom;
+        name = propstring_text(*custom, "reported-model");
+        name = name != NULL ? name : default_model(b);
+    }
+    c->model = cpu_model_find(name);
+    if (c->model == NULL) {
+        return err_setf(err, -EINVAL,
+                        "cpu: unknown model '%.60s': use host, max, kvm64, qemu64, x86-64-v2-AES, "
+                        "x86-64-v3, x86-64-v4, a model of QEMU, or custom-NAME",
+                        name);
+    }
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b, void *data)
+{
+    (void)data;
+    return strcmp(a, b);
+}
+
+static gboolean append_flag(void *name, void *flag, void *out)
+{
+    g_autofree char *text = flag_text(name, flag);
+
+    g_string_append_printf(out, ",%s", text);
+    return FALSE; /* go on */
+}
+
+static void append_bits(GString *out, const CpuChoice *c)
+{
+    const char *bits = chosen(c, "phys-bits");
+    const char *guest_bits = chosen(c, "guest-phys-bits");
+
+    if (bits != NULL && strcmp(bits, "host") == 0) {
+        g_string_append(out, ",host-phys-bits=true");
+    } else if (bits != NULL) {
+        g_string_append_printf(out, ",phys-bits=%s", bits);
+    }
+    if (guest_bits != NULL) {
+        g_string_append_printf(out, ",guest-phys-bits=%s", guest_bits);
+    }
+}
+
+int cmd_cpu(CmdBuild *b, Err *err)
+{
+    g_autoptr(GTree) tree = g_tree_new_full(compare_names, NULL, g_free, g_free);
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(PropString) custom = NULL;
+    Flags f = {b, tree};
+    CpuChoice c = {.cpu = b->template ? NULL : guestconf_props(b->conf, "cpu")};
+    const char *hidden;
+    int r;
+
+    if (b->params->cpu != NULL) {
+        cmd_option(b, "-cpu", "%s", b->params->cpu);
+        return 0;
+    }
+    r = choose_model(b, &c, &custom, err);
+    if (r < 0) {
+        return r;
+    }
+    hidden = chosen(&c, "hidden");
+    b->hide_kvm = b->hide_kvm || (hidden != NULL && propstring_parse_bool(hidden) == 1);
+
+    system_flags(&f, c.model->name);
+    hyperv_flags(&f, chosen(&c, "hv-vendor-id"));
+    windows11_flags(&f, c.model->name);
+    listed_flags(&f, c.model->flags, "part of the model");
+    listed_flags(&f, c.custom != NULL ? propstring_text(c.custom, "flags") : NULL,
+                 "set by the custom CPU model");
+    listed_flags(&f, c.cpu != NULL ? propstring_text(c.cpu, "flags") : NULL, "set for this guest");
+    forced_flags(&f, c.model);
+
+    g_string_append(out, c.model->qemu_name);
+    if (chosen(&c, "level") != NULL) {
+        g_string_append_printf(out, ",level=%s", chosen(&c, "level"));
+    }
+    g_tree_foreach(tree, append_flag, out);
+    append_bits(out, &c);
+    cmd_option(b, "-cpu", "%s", out->str);
+    return 0;
+}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# guest: QEMU guests. core decides (pure), io performs. One `+=` line per module.
+noinst_LIBRARIES += %D%/core/libguest_core.a
+%C%_core_libguest_core_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
+%C%_core_libguest_core_a_SOURCES = %D%/core/confcheck.c %D%/core/confcheck.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/confprops.c %D%/core/confprops.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/confschema.c %D%/core/confschema.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/machine.c %D%/core/machine.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/volid.c %D%/core/volid.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmdbuild.c %D%/core/cmdbuild.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/qemucmd.c %D%/core/qemucmd.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/cpu_models.c %D%/core/cpu_models.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/drive.c %D%/core/drive.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/guestconf.c %D%/core/guestconf.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/host_facts.c %D%/core/host_facts.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/storage_path.c %D%/core/storage_path.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/blockdev.c %D%/core/blockdev.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_chipset.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_confidential.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_cpu.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_disk.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_display.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_firmware.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_hostpci.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_memory.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_misc.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_net.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/cmd_usb.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/storage_block.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/storage_dir.c
+%C%_core_libguest_core_a_SOURCES += %D%/core/storage_net.c
+
+noinst_LIBRARIES += %D%/io/libguest_io.a
+%C%_io_libguest_io_a_CPPFLAGS = $(AM_CPPFLAGS) -DQM_SCRIPT_DIR='"$(libexecdir)/quorate"'
+%C%_io_libguest_io_a_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(GIO_CFLAGS)
+%C%_io_libguest_io_a_SOURCES = %D%/io/textfile.c %D%/io/textfile.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/host_world.c %D%/io/host_world.h %D%/io/host_world_priv.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/host_assume.c %D%/io/host_probe.c
