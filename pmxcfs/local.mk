@@ -22,6 +22,7 @@ noinst_LIBRARIES += %D%/core/libpmxcfs_core.a
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/clusterlog.c %D%/core/clusterlog.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/rrdtable.c %D%/core/rrdtable.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/status.c %D%/core/status.h
+%C%_core_libpmxcfs_core_a_SOURCES += %D%/core/guestprops.c %D%/core/guestprops.h
 
 # What ties the daemon to its host and to corosync's services.
 noinst_LIBRARIES += %D%/io/libpmxcfs_host.a
@@ -35,3 +36,11 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_engine.a
 %C%_io_libpmxcfs_engine_a_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
 %C%_io_libpmxcfs_engine_a_SOURCES = %D%/io/feed.c %D%/io/feed.h
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/metrics.c %D%/io/metrics.h
+
+# IPC service.
+noinst_LIBRARIES += %D%/io/libpmxcfs_ipc.a
+%C%_io_libpmxcfs_ipc_a_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
+%C%_io_libpmxcfs_ipc_a_SOURCES = %D%/io/shmring.c %D%/io/shmring.h
+%C%_io_libpmxcfs_ipc_a_SOURCES += %D%/io/shmipc.c %D%/io/shmipc.h
+%C%_io_libpmxcfs_ipc_a_SOURCES += %D%/io/ipc_dispatch.c %D%/io/ipc_dispatch.h
+%C%_io_libpmxcfs_ipc_a_SOURCES += %D%/io/ipc_server.c %D%/io/ipc_server.h

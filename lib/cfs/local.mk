@@ -5,3 +5,8 @@ noinst_LIBRARIES += %D%/libcfs.a
 %C%_libcfs_a_SOURCES =
 %C%_libcfs_a_SOURCES += %D%/cfsfile.c %D%/cfsfile.h
 %C%_libcfs_a_SOURCES += %D%/cfslock.c %D%/cfslock.h
+# Client of the mounted tree and of the daemon's IPC service.
+noinst_LIBRARIES += %D%/libcfs.a
+%C%_libcfs_a_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
+%C%_libcfs_a_SOURCES =
+%C%_libcfs_a_SOURCES += %D%/ipcc.c %D%/ipcc.h

@@ -41,6 +41,13 @@ fuzz_status_libs = pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a lib/base/libb
 %C%_fuzz_wire_kvstore_SOURCES = %D%/fuzz_wire_kvstore.c $(fuzz_main)
 %C%_fuzz_wire_kvstore_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_wire_kvstore_LDADD = $(fuzz_status_libs)
+fuzz_programs += %D%/fuzz_ipc_request
+%C%_fuzz_ipc_request_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(SQLITE_CFLAGS)
+%C%_fuzz_ipc_request_SOURCES = %D%/fuzz_ipc_request.c tests/unit/ipc_engine.c \
+	tests/unit/testdata.c $(fuzz_main)
+%C%_fuzz_ipc_request_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_ipc_request_LDADD = pmxcfs/io/libpmxcfs_ipc.a pmxcfs/core/libpmxcfs_core.a \
+	lib/wire/libwire.a lib/base/libbase.a $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GLIB_LIBS)
 
 check_PROGRAMS += $(fuzz_programs)
 if !ENABLE_FUZZ

@@ -24,3 +24,32 @@ check_PROGRAMS += %D%/test_status
 %C%_test_status_SOURCES = %D%/test_status.c %D%/testdata.c
 %C%_test_status_LDADD = $(status_core_libs)
 TESTS += %D%/test_status
+
+check_PROGRAMS += %D%/test_wire_ipc
+%C%_test_wire_ipc_SOURCES = %D%/test_wire_ipc.c %D%/testdata.c
+%C%_test_wire_ipc_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_wire_ipc
+
+noinst_HEADERS += %D%/ipc_engine.h
+ipc_test_libs = pmxcfs/io/libpmxcfs_ipc.a lib/cfs/libcfs.a pmxcfs/core/libpmxcfs_core.a \
+	lib/wire/libwire.a lib/port/libport.a lib/base/libbase.a $(QB_LIBS) $(SQLITE_LIBS) \
+	$(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+
+check_PROGRAMS += %D%/test_ipc_dispatch
+%C%_test_ipc_dispatch_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_ipc_dispatch_SOURCES = %D%/test_ipc_dispatch.c %D%/ipc_engine.c %D%/testdata.c
+%C%_test_ipc_dispatch_LDADD = $(ipc_test_libs)
+TESTS += %D%/test_ipc_dispatch
+
+check_PROGRAMS += %D%/test_shmring
+%C%_test_shmring_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
+%C%_test_shmring_SOURCES = %D%/test_shmring.c
+%C%_test_shmring_LDADD = $(ipc_test_libs)
+TESTS += %D%/test_shmring
+
+check_PROGRAMS += %D%/test_ipc_server
+%C%_test_ipc_server_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
+%C%_test_ipc_server_SOURCES = %D%/test_ipc_server.c %D%/ipc_engine.c %D%/testdata.c
+%C%_test_ipc_server_LDADD = $(ipc_test_libs)
+TESTS += %D%/test_ipc_server
+THREADED_TESTS += %D%/test_ipc_server
