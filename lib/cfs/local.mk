@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Client of the cluster filesystem. One `+=` line per module.
-noinst_LIBRARIES += %D%/libcfs.a
-%C%_libcfs_a_CFLAGS = $(AM_CFLAGS)
-%C%_libcfs_a_SOURCES =
-%C%_libcfs_a_SOURCES += %D%/cfsfile.c %D%/cfsfile.h
-%C%_libcfs_a_SOURCES += %D%/cfslock.c %D%/cfslock.h
-# Client of the mounted tree and of the daemon's IPC service.
+# Client of the cluster filesystem: the mounted tree and the daemon's IPC service. One `+=` line per
+# module.
 noinst_LIBRARIES += %D%/libcfs.a
 %C%_libcfs_a_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
 %C%_libcfs_a_SOURCES =
+%C%_libcfs_a_SOURCES += %D%/cfsfile.c %D%/cfsfile.h
+%C%_libcfs_a_SOURCES += %D%/cfslock.c %D%/cfslock.h
 %C%_libcfs_a_SOURCES += %D%/ipcc.c %D%/ipcc.h
