@@ -11,7 +11,16 @@ noinst_LIBRARIES += %D%/libquorumio.a
 %C%_libquorumio_a_SOURCES = \
 	%D%/io/certs.c %D%/io/certs.h \
 	%D%/io/cluster_create.c %D%/io/cluster_create.h \
+	%D%/io/conf_edit.c %D%/io/conf_edit.h \
+	%D%/io/join_server.c %D%/io/join_server.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \
 	%D%/io/node_files.c %D%/io/node_files.h \
 	%D%/io/services.c %D%/io/services.h \
 	%D%/io/quorum_query.c %D%/io/quorum_query.h
+
+sbin_PROGRAMS += %D%/quorate-joind
+%C%_quorate_joind_SOURCES = %D%/main_joind.c
+%C%_quorate_joind_LDADD = %D%/libquorumio.a %D%/libquorumcore.a lib/port/libport.a lib/wire/libwire.a \
+	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) \
+	$(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GIO_LIBS) \
+	$(GLIB_LIBS)

@@ -361,6 +361,9 @@ char *join_record_format(const JoinRecord *r)
     if (r->used_by != NULL) {
         g_string_append_printf(out, "used-by: %s\n", r->used_by);
     }
+    if (r->staged.sec != 0) {
+        g_string_append_printf(out, "staged: %" G_GINT64_FORMAT "\n", r->staged.sec);
+    }
     if (r->made_by != NULL) {
         g_string_append_printf(out, "made-by: %s\n", r->made_by);
     }
@@ -403,6 +406,9 @@ static bool record_line(JoinRecord *r, RecordSeen *seen, const char *name, const
         r->uses_left = (uint32_t)v;
         seen->uses = true;
         return true;
+    }
+    if (strcmp(name, "staged") == 0) {
+        return record_number(value, INT64_MAX, &r->staged.sec);
     }
     if (strcmp(name, "votes") == 0 && record_number(value, 255, &v)) {
         r->votes = (uint32_t)v;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quorum/io/conf_edit.h"
+
+#include "lib/cfs/cfsfile.h"
+#include "lib/conf/corosync_check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int read_conf(const char *pve, CorosyncConf **ret, Err *err)
+{
+    g_autofree char *path = g_build_filename(pve, "corosync.conf", NULL);
+    g_autofree char *text = NULL;
+    gsize size = 0;
+    int r = cfsfile_read(path, COROSYNC_CONF_SIZE_MAX, &text, &size, err);
+
+    if (r == -ENOENT) {
+        return err_setf(err, r, "this node is in no cluster (%s does not exist)", path);
+    }
+    if (r == 0 && (r = corosync_conf_parse(text, size, ret, err)) < 0) {
+        return err_wrapf(err, r, "%s", path);
+    }
+    return r;
+}
+
+int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err)
+{
+    g_auto(ConfEdit) e = {.pve = g_strdup(pve)};
+    int r;
+
+    if ((r = cfslock_acquire(pve, CONF_EDIT_LOCK, CONF_EDIT_TIMEOUT_MS, &e.lock, err)) < 0 ||
+        (r = read_conf(pve, &e.conf, err)) < 0) {
+        return r;
+    }
+    e.version = corosync_conf_version(e.conf);
+    *ret = e;
+    e = (ConfEdit){0};
+    return 0;
+}
+
+int conf_edit_commit(ConfEdit *e, Err *err)
+{
+    g_autofree char *staged = g_build_filename(e->pve, "corosync.conf.new", NULL);
+    g_autofree char *path = g_build_filename(e->pve, "corosync.conf", NULL);
+    g_autofree char *text = corosync_conf_format(e->conf);
+    int r;
+
+    if (corosync_conf_version(e->conf) == e->version) {
+        return 0;
+    }
+    if ((r = corosync_check_text(text, strlen(text), NULL, 0, err)) < 0) {
+        return err_wrapf(err, r, "the changed corosync.conf");
+    }
+    if ((r = cfslock_renew(e->lock, err)) < 0 ||
+        (r = cfsfile_write(staged, text, strlen(text), err)) < 0) {
+        return r;
+    }
+    if (rename(staged, path) < 0) {
+        r = -errno;
+        (void)unlink(staged);
+        return err_setf(err, r, "%s: %s", path, strerror(-r));
+    }
+    e->version = corosync_conf_version(e->conf);
+    return 0;
+}
+
+void conf_edit_done(ConfEdit *e)
+{
+    cfslock_release(e->lock);
+    e->lock = NULL;
+    corosync_conf_free(e->conf);
+    e->conf = NULL;
+    g_clear_pointer(&e->pve, g_free);
+}

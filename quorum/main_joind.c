@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * quorate-joind: the root daemon behind the API worker that serves /cluster/config. Man page
+ * quorate-joind(8).
+ */
+#include "lib/port/api_socket.h"
+#include "lib/port/log.h"
+#include "quorum/io/join_server.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REAP_SEC 30
+
+static char *option_pve, *option_run_dir, *option_authkey;
+static gboolean option_version;
+
+static GOptionEntry entries[] = {
+    {"pve", 0, 0, G_OPTION_ARG_FILENAME, &option_pve, "The tree, default /etc/pve", "DIR"},
+    {"run-dir", 0, 0, G_OPTION_ARG_FILENAME, &option_run_dir, "Default /run/quorate", "DIR"},
+    {"authkey", 0, 0, G_OPTION_ARG_FILENAME, &option_authkey, "Default /etc/corosync/authkey",
+     "FILE"},
+    {"version", 0, 0, G_OPTION_ARG_NONE, &option_version, "Print the version and exit", NULL},
+    {0},
+};
+
+static void handle(void *ctx, const ApiRequest *request, ApiAnswer *ret)
+{
+    join_server_handle(ctx, request, ret);
+}
+
+static gboolean reap(gpointer data)
+{
+    Err err = ERR_INIT;
+
+    if (join_server_reap(data, &err) < 0) {
+        log_line(TRACE_DEBUG, "join", "looking for abandoned joins: %s", err_text(&err));
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_signal(gpointer data)
+{
+    g_main_loop_quit(data);
+    return G_SOURCE_CONTINUE;
+}
+
+static int make_run_dir(const char *path, gid_t gid, Err *err)
+{
+    if ((mkdir(path, 0750) < 0 && errno != EEXIST) || chown(path, 0, gid) < 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "%s: %s", path, strerror(-r));
+    }
+    return 0;
+}
+
+static int serve(JoinServer *s, const char *run_dir, Err *err)
+{
+    g_autofree char *path = g_build_filename(run_dir, "joind.sock", NULL);
+    const struct group *group = getgrnam("www-data");
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    ApiServer *server = NULL;
+    int r;
+
+    if (group == NULL) {
+        return err_setf(err, -ENOENT, "group 'www-data' does not exist");
+    }
+    if ((r = make_run_dir(run_dir, group->gr_gid, err)) < 0 ||
+        (r = api_server_start(path, group->gr_gid, handle, s, &s->tracer, &server, err)) < 0) {
+        return r;
+    }
+    (void)g_unix_signal_add(SIGTERM, on_signal, loop);
+    (void)g_unix_signal_add(SIGINT, on_signal, loop);
+    (void)g_timeout_add_seconds(REAP_SEC, reap, s);
+    log_line(TRACE_NOTICE, "join", "serving %s", path);
+    g_main_loop_run(loop);
+    api_server_stop(server);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new("- join service of the cluster");
+    g_autoptr(GError) gerror = NULL;
+    struct rlimit none = {0, 0};
+    JoinServer s = {0};
+    Err err = ERR_INIT;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &gerror) || argc > 1) {
+        fprintf(stderr, "quorate-joind: %s\n", gerror != NULL ? gerror->message : "wrong operand");
+        return 2;
+    }
+    if (option_version) {
+        printf("quorate-joind (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+        return 0;
+    }
+    (void)setrlimit(RLIMIT_CORE, &none); /* keys pass through this process (INV-8) */
+    (void)umask(027);
+    log_init("quorate-joind", isatty(2));
+    s.pve = option_pve != NULL ? option_pve : "/etc/pve";
+    s.authkey = option_authkey != NULL ? option_authkey : "/etc/corosync/authkey";
+    s.tracer = log_tracer("join");
+    if (serve(&s, option_run_dir != NULL ? option_run_dir : "/run/quorate", &err) < 0) {
+        log_line(TRACE_ERR, "join", "%s", err_text(&err));
+        return 1;
+    }
+    return 0;
+}
