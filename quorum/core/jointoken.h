@@ -90,6 +90,7 @@ typedef struct JoinRecord {
     uint32_t votes;
     char *node;    /* bound to this node name; NULL: any */
     char *used_by; /* name of the node that is using or has used it; NULL: nobody */
+    WallTime staged; /* when that node was taken in without a vote; 0: it is not waiting */
     char *made_by; /* node and user, for the log */
 } JoinRecord;
 
