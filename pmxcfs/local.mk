@@ -30,6 +30,7 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_host.a
 %C%_io_libpmxcfs_host_a_SOURCES = %D%/io/instance.c %D%/io/instance.h
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_info.c %D%/io/corosync_info.h
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_conf_sync.c %D%/io/corosync_conf_sync.h
+%C%_io_libpmxcfs_host_a_SOURCES += %D%/io/group_cpg.c %D%/io/group_cpg.h
 
 # The engine and what it shows to people.
 noinst_LIBRARIES += %D%/io/libpmxcfs_engine.a

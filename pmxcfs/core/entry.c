@@ -14,7 +14,7 @@ Entry *entry_new(const EntryInit *init)
     g_assert(init->type == ENTRY_FILE || (data_size == 0 && init->hollow_size == 0));
     g_assert(init->hollow_size == 0 || data_size == 0);
 
-    g_atomic_ref_count_init(&e->refs);
+    e->refs = 1;
     e->parent = init->parent;
     e->inode = init->inode;
     e->version = init->version;
@@ -30,13 +30,13 @@ Entry *entry_new(const EntryInit *init)
 
 Entry *entry_ref(Entry *e)
 {
-    g_atomic_ref_count_inc(&e->refs);
+    (void)__atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
     return e;
 }
 
 void entry_unref(Entry *e)
 {
-    if (e != NULL && g_atomic_ref_count_dec(&e->refs)) {
+    if (e != NULL && __atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) == 0) {
         g_clear_pointer(&e->data, g_bytes_unref);
         g_free(e);
     }

@@ -26,7 +26,7 @@ typedef enum EntryType {
 } EntryType;
 
 typedef struct Entry {
-    gatomicrefcount refs;
+    int refs; /* atomic; not by GLib, whose atomics the thread checker cannot see */
     uint64_t parent;  /* inode of the directory; 0 is the root */
     uint64_t inode;   /* unique for ever; 0 is the root itself */
     uint64_t version; /* tree version of the last change */

@@ -87,13 +87,7 @@ uint64_t ledger_add(Ledger *l, MemdbDelta *delta, bool own, ReplicaUpdate *up)
 
 uint64_t ledger_add_meta(Ledger *l, ReplicaUpdate *up)
 {
-    MemdbDelta *delta = g_new0(MemdbDelta, 1);
-
-    g_atomic_ref_count_init(&delta->refs);
-    delta->root_before = memdb_root(l->db);
-    delta->root_after = delta->root_before;
-    delta->edits = g_array_new(FALSE, FALSE, sizeof(MemdbEdit));
-    return book(l, delta, up);
+    return book(l, memdb_root_delta(l->db), up);
 }
 
 static void answer_and_drop(Ledger *l, GList *link, int result, const char *text, ReplicaUpdate *up)

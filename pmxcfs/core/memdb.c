@@ -203,7 +203,7 @@ MemdbDelta *memdb_delta_new(const MemdbRoot *before, const MemdbRoot *after)
 {
     MemdbDelta *d = g_new0(MemdbDelta, 1);
 
-    g_atomic_ref_count_init(&d->refs);
+    d->refs = 1;
     d->root_before = *before;
     d->root_after = *after;
     d->edits = g_array_new(FALSE, FALSE, sizeof(MemdbEdit));
@@ -229,13 +229,13 @@ void memdb_delta_add(
 
 MemdbDelta *memdb_delta_ref(MemdbDelta *d)
 {
-    g_atomic_ref_count_inc(&d->refs);
+    (void)__atomic_add_fetch(&d->refs, 1, __ATOMIC_RELAXED);
     return d;
 }
 
 void memdb_delta_unref(MemdbDelta *d)
 {
-    if (d != NULL && g_atomic_ref_count_dec(&d->refs)) {
+    if (d != NULL && __atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0) {
         g_array_unref(d->edits);
         g_free(d);
     }
@@ -245,7 +245,12 @@ MemdbDelta *memdb_root_delta(const Memdb *db)
 {
     MemdbRoot root = memdb_root(db);
 
-    return memdb_delta_new(&root, &root);
+    return memdb_empty_delta(&root);
+}
+
+MemdbDelta *memdb_empty_delta(const MemdbRoot *root)
+{
+    return memdb_delta_new(root, root);
 }
 
 /* ---- committing ---------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ typedef struct MemdbEdit {
 
 /* Immutable once made, reference counted, any thread. */
 typedef struct MemdbDelta {
-    gatomicrefcount refs;
+    int refs; /* atomic; not by GLib, whose atomics the thread checker cannot see */
     uint64_t seq; /* set by whoever submits it to the store; 0 until then */
     MemdbRoot root_before, root_after;
     GArray *edits;        /* of MemdbEdit, in the order in which the store must do them */
@@ -137,6 +137,9 @@ int memdb_load(Memdb *db,
 /* A delta without edits that makes the store write the version record as it is now: for a fresh
  * file, and after a repair at load. */
 MemdbDelta *memdb_root_delta(const Memdb *db);
+
+/* The same for any record: what takes a number in the store without changing anything. */
+MemdbDelta *memdb_empty_delta(const MemdbRoot *root);
 
 /* ---- reading (owner thread, or any thread under the reader lock) ---------------------------- */
 

@@ -18,13 +18,19 @@
 #include "pmxcfs/core/memdb.h"
 #include "pmxcfs/core/replica.h"
 #include "pmxcfs/core/status.h"
+#include "pmxcfs/io/feed.h"
 
 typedef struct Engine Engine;
 
+/* A change or sync that the cfs thread has not answered after this time is given up by its caller
+ * (-EBUSY, the outcome is unknown). A backstop: replica.h has the shorter deadlines that callers
+ * meet in practice. */
+#define ENGINE_ANSWER_MS 120000
+
 /* ---- reading: any thread, never blocks on group or disk (INV-3) ------------------------------ */
 
-Entry *engine_get(Engine *e, uint64_t inode);                          /* reference or NULL */
-Entry *engine_child(Engine *e, uint64_t parent, const char *name);     /* reference or NULL */
+Entry *engine_get(Engine *e, uint64_t inode);                           /* reference or NULL */
+Entry *engine_child(Engine *e, uint64_t parent, const char *name);      /* reference or NULL */
 int engine_lookup(Engine *e, const char *path, Entry **ret) must_check; /* -ENOENT, -ENOTDIR */
 GPtrArray *engine_list(Engine *e, uint64_t dir); /* references, ascending by name; NULL: no dir */
 char *engine_path(Engine *e, uint64_t inode);    /* NULL: gone */
@@ -37,29 +43,45 @@ bool engine_is_local(const Engine *e);
  * `.metrics`, freshly made. Caller frees with g_string_free. -ENOENT for another name. */
 int engine_view(Engine *e, const char *name, GString **ret) must_check;
 
+/* What `.events` shows; borrowed, lives as long as the engine. */
+Feed *engine_feed(Engine *e);
+
+/* Appends lines to `.metrics`; before engine_start only. Called on any thread, without locks. */
+void engine_add_metrics(Engine *e, void (*fn)(void *ctx, GString *out), void *ctx);
+
 /* ---- changing: any thread, blocks until answered -------------------------------------------- */
 
-/* Performs one change. `wait` says what "done" means; *ret_seq (may be NULL) gets the number that
+/* Performs one change; `op` and its strings are only used during the call, `op->data` is kept by
+ * reference. `wait` says what "done" means; *ret_seq (may be NULL) gets the number that
  * engine_sync takes. Result: >= 0 (WRITE: byte count) or the errno of reference 5.5/5.6: -EACCES
  * without quorum, ... -EIO with text when the disk failed, -EAGAIN never. When the outcome cannot
  * be known (connection lost after the send), -EBUSY and a text that says it may have happened. */
-int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq,
-                  Err *err) must_check;
+int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
+    must_check;
 
-/* Waits until everything up to `seq` is durable as promised; 0 or -errno of the failed commit. */
+/* Waits until everything up to `seq` is durable as promised; 0 or -errno of the failed commit. 0
+ * stands for nothing: it succeeds at once. */
 int engine_sync(Engine *e, uint64_t seq, Err *err) must_check;
 
 /* `utime(path, 0)` on a lock directory: ask for removal of an expired lock (reference chapter 6),
  * then the MTIME operation whose result is returned. */
 int engine_lock_poke(Engine *e, const char *path, Err *err) must_check;
 
-/* ---- status: any thread -------------------------------------------------------------------- */
+/* Asks for a verification round of all members now. */
+void engine_verify(Engine *e);
+
+/* ---- status: any thread; stored here first, then multicast --------------------------------- */
 
 int engine_status_set(Engine *e, const char *key, const void *value, size_t size, Err *err)
     must_check;
 int engine_status_get(Engine *e, const char *node, const char *key, GBytes **ret) must_check;
-int engine_log(Engine *e, uint8_t priority, const char *ident, const char *tag, uint32_t pid,
-               const char *text, Err *err) must_check;
+int engine_log(Engine *e,
+               uint8_t priority,
+               const char *ident,
+               const char *tag,
+               uint32_t pid,
+               const char *text,
+               Err *err) must_check;
 int engine_clusterlog(Engine *e, const char *user, uint32_t max, GString **ret) must_check;
 
 /* Guests: see memdb_find_guest and memdb_guests. */
@@ -70,9 +92,9 @@ GArray *engine_guests(Engine *e);
 /* ---- hearing of changes -------------------------------------------------------------------- */
 
 typedef enum EngineNoticeKind {
-    ENGINE_NOTICE_DELTA,   /* the tree changed: `delta` (borrowed) */
-    ENGINE_NOTICE_QUORUM,  /* quorate or not: all modes changed */
-    ENGINE_NOTICE_STATUS,  /* a virtual view changed */
+    ENGINE_NOTICE_DELTA,  /* the tree changed: `delta` (borrowed) */
+    ENGINE_NOTICE_QUORUM, /* quorate or not: all modes changed */
+    ENGINE_NOTICE_STATUS, /* a virtual view changed */
 } EngineNoticeKind;
 
 typedef struct EngineNotice {
@@ -90,21 +112,27 @@ void engine_listen(Engine *e, void (*fn)(void *ctx, const EngineNotice *n), void
 
 typedef struct EngineConfig {
     const char *nodename;
-    const char *database;    /* path */
+    const char *database;           /* path */
     const char *host_corosync_conf; /* /etc/corosync/corosync.conf */
-    bool local;              /* -l */
+    bool local;                     /* -l */
     ReplicaDurability durability;
     bool native;
     const char *node_address; /* address of chapter 2.2, for `nodeip` */
+    const char *vfs;          /* SQLite VFS for tests, NULL: the default */
 } EngineConfig;
 
-/* Opens the database, loads the tree (a damaged file is set aside with a name that says when and
- * why when the cluster can bring the content back, else refused), imports corosync.conf on a fresh
- * database. No thread yet. */
+/* Opens the database, loads the tree, imports corosync.conf on a fresh database unless `local`. A
+ * damaged file is set aside with a name that says when and why, and begun anew, when the host's
+ * corosync.conf names other nodes from which the content comes back; else it is refused. No thread
+ * is started. Strings of the configuration are copied. */
 int engine_open(const EngineConfig *cfg, Engine **ret, Err *err) must_check;
-/* Starts the cfs thread and, in cluster mode, the corosync services. */
+/* Starts the store, the cfs thread and, in cluster mode, the corosync services. After a failure
+ * only engine_free is left. */
 int engine_start(Engine *e, Err *err) must_check;
-void engine_stop(Engine *e); /* waiters get -EBUSY; groups left, store closed */
-void engine_free(Engine *e);
+/* Ends what engine_start started: waiters get -EBUSY, groups are left, the store is closed. Later
+ * changes are answered -EBUSY, reads go on. Safe before engine_start and twice. */
+void engine_stop(Engine *e);
+void engine_free(Engine *e); /* NULL is allowed; stops first */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Engine, engine_free)
 
 #endif

@@ -5,7 +5,9 @@
 #include "pmxcfs/core/cfspath.h"
 #include "pmxcfs/io/metrics.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 /* A delta with more entries than this is told as "resync": listing them would push out the rest. */
 #define EDITS_MAX (FEED_LINES_MAX / 4)
@@ -18,9 +20,9 @@ typedef struct FeedLine {
 } FeedLine;
 
 struct Feed {
-    GMutex lock;
-    GCond grown;
-    GQueue lines; /* of FeedLine*, ascending and without gaps */
+    pthread_mutex_t lock;
+    pthread_cond_t grown; /* on the monotonic clock */
+    GQueue lines;         /* of FeedLine*, ascending and without gaps */
     gsize bytes;
     uint64_t newest;
     bool shut;
@@ -31,9 +33,13 @@ struct Feed {
 Feed *feed_new(WallTime start)
 {
     Feed *f = g_new0(Feed, 1);
+    pthread_condattr_t attr;
 
-    g_mutex_init(&f->lock);
-    g_cond_init(&f->grown);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->grown, &attr);
+    pthread_condattr_destroy(&attr);
     g_queue_init(&f->lines);
     f->newest = (uint64_t)MAX(start.sec, 1) * FEED_NUMBERS_PER_SEC;
     return f;
@@ -43,8 +49,8 @@ void feed_free(Feed *f)
 {
     if (f != NULL) {
         g_queue_clear_full(&f->lines, g_free);
-        g_cond_clear(&f->grown);
-        g_mutex_clear(&f->lock);
+        pthread_cond_destroy(&f->grown);
+        pthread_mutex_destroy(&f->lock);
         g_free(f);
     }
 }
@@ -88,7 +94,7 @@ static FeedLine *finish(GString *s, uint64_t seq, bool private)
 
 static void append(Feed *f, GPtrArray *lines)
 {
-    g_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->lock);
     for (guint i = 0; i < lines->len; i++) {
         FeedLine *line = g_ptr_array_index(lines, i);
         g_assert(line->seq == f->newest + 1);
@@ -101,8 +107,8 @@ static void append(Feed *f, GPtrArray *lines)
         f->bytes -= old->len;
         g_free(old);
     }
-    g_cond_broadcast(&f->grown);
-    g_mutex_unlock(&f->lock);
+    pthread_cond_broadcast(&f->grown);
+    pthread_mutex_unlock(&f->lock);
     metrics_add(METRIC_EVENTS, lines->len);
     if (f->listener != NULL) {
         f->listener(f->listener_ctx);
@@ -184,9 +190,9 @@ void feed_append_quorum(Feed *f, bool quorate, WallTime now)
 
 uint64_t feed_newest(Feed *f)
 {
-    g_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->lock);
     uint64_t newest = f->newest;
-    g_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->lock);
     return newest;
 }
 
@@ -254,12 +260,12 @@ size_t feed_read(Feed *f, FeedCursor *c, uint64_t offset, void *buf, size_t n)
         g_string_truncate(c->pending, 0);
         c->taken = 0;
     }
-    g_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->lock);
     if (c->after > f->newest) {
         c->after = f->newest; /* a number that was never given: wait for what comes */
     }
     refill(f, c, n);
-    g_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->lock);
 
     size_t count = MIN(n, c->pending->len - c->taken);
     memcpy(buf, c->pending->str + c->taken, count);
@@ -272,33 +278,36 @@ bool feed_ready(Feed *f, const FeedCursor *c)
 {
     bool ready = c->taken < c->pending->len;
 
-    g_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->lock);
     for (GList *l = first_after(f, c->after); l != NULL && !ready; l = l->next) {
         ready = c->privileged || !((const FeedLine *)l->data)->private;
     }
     ready = ready || f->shut;
-    g_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->lock);
     return ready;
 }
 
 bool feed_wait(Feed *f, uint64_t after, int64_t timeout_ms)
 {
-    gint64 end = g_get_monotonic_time() + timeout_ms * US_PER_MS;
+    int64_t end = g_get_monotonic_time() + timeout_ms * US_PER_MS;
+    struct timespec ts = {.tv_sec = end / US_PER_SEC, .tv_nsec = end % US_PER_SEC * 1000};
+    int r = 0;
 
-    g_mutex_lock(&f->lock);
-    while (f->newest <= after && !f->shut && g_cond_wait_until(&f->grown, &f->lock, end)) {
+    pthread_mutex_lock(&f->lock);
+    while (f->newest <= after && !f->shut && r == 0) {
+        r = pthread_cond_timedwait(&f->grown, &f->lock, &ts);
     }
     bool grown = f->newest > after && !f->shut;
-    g_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->lock);
     return grown;
 }
 
 void feed_shutdown(Feed *f)
 {
-    g_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->lock);
     f->shut = true;
-    g_cond_broadcast(&f->grown);
-    g_mutex_unlock(&f->lock);
+    pthread_cond_broadcast(&f->grown);
+    pthread_mutex_unlock(&f->lock);
     if (f->listener != NULL) {
         f->listener(f->listener_ctx);
     }

@@ -24,3 +24,9 @@ check_PROGRAMS += %D%/test_feed
 %C%_test_feed_LDADD = pmxcfs/io/libpmxcfs_engine.a pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
 	$(JSON_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_feed
+THREADED_TESTS += %D%/test_feed
+check_PROGRAMS += %D%/test_group_cpg
+%C%_test_group_cpg_SOURCES = %D%/test_group_cpg.c
+%C%_test_group_cpg_LDADD = pmxcfs/io/libpmxcfs_host.a pmxcfs/core/libpmxcfs_core.a \
+	lib/port/libport.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_group_cpg
