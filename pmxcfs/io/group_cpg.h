@@ -15,11 +15,11 @@
 
 #include <glib.h>
 
-#define GROUP_CPG_SEND_MS      10000 /* a message that corosync does not take for so long is refused */
+#define GROUP_CPG_SEND_MS      10000 /* a message that corosync takes no sooner is refused */
 #define GROUP_CPG_JOIN_MS      10000 /* the same for joining; then the connection is given up */
 #define GROUP_CPG_RETRY_MS     20    /* between two tries, growing to ... */
 #define GROUP_CPG_RETRY_MAX_MS 100
-#define GROUP_CPG_BATCH        128 /* messages handed up before other sources of the loop get a turn */
+#define GROUP_CPG_BATCH        128 /* messages handed up before other sources get a turn */
 
 typedef struct GroupCpg GroupCpg;
 

@@ -41,7 +41,7 @@ Engine *ipc_engine_new(void)
     return e;
 }
 
-void ipc_engine_free(Engine *e)
+void engine_free(Engine *e)
 {
     memdb_free(e->db);
     status_free(e->status);

@@ -8,10 +8,8 @@
 
 #include "pmxcfs/io/engine.h"
 
-/* A node "n1" in the captured three node cluster "lab", with an empty tree. */
+/* A node "n1" in the captured three node cluster "lab", with an empty tree. Freed by engine_free. */
 Engine *ipc_engine_new(void);
-void ipc_engine_free(Engine *e);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Engine, ipc_engine_free)
 
 /* Fills the tree from a database in the samples; false when there is none (test marked skipped). */
 bool ipc_engine_load_sample(Engine *e, const char *name);

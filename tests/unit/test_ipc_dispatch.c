@@ -31,7 +31,7 @@ static void teardown(Fixture *f, gconstpointer unused)
 {
     (void)unused;
     ipc_dispatch_free(f->d);
-    ipc_engine_free(f->e);
+    engine_free(f->e);
 }
 
 /* The whole response to a whole request. */

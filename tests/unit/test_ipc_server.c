@@ -70,7 +70,7 @@ static void teardown(Fixture *f, gconstpointer unused)
 {
     (void)unused;
     ipc_server_stop(f->s);
-    ipc_engine_free(f->e);
+    engine_free(f->e);
     assert_shm_clean();
 }
 
