@@ -2,6 +2,7 @@
 noinst_LIBRARIES += %D%/libquorumcore.a
 %C%_libquorumcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
 %C%_libquorumcore_a_SOURCES = \
+	%D%/core/join_plan.c %D%/core/join_plan.h \
 	%D%/core/join_request.c %D%/core/join_request.h \
 	%D%/core/jointoken.c %D%/core/jointoken.h \
 	%D%/core/quorum_view.c %D%/core/quorum_view.h

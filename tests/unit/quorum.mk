@@ -45,3 +45,8 @@ tests_unit_test_wire_api_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LI
 tests_unit_test_api_core_SOURCES = tests/unit/test_api_core.c
 tests_unit_test_api_core_LDADD = api/libapicore.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += tests/unit/test_wire_api tests/unit/test_api_core
+
+check_PROGRAMS += tests/unit/test_join_plan
+tests_unit_test_join_plan_SOURCES = tests/unit/test_join_plan.c
+tests_unit_test_join_plan_LDADD = quorum/libquorumcore.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += tests/unit/test_join_plan
