@@ -45,3 +45,14 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_ipc.a
 %C%_io_libpmxcfs_ipc_a_SOURCES += %D%/io/shmipc.c %D%/io/shmipc.h
 %C%_io_libpmxcfs_ipc_a_SOURCES += %D%/io/ipc_dispatch.c %D%/io/ipc_dispatch.h
 %C%_io_libpmxcfs_ipc_a_SOURCES += %D%/io/ipc_server.c %D%/io/ipc_server.h
+
+# The database file. An archive of its own, since tools and tests need it without the daemon.
+noinst_LIBRARIES += %D%/io/libpmxcfs_store.a
+%C%_io_libpmxcfs_store_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) -pthread
+%C%_io_libpmxcfs_store_a_SOURCES = %D%/io/store.c %D%/io/store.h
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_batch.c %D%/io/store_batch.h
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_db.c %D%/io/store_db.h %D%/io/store_db_priv.h
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_db_read.c %D%/io/store_db_write.c
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_errno.c %D%/io/store_schema.c
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_file.c %D%/io/store_file.h
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_vfs.c %D%/io/store_vfs.h

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of the database file.
+noinst_HEADERS += tests/lib/crashdisk.h tests/lib/storerig.h
+check_LIBRARIES += tests/lib/libstoretest.a
+tests_lib_libstoretest_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) -pthread
+tests_lib_libstoretest_a_SOURCES = tests/lib/crashdisk.c tests/lib/storerig.c
+
+store_libs = pmxcfs/io/libpmxcfs_store.a pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a \
+	lib/base/libbase.a $(SQLITE_LIBS) $(JSON_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS) -lpthread
+
+check_PROGRAMS += %D%/test_store_crash
+%C%_test_store_crash_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_store_crash_SOURCES = %D%/test_store_crash.c
+%C%_test_store_crash_LDADD = tests/lib/libstoretest.a $(store_libs)
+TESTS += %D%/test_store_crash
+THREADED_TESTS += %D%/test_store_crash
+
+check_PROGRAMS += %D%/test_store
+%C%_test_store_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_store_SOURCES = %D%/test_store.c %D%/testdata.c
+%C%_test_store_LDADD = tests/lib/libstoretest.a $(store_libs)
+TESTS += %D%/test_store
+THREADED_TESTS += %D%/test_store
