@@ -10,6 +10,9 @@ bin_PROGRAMS += %D%/pvecm
 	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) \
 	$(CMAP_LIBS) $(CFG_LIBS) \
 	$(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)
+	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a \
+	$(JSON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) \
+	$(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)
 
 # qm
 bin_PROGRAMS += %D%/qm

@@ -7,6 +7,9 @@ EXTRA_DIST += \
 	docs/dependencies.md docs/testing.md .ci/run \
 	tests/integration/lib.sh tests/integration/it_01_lab.sh
 
+noinst_HEADERS += tests/lib/tsan_glib.h
+EXTRA_DIST += tests/lib/tsan.supp
+
 HOUSE_TESTS += tests/house/test_house
 TESTS += $(HOUSE_TESTS)
 EXTRA_DIST += $(HOUSE_TESTS)
@@ -19,7 +22,8 @@ check-code:
 
 check-threaded:
 	$(MAKE) $(BUILT_SOURCES) $(THREADED_TESTS)
-	$(MAKE) check-TESTS TESTS='$(THREADED_TESTS)'
+	TSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lib/tsan.supp halt_on_error=1 $$TSAN_OPTIONS" \
+	    $(MAKE) check-TESTS check_PROGRAMS= TESTS='$(THREADED_TESTS)'
 
 # For scripts that choose among the tests.
 print-tests:

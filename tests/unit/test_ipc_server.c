@@ -613,6 +613,10 @@ static void truncates(Fixture *f, gconstpointer unused)
     if (!need_root()) {
         return;
     }
+#ifdef __SANITIZE_THREAD__
+    g_test_skip("ThreadSanitizer's own semaphore does not return from a SIGBUS handler");
+    return;
+#endif
     for (int which = 0; which < 2; which++) {
         Raw r;
 
