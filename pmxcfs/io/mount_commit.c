@@ -4,7 +4,7 @@
  *
  * The state of a file with handles that write:
  *
- *   tree  <-  inflight  <-  overlay  (<-  a truncation nobody wrote after: cut_handle)
+ *   tree  <-  inflight  <-  overlay  (<-  truncations nobody wrote after)
  *
  * Readers of this node see all layers. `inflight` is one operation that is with the engine. It
  * leaves when the listener hears that it was applied: before that the layers show its bytes, from

@@ -24,13 +24,16 @@ static MountHandle *handle_of(const struct fuse_file_info *fi)
 
 /* ---- handles ------------------------------------------------------------------------------- */
 
-MountHandle *mount_handle_new(Mount *m, uint64_t ino, bool writes)
+MountHandle *mount_handle_new(Mount *m, uint64_t ino, bool writes, pid_t pid)
 {
     MountHandle *h = g_new0(MountHandle, 1);
     h->node = mount_node_get(m->nodes, ino);
     h->writes = writes;
+    h->pid = pid;
+    h->fresh = writes;
     g_mutex_lock(&h->node->lock);
     mount_file_hold(h->node);
+    h->node->file->open = g_slist_prepend(h->node->file->open, h);
     g_mutex_unlock(&h->node->lock);
     return h;
 }
@@ -39,9 +42,8 @@ void mount_handle_free(Mount *m, MountHandle *h)
 {
     MountNode *n = h->node;
     g_mutex_lock(&n->lock);
-    if (n->file->cut_handle == h) {
-        n->file->cut_handle = NULL;
-    }
+    n->file->open = g_slist_remove(n->file->open, h);
+    n->file->cuts -= h->cuts;
     mount_file_drop(m, n);
     g_mutex_unlock(&n->lock);
     mount_node_put(m->nodes, n);
@@ -55,14 +57,12 @@ void mount_handle_applied(Mount *m, MountHandle *h, uint64_t seq)
     g_mutex_unlock(&h->node->lock);
 }
 
-void mount_handle_cut(MountHandle *h, pid_t pid)
+void mount_handle_cut(MountHandle *h)
 {
     MountFile *f = h->node->file;
-    g_mutex_lock(&h->node->lock);
-    f->cut_handle = h;
-    f->cut_pid = pid;
+    f->cuts += !h->cuts;
     f->mtime = mount_now();
-    g_mutex_unlock(&h->node->lock);
+    h->cuts = true;
 }
 
 void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi)
@@ -77,14 +77,18 @@ void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi)
 bool mount_view_differs(const MountNode *n)
 {
     const MountFile *f = n->file;
-    return f != NULL &&
-           (f->has_inflight || f->cut_handle != NULL || !overlay_is_empty(&f->overlay));
+    return f != NULL && (f->has_inflight || f->cuts > 0 || !overlay_is_empty(&f->overlay));
 }
 
 static bool sees_cut(const MountFile *f, pid_t pid, const void *handle)
 {
-    return f->cut_handle != NULL &&
-           (handle != NULL ? handle == f->cut_handle : pid != 0 && pid == f->cut_pid);
+    for (GSList *l = f->cuts > 0 ? f->open : NULL; l != NULL; l = l->next) {
+        const MountHandle *h = l->data;
+        if (h->cuts && (handle != NULL ? handle == h : pid != 0 && pid == h->pid)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 uint32_t mount_view_size(const MountNode *n, const Entry *base, pid_t pid, const void *handle)
@@ -109,19 +113,23 @@ uint32_t mount_below_locked(const MountNode *n, const Entry *base)
 void mount_cut_locked(Mount *m, MountNode *n, const Entry *base)
 {
     MountFile *f = n->file;
-    if (f->cut_handle != NULL) {
-        mount_truncate_locked(m, n, base, 0);
+    if (f->cuts == 0) {
+        return;
     }
+    size_t before = overlay_bytes(&f->overlay);
+    overlay_truncate(&f->overlay, mount_below_locked(n, base), 0);
+    atomic_fetch_sub(&m->pending, before - overlay_bytes(&f->overlay));
+    for (GSList *l = f->open; l != NULL; l = l->next) {
+        ((MountHandle *)l->data)->cuts = false;
+    }
+    f->cuts = 0;
 }
 
 void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t size)
 {
     MountFile *f = n->file;
+    mount_cut_locked(m, n, base);
     size_t before = overlay_bytes(&f->overlay);
-    if (f->cut_handle != NULL) {
-        overlay_truncate(&f->overlay, mount_below_locked(n, base), 0);
-        f->cut_handle = NULL;
-    }
     overlay_truncate(&f->overlay, mount_below_locked(n, base), size);
     atomic_fetch_sub(&m->pending, before - overlay_bytes(&f->overlay));
     f->mtime = mount_now();
@@ -203,7 +211,7 @@ void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     if ((fi->flags & O_ACCMODE) != O_RDONLY) {
-        MountHandle *h = mount_handle_new(m, ino, true);
+        MountHandle *h = mount_handle_new(m, ino, true, fuse_req_ctx(req)->pid);
         mount_handle_fill(h, fi);
         if (!mount_reply_open(&c, fi)) {
             mount_handle_free(m, h);
@@ -234,7 +242,7 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
     }
     if (append) {
         /* Where the file ends now; the kernel's idea of that may be older. */
-        off = mount_view_size(n, base, 0, f->cut_handle);
+        off = f->cuts > 0 ? 0 : mount_view_size(n, base, 0, h);
     }
     if (off >= limits.file_size_max) {
         return -EFBIG;
@@ -244,6 +252,7 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
     if (end > base->size && used + (end - base->size) > limits.total_size_max) {
         return -ENOSPC;
     }
+    h->fresh = false;
     mount_cut_locked(m, n, base);
     size_t before = overlay_bytes(&f->overlay);
     overlay_write(&f->overlay, (uint32_t)off, data, len);
@@ -330,9 +339,10 @@ static uint64_t fdinfo_value(const char *text, const char *key, guint base)
     return at != NULL ? g_ascii_strtoull(at + strlen(key), NULL, base) : G_MAXUINT64;
 }
 
-/* Does the process that closes a descriptor still have the same file open for writing? A shell that
- * redirects into a file opens it, moves the descriptor and closes the first one before anything is
- * written: the truncation shall wait for the text. A wrong answer does no harm: the truncation is
+/* Does process `pid` have the file open for writing? Asked when a descriptor is closed of a handle
+ * that cut the file and wrote nothing. A shell that redirects into a file opens it, moves the
+ * descriptor and closes the first one before anything is written, and a child closes what it
+ * inherited: the truncation shall wait for the text. A wrong answer does no harm: the truncation is
  * committed now, as its own change, or at the latest when the last descriptor is closed. */
 static bool open_elsewhere(pid_t pid, uint64_t ino)
 {
@@ -367,10 +377,14 @@ static void run_flush(MountTask *t)
     MountHandle *h = handle_of(&t->fi);
     MountNode *n = h->node;
     g_mutex_lock(&n->lock);
-    bool cut = n->file->cut_handle == h;
+    bool cuts = h->cuts;
+    h->fresh = false;
     g_mutex_unlock(&n->lock);
-    bool all = !cut || !open_elsewhere(fuse_req_ctx(t->call.req)->pid, n->ino);
-    mount_reply(&t->call, mount_commit(t->call.m, n, REPLICA_WAIT_DURABLE, all, NULL));
+    if (cuts) {
+        pid_t pid = fuse_req_ctx(t->call.req)->pid;
+        cuts = !open_elsewhere(pid, n->ino) && (pid == h->pid || !open_elsewhere(h->pid, n->ino));
+    }
+    mount_reply(&t->call, mount_commit(t->call.m, n, REPLICA_WAIT_DURABLE, cuts, NULL));
 }
 
 static void run_fsync(MountTask *t)
@@ -390,9 +404,12 @@ static void run_release(MountTask *t)
 {
     Mount *m = t->call.m;
     MountHandle *h = handle_of(&t->fi);
+    g_mutex_lock(&h->node->lock);
+    bool cuts = h->cuts;
+    g_mutex_unlock(&h->node->lock);
     /* Normally nothing is left after the flush of each close. Nobody waits for this result; what is
      * lost is logged. */
-    (void)mount_commit(m, h->node, REPLICA_WAIT_DURABLE, true, NULL);
+    (void)mount_commit(m, h->node, REPLICA_WAIT_DURABLE, cuts, NULL);
     mount_handle_free(m, h);
     mount_reply(&t->call, 0);
 }

@@ -207,6 +207,12 @@ void mount_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t 
     mount_task_start(mount_task_new(req, MOUNT_OP_MKNOD, run_mknod, parent, name));
 }
 
+static MountHandle *new_handle(MountTask *t, uint64_t ino)
+{
+    bool writes = (t->fi.flags & O_ACCMODE) != O_RDONLY;
+    return mount_handle_new(t->call.m, ino, writes, fuse_req_ctx(t->call.req)->pid);
+}
+
 /* Opens what is there already: another node was faster and the caller did not insist. */
 static int open_existing(MountTask *t, struct fuse_entry_param *ret, MountHandle **ret_h)
 {
@@ -219,9 +225,11 @@ static int open_existing(MountTask *t, struct fuse_entry_param *ret, MountHandle
         mount_node_forget(m->nodes, ret->ino, 1);
         return -EISDIR;
     }
-    *ret_h = mount_handle_new(m, ret->ino, (t->fi.flags & O_ACCMODE) != O_RDONLY);
+    *ret_h = new_handle(t, ret->ino);
     if ((t->fi.flags & O_TRUNC) != 0) {
-        mount_handle_cut(*ret_h, fuse_req_ctx(t->call.req)->pid);
+        g_mutex_lock(&(*ret_h)->node->lock);
+        mount_handle_cut(*ret_h);
+        g_mutex_unlock(&(*ret_h)->node->lock);
         ret->attr_timeout = 0;
     }
     return 0;
@@ -235,10 +243,11 @@ static void run_create(MountTask *t)
     MountHandle *h = NULL;
     int r = make(t, TREE_OP_CREATE, REPLICA_WAIT_APPLIED, &seq, &e);
     if (r == 0) {
-        h = mount_handle_new(m, e.ino, (t->fi.flags & O_ACCMODE) != O_RDONLY);
+        h = new_handle(t, e.ino);
         mount_handle_applied(m, h, seq);
     } else if (r == -EEXIST && (t->fi.flags & O_EXCL) == 0) {
         r = open_existing(t, &e, &h);
+        r = r == -ENOENT ? -EEXIST : r; /* what exists is the guest, elsewhere */
     }
     if (r < 0) {
         mount_reply(&t->call, r);

@@ -64,10 +64,10 @@ typedef struct MountFile {
     Overlay overlay; /* written, not yet submitted; over `inflight`, over the tree */
     bool has_inflight; /* submitted, not yet applied */
     OverlayOp inflight;
-    const void *cut_handle; /* handle that truncated to zero and did not write yet, or NULL */
-    pid_t cut_pid;          /* its process: sees the empty file before the others do */
-    uint32_t mtime;         /* of the newest write, Unix seconds */
-    uint64_t seq;           /* engine number of the newest change not yet known durable, or 0 */
+    GSList *open;   /* of MountHandle */
+    guint cuts;     /* of them: those that cut the file to nothing, with nothing written after */
+    uint32_t mtime; /* of the newest write, Unix seconds */
+    uint64_t seq;   /* engine number of the newest change not yet known durable, or 0 */
 } MountFile;
 
 /* What the kernel knows of one inode, from the reply that names it to the forget. */
@@ -248,13 +248,17 @@ int mount_child_path(Mount *m, uint64_t parent, const char *name, char **ret) mu
 typedef struct MountHandle {
     MountNode *node; /* one reference */
     bool writes;
+    pid_t pid;  /* who opened it */
+    bool fresh; /* opened and not used yet: a size set to 0 now is its O_TRUNC */
+    bool cuts;  /* cut the file to nothing; seen by its process at once, by others with the first
+                   bytes written by anyone, or with its close */
 } MountHandle;
 
 /* Takes its own reference of the node `ino`. */
-MountHandle *mount_handle_new(Mount *m, uint64_t ino, bool writes);
+MountHandle *mount_handle_new(Mount *m, uint64_t ino, bool writes, pid_t pid);
 void mount_handle_free(Mount *m, MountHandle *h);
-/* Cuts the file to nothing, for its process `pid` at once, for others when something is written. */
-void mount_handle_cut(MountHandle *h, pid_t pid);
+/* Node lock held. */
+void mount_handle_cut(MountHandle *h);
 /* The file was made by change `seq`, applied and perhaps not yet durable. */
 void mount_handle_applied(Mount *m, MountHandle *h, uint64_t seq);
 /* How the kernel shall treat the handle. */

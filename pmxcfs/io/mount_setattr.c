@@ -32,9 +32,22 @@ static int check_owner(Mount *m, const MountTask *t, bool is_private)
 
 /* ---- size ---------------------------------------------------------------------------------- */
 
+/* The handle whose O_TRUNC this is: the kernel opens first and then sets the size, without saying
+ * through which handle. NULL: it is a truncate by name. Node lock held. */
+static MountHandle *opening_handle(const MountFile *f, pid_t pid)
+{
+    for (GSList *l = f->open; l != NULL; l = l->next) {
+        MountHandle *h = l->data;
+        if (h->fresh && h->pid == pid) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
 /* Changes the size as handles see it. A handle that cuts a file with nothing else unsaved to zero
  * is about to write it anew: others go on seeing the old content until it does. Node lock held. */
-static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size, pid_t pid)
+static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size)
 {
     uint64_t used = 0;
     uint32_t entries = 0;
@@ -53,11 +66,8 @@ static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size, 
     if (size > base->size && used + (size - base->size) > limits.total_size_max) {
         return -ENOSPC;
     }
-    bool clean = overlay_is_empty(&n->file->overlay);
-    if (h != NULL && size == 0 && clean && (n->file->cut_handle == NULL)) {
-        n->file->cut_handle = h;
-        n->file->cut_pid = pid;
-        n->file->mtime = mount_now();
+    if (h != NULL && size == 0 && overlay_is_empty(&n->file->overlay)) {
+        mount_handle_cut(h);
     } else {
         mount_truncate_locked(m, n, base, (uint32_t)size);
     }
@@ -77,8 +87,14 @@ static int set_size(MountTask *t, MountNode *n)
     }
     g_mutex_lock(&n->lock);
     mount_file_hold(n);
-    int r = resize_locked(m, n, h, size, fuse_req_ctx(t->call.req)->pid);
-    bool drop = r == 0 && n->pages_cached && n->file->cut_handle == NULL;
+    if (h == NULL && size == 0) {
+        h = opening_handle(n->file, fuse_req_ctx(t->call.req)->pid);
+    }
+    int r = resize_locked(m, n, h, size);
+    bool drop = r == 0 && n->pages_cached && n->file->cuts == 0;
+    if (h != NULL) {
+        h->fresh = false;
+    }
     if (drop) {
         n->pages_cached = false;
     }

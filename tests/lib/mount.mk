@@ -10,3 +10,6 @@ check_PROGRAMS += %D%/mount_host
 %C%_mount_host_LDADD = pmxcfs/io/libpmxcfs_mount.a %D%/libengine_mem.a \
 	pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
 	$(FUSE3_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS) -lpthread
+
+check_LIBRARIES += %D%/libmount_test.a
+%C%_libmount_test_a_SOURCES = %D%/mount_test.c %D%/mount_test.h
