@@ -19,3 +19,14 @@ check_PROGRAMS += %D%/test_dfsm
 %C%_test_dfsm_SOURCES = %D%/test_dfsm.c
 %C%_test_dfsm_LDADD = $(replica_test_libs)
 TESTS += %D%/test_dfsm
+
+check_PROGRAMS += %D%/test_dcdb
+%C%_test_dcdb_SOURCES = %D%/test_dcdb.c %D%/testdata.c
+%C%_test_dcdb_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_dcdb_LDADD = $(replica_test_libs) $(SQLITE_LIBS)
+TESTS += %D%/test_dcdb
+
+check_PROGRAMS += %D%/test_replica
+%C%_test_replica_SOURCES = %D%/test_replica.c
+%C%_test_replica_LDADD = $(replica_test_libs)
+TESTS += %D%/test_replica
