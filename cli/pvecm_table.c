@@ -44,6 +44,31 @@ static GOptionEntry create_options[] = {
     {0},
 };
 
+static GOptionEntry add_options[] = {
+    {"dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run,
+     "Ask the cluster, list problems, change nothing", NULL},
+    LINK_OPTION(0),
+    LINK_OPTION(1),
+    LINK_OPTION(2),
+    LINK_OPTION(3),
+    LINK_OPTION(4),
+    LINK_OPTION(5),
+    LINK_OPTION(6),
+    LINK_OPTION(7),
+    {0},
+};
+
+static GOptionEntry token_options[] = {
+    {"ttl", 0, 0, G_OPTION_ARG_INT, &pvecm_token_options.ttl, "Life in seconds, default 3600",
+     "SEC"},
+    {"uses", 0, 0, G_OPTION_ARG_INT, &pvecm_token_options.uses, "How many nodes, default 1", "N"},
+    {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_token_options.votes, "Votes of the node, default 1",
+     "N"},
+    {"node", 0, 0, G_OPTION_ARG_STRING, &pvecm_token_options.node, "Only for a node of this name",
+     "NAME"},
+    {0},
+};
+
 static GOptionEntry updatecerts_options[] = {
     {"force", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.force, "Make a new node certificate", NULL},
     {"silent", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.silent,
@@ -57,6 +82,9 @@ const CliVerb pvecm_verbs[] = {
     {"nodes", "", "Show the members", 0, 0, show_options, pvecm_nodes},
     {"expected", "VOTES", "Set the expected votes until membership grows", 1, 1, NULL,
      pvecm_expected},
+    {"token", "", "Print a token that lets a new node join", 0, 0, token_options, pvecm_token},
+    {"add", "TOKEN|-", "Join the cluster that made the token", 1, 1, add_options, pvecm_add},
+    {"recover", "", "Finish or take back a join that was interrupted", 0, 0, NULL, pvecm_recover},
     {"updatecerts", "", "Make missing keys and certificates, renew old ones", 0, 0,
      updatecerts_options, pvecm_updatecerts},
     {"check", "[FILE]", "Check a corosync.conf before it is used", 0, 1, NULL, pvecm_check},

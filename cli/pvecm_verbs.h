@@ -19,6 +19,12 @@ typedef struct PvecmMakeOptions {
 } PvecmMakeOptions;
 extern PvecmMakeOptions pvecm_make;
 
+typedef struct PvecmTokenOptions {
+    int ttl, uses, votes;
+    char *node;
+} PvecmTokenOptions;
+extern PvecmTokenOptions pvecm_token_options;
+
 extern const CliVerb pvecm_verbs[];
 
 int pvecm_status(char **operands, Err *err);
@@ -29,5 +35,8 @@ int pvecm_keygen(char **operands, Err *err);
 int pvecm_apiver(char **operands, Err *err);
 int pvecm_create(char **operands, Err *err);
 int pvecm_updatecerts(char **operands, Err *err);
+int pvecm_token(char **operands, Err *err);
+int pvecm_add(char **operands, Err *err);
+int pvecm_recover(char **operands, Err *err);
 
 #endif

@@ -8,11 +8,12 @@ noinst_LIBRARIES += %D%/libquorumcore.a
 	%D%/core/quorum_view.c %D%/core/quorum_view.h
 
 noinst_LIBRARIES += %D%/libquorumio.a
-%C%_libquorumio_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(GIO_CFLAGS)
+%C%_libquorumio_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(GIO_CFLAGS) $(JSON_CFLAGS)
 %C%_libquorumio_a_SOURCES = \
 	%D%/io/certs.c %D%/io/certs.h \
 	%D%/io/cluster_create.c %D%/io/cluster_create.h \
 	%D%/io/conf_edit.c %D%/io/conf_edit.h \
+	%D%/io/join_client.c %D%/io/join_client.h \
 	%D%/io/join_server.c %D%/io/join_server.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \
 	%D%/io/node_files.c %D%/io/node_files.h \

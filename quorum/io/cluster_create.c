@@ -107,8 +107,7 @@ int cluster_this_node(char **ret_name, char **ret_fqdn, GPtrArray **ret_addresse
     return 0;
 }
 
-/* First address the node's name resolves to that is configured here. */
-static int own_link_address(const char *node, GPtrArray *addresses, char **ret, Err *err)
+int cluster_own_address(const char *node, const GPtrArray *addresses, char **ret, Err *err)
 {
     struct addrinfo *list = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -119,7 +118,7 @@ static int own_link_address(const char *node, GPtrArray *addresses, char **ret, 
          i = i->ai_next) {
         if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) ==
                 0 &&
-            g_ptr_array_find_with_equal_func(addresses, text, g_str_equal, NULL)) {
+            g_ptr_array_find_with_equal_func((GPtrArray *)addresses, text, g_str_equal, NULL)) {
             *ret = g_strdup(text);
         }
     }
@@ -229,7 +228,7 @@ static int build_conf(const ClusterCreate *c, char **ret_text, Err *err)
         any |= links[i].present;
     }
     if (!any) {
-        if ((r = own_link_address(node, addresses, &address, err)) < 0) {
+        if ((r = cluster_own_address(node, addresses, &address, err)) < 0) {
             return r;
         }
         links[0] = (CorosyncLink){.present = true, .address = address};

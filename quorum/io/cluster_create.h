@@ -54,4 +54,9 @@ int cluster_wait_quorate(const ClusterPaths *paths, unsigned timeout_sec, Err *e
 int cluster_this_node(char **ret_name, char **ret_fqdn, GPtrArray **ret_addresses, Err *err)
     must_check;
 
+/* First address the node's name resolves to that is one of `addresses`. Caller frees.
+ * -EADDRNOTAVAIL with a text that says what to do. */
+int cluster_own_address(const char *node, const GPtrArray *addresses, char **ret, Err *err)
+    must_check;
+
 #endif

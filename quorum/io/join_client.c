@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quorum/io/join_client.h"
+
+#include "lib/cfs/cfsfile.h"
+#include "lib/port/clock.h"
+#include "lib/port/tls_client.h"
+#include "quorum/core/join_request.h"
+#include "quorum/io/certs.h"
+#include "quorum/io/corosync_key.h"
+#include "quorum/io/node_files.h"
+#include "quorum/io/quorum_query.h"
+#include "quorum/io/services.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define JOIN_TARGET "/api2/json/cluster/config/join2"
+#define GUEST_MAX   (1024u * 1024u)
+
+typedef struct Guest {
+    char *dir, *name; /* "qemu-server", "100.conf" */
+    char *text;
+    gsize size;
+} Guest;
+
+typedef struct Joiner {
+    const ClusterPaths *paths;
+    const JoinClientOptions *opt;
+    JoinToken token;
+    char *token_line;
+    char *node, *fqdn;
+    GPtrArray *addresses;
+    char *address; /* own one for single-link clusters */
+    char *backup;  /* directory with everything that is put back */
+    char *key;     /* node's new private key */
+    char *cert, *ca, *conf;
+    uint8_t authkey[COROSYNC_KEY_MAX];
+    gsize authkey_size;
+    GPtrArray *guests; /* of Guest */
+} Joiner;
+
+static void guest_free(void *p)
+{
+    Guest *g = p;
+
+    g_free(g->dir);
+    g_free(g->name);
+    g_free(g->text);
+    g_free(g);
+}
+
+static void joiner_done(Joiner *j)
+{
+    jointoken_done(&j->token);
+    jointoken_free_line(j->token_line);
+    certs_free_key(j->key);
+    explicit_bzero(j->authkey, sizeof j->authkey);
+    g_clear_pointer(&j->addresses, g_ptr_array_unref);
+    g_clear_pointer(&j->guests, g_ptr_array_unref);
+    g_free(j->node);
+    g_free(j->fqdn);
+    g_free(j->address);
+    g_free(j->backup);
+    g_free(j->cert);
+    g_free(j->ca);
+    g_free(j->conf);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Joiner, joiner_done)
+
+static void say(const Joiner *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const Joiner *j, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    if (j->opt->say == NULL) {
+        return;
+    }
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    j->opt->say(j->opt->ctx, text);
+}
+
+/* ---- talking to the cluster ---------------------------------------------------------------------
+ */
+
+static void split_address(const char *address, char **ret_host, const char **ret_port)
+{
+    const char *end = strchr(address, ']');
+
+    *ret_port = JOIN_PORT;
+    if (address[0] == '[' && end != NULL) {
+        *ret_host = g_strndup(address + 1, (gsize)(end - address - 1));
+        *ret_port = end[1] == ':' ? end + 2 : JOIN_PORT;
+    } else if (strchr(address, ':') != NULL && strchr(address, ':') == strrchr(address, ':')) {
+        *ret_host = g_strndup(address, strcspn(address, ":"));
+        *ret_port = strchr(address, ':') + 1;
+    } else {
+        *ret_host = g_strdup(address);
+    }
+}
+
+static void fill_request(Joiner *j, JoinStep step, const char *csr, JoinRequest *q)
+{
+    q->step = step;
+    memcpy(q->id, j->token.id, sizeof q->id);
+    q->node = g_strdup(j->node);
+    q->csr = g_strdup(csr);
+    q->address = g_strdup(j->address);
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        q->link[i] = j->opt->links[i].present ? g_strdup(j->opt->links[i].address) : NULL;
+    }
+    q->clock = clock_wall();
+    q->vmids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    for (guint i = 0; j->guests != NULL && i < j->guests->len; i++) {
+        const Guest *g = g_ptr_array_index(j->guests, i);
+        uint32_t vmid = (uint32_t)g_ascii_strtoull(g->name, NULL, 10);
+
+        g_array_append_val(q->vmids, vmid);
+    }
+}
+
+static int ask_one(Joiner *j, const char *address, JoinRequest *q, HttpAnswer *ret, Err *err)
+{
+    uint8_t exporter[JOINTOKEN_EXPORTER_SIZE], key[JOINTOKEN_KEY_SIZE];
+    g_autoptr(TlsClient) tls = NULL;
+    g_autofree char *host = NULL;
+    g_autofree char *body = NULL;
+    HttpRequest http = {
+        .method = "POST", .target = JOIN_TARGET, .content_type = "application/json"};
+    TlsConfig cfg = {
+        .trust = TLS_TRUST_CA_KEY, .digest = j->token.ca, .timeout_ms = JOIN_TIMEOUT_MS};
+    int r;
+
+    split_address(address, &host, &cfg.port);
+    cfg.host = host;
+    if ((r = tls_client_connect(&cfg, &tls, err)) < 0 ||
+        (r = tls_client_exporter(tls, JOINTOKEN_EXPORTER, exporter, sizeof exporter, err)) < 0) {
+        return r;
+    }
+    jointoken_derive(j->token.secret, key);
+    jointoken_proof(key, exporter, q->node, q->proof);
+    explicit_bzero(key, sizeof key);
+    body = join_request_format(q);
+    http.body = body;
+    http.body_size = strlen(body);
+    return tls_client_request(tls, &http, ret, err);
+}
+
+/* Codes of the API as ours. */
+static int errno_of(int status)
+{
+    switch (status) {
+    case 200:
+        return 0;
+    case 400:
+        return -EBADMSG;
+    case 401:
+    case 403:
+        return -EPERM;
+    case 409:
+        return -EEXIST;
+    case 429:
+    case 503:
+        return -EAGAIN;
+    default:
+        return -EREMOTEIO;
+    }
+}
+
+static int refusal(const HttpAnswer *a, Err *err)
+{
+    g_autoptr(JsonParser) parser = json_parser_new_immutable();
+    const char *message = NULL;
+    gsize size;
+    const char *text = g_bytes_get_data(a->body, &size);
+    int r = errno_of(a->status);
+
+    if (size > 0 && json_parser_load_from_data(parser, text, (gssize)size, NULL) &&
+        JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+        JsonObject *o = json_node_get_object(json_parser_get_root(parser));
+        JsonNode *node = json_object_get_member(o, "message");
+
+        message = node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
+                      ? json_node_get_string(node)
+                      : NULL;
+    }
+    return err_setf(err, r, "the cluster refuses: %s",
+                    message != NULL     ? message
+                    : a->reason != NULL ? a->reason
+                                        : "no reason given");
+}
+
+/* Asks one member after the other; only one that cannot be reached, or is not able to, sends us on.
+ */
+static int ask(Joiner *j, JoinStep step, const char *csr, JsonParser **ret, Err *err)
+{
+    int r = -EHOSTUNREACH;
+
+    for (guint i = 0; i < j->token.addresses->len; i++) {
+        g_auto(JoinRequest) q = {0};
+        g_auto(HttpAnswer) a = {0};
+
+        fill_request(j, step, csr, &q);
+        err_clear(err);
+        r = ask_one(j, g_ptr_array_index(j->token.addresses, i), &q, &a, err);
+        if (r == 0 && a.status == 200) {
+            g_autoptr(JsonParser) parser = json_parser_new();
+            gsize size;
+            const char *text = g_bytes_get_data(a.body, &size);
+
+            if (!json_parser_load_from_data(parser, text, (gssize)size, NULL) ||
+                !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+                return err_setf(err, -EBADMSG, "the cluster's answer cannot be read");
+            }
+            *ret = g_steal_pointer(&parser);
+            return 0;
+        }
+        if (r == 0) {
+            r = refusal(&a, err);
+        }
+        if (r == -EPERM || r == -EEXIST || r == -EBADMSG || r == -EKEYREJECTED) {
+            return r;
+        }
+    }
+    return r;
+}
+
+static JsonObject *data_of(JsonParser *parser)
+{
+    JsonNode *node =
+        json_object_get_member(json_node_get_object(json_parser_get_root(parser)), "data");
+
+    return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------
+ */
+
+static int read_guests(Joiner *j, Err *err)
+{
+    static const char *const kinds[] = {"qemu-server", "lxc"};
+
+    j->guests = g_ptr_array_new_with_free_func(guest_free);
+    for (guint k = 0; k < G_N_ELEMENTS(kinds); k++) {
+        g_autofree char *path = g_build_filename(j->paths->pve, "local", kinds[k], NULL);
+        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+        const char *name;
+
+        while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+            g_autofree char *file = g_build_filename(path, name, NULL);
+            Guest *g;
+            int r;
+
+            if (!g_str_has_suffix(name, ".conf") || g_ascii_strtoull(name, NULL, 10) == 0) {
+                continue;
+            }
+            g = g_new0(Guest, 1);
+            g->dir = g_strdup(kinds[k]);
+            g->name = g_strdup(name);
+            g_ptr_array_add(j->guests, g);
+            if ((r = cfsfile_read(file, GUEST_MAX, &g->text, &g->size, err)) < 0) {
+                return r;
+            }
+        }
+    }
+    return 0;
+}
+
+static int check_links(Joiner *j, Err *err)
+{
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        const CorosyncLink *link = &j->opt->links[i];
+
+        if (link->present &&
+            !g_ptr_array_find_with_equal_func(j->addresses, link->address, g_str_equal, NULL)) {
+            return err_setf(err, -EADDRNOTAVAIL,
+                            "link %u: address '%s' is not configured on this node", i,
+                            link->address);
+        }
+    }
+    return 0;
+}
+
+static int do_check(Joiner *j, Err *err)
+{
+    g_autofree char *conf = g_build_filename(j->paths->pve, "corosync.conf", NULL);
+    g_autofree char *cwd = g_get_current_dir();
+    int r;
+
+    if (g_str_has_prefix(cwd, j->paths->pve)) {
+        return err_setf(err, -EBUSY, "leave %s first: it is mounted anew while joining", cwd);
+    }
+    if (g_file_test(conf, G_FILE_TEST_EXISTS)) {
+        return err_setf(err, -EEXIST, "this node is in a cluster already (%s exists)", conf);
+    }
+    if (g_file_test(j->paths->authkey, G_FILE_TEST_EXISTS)) {
+        return err_setf(err, -EEXIST,
+                        "%s exists: it belongs to another cluster; move it away to join this one",
+                        j->paths->authkey);
+    }
+    if ((r = service_running(SERVICE_COROSYNC, err)) != 0) {
+        return r < 0 ? r
+                     : err_setf(err, -EBUSY, "corosync runs on this node: stop it before joining");
+    }
+    if ((r = check_links(j, err)) < 0) {
+        return r;
+    }
+    return read_guests(j, err);
+}
+
+static int do_hello(Joiner *j, Err *err)
+{
+    g_autoptr(JsonParser) parser = NULL;
+    JsonObject *data;
+    JsonNode *node;
+    int r = ask(j, JOIN_STEP_HELLO, NULL, &parser, err);
+
+    if (r < 0) {
+        return r;
+    }
+    data = data_of(parser);
+    node = data != NULL ? json_object_get_member(data, "problems") : NULL;
+    if (node == NULL || !JSON_NODE_HOLDS_ARRAY(node)) {
+        return err_setf(err, -EBADMSG, "the cluster's answer lacks its list of problems");
+    }
+    for (guint i = 0; i < json_array_get_length(json_node_get_array(node)); i++) {
+        say(j, "problem: %s", json_array_get_string_element(json_node_get_array(node), i));
+        r = -EPERM;
+    }
+    return r < 0
+               ? err_setf(err, r, "the cluster '%s' cannot take this node in yet", j->token.cluster)
+               : 0;
+}
+
+static char *saved(const Joiner *j, const char *name)
+{
+    return g_build_filename(j->backup, name, NULL);
+}
+
+static int do_save(Joiner *j, Err *err)
+{
+    if (g_mkdir_with_parents(j->backup, 0700) < 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "%s: %s", j->backup, strerror(-r));
+    }
+    for (guint i = 0; i < j->guests->len; i++) {
+        const Guest *g = g_ptr_array_index(j->guests, i);
+        g_autofree char *name = g_strdup_printf("%s-%s", g->dir, g->name);
+        g_autofree char *path = saved(j, name);
+        int r;
+
+        (void)g_unlink(path); /* of an earlier try */
+        if ((r = cfsfile_write(path, g->text, g->size, err)) < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static const char *text_member(JsonObject *o, const char *name)
+{
+    JsonNode *node = o != NULL ? json_object_get_member(o, name) : NULL;
+
+    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : NULL;
+}
+
+static int take_stage_answer(Joiner *j, JsonObject *data, Err *err)
+{
+    const char *conf = text_member(data, "corosync_conf");
+    const char *key = text_member(data, "corosync_authkey");
+    const char *ca = text_member(data, "ca");
+    const char *cert = text_member(data, "cert");
+    g_autofree guchar *raw = NULL;
+    gsize size = 0;
+    int r;
+
+    if (conf == NULL || key == NULL || ca == NULL || cert == NULL) {
+        return err_setf(err, -EBADMSG, "the cluster's answer is incomplete");
+    }
+    raw = g_base64_decode(key, &size);
+    if (size < COROSYNC_KEY_MIN || size > sizeof j->authkey) {
+        return err_setf(err, -EBADMSG,
+                        "the cluster's key has the impossible size of %" G_GSIZE_FORMAT " bytes",
+                        size);
+    }
+    memcpy(j->authkey, raw, size);
+    j->authkey_size = size;
+    explicit_bzero(raw, size);
+    if ((r = certs_verify(ca, cert, j->key, clock_wall(), err)) < 0) {
+        return r;
+    }
+    j->conf = g_strdup(conf);
+    j->ca = g_strdup(ca);
+    j->cert = g_strdup(cert);
+    return 0;
+}
+
+static int do_stage(Joiner *j, Err *err)
+{
+    g_autoptr(JsonParser) parser = NULL;
+    g_autofree char *csr = NULL;
+    int r;
+
+    if ((r = certs_make_key(CERTS_NODE_BITS, &j->key, err)) < 0 ||
+        (r = certs_make_request(j->key, j->node, &csr, err)) < 0 ||
+        (r = ask(j, JOIN_STEP_STAGE, csr, &parser, err)) < 0) {
+        return r;
+    }
+    return take_stage_answer(j, data_of(parser), err);
+}
+
+static int do_keys(Joiner *j, Err *err)
+{
+    g_autofree char *dir = g_path_get_dirname(j->paths->authkey);
+    int r;
+
+    if (g_mkdir_with_parents(dir, 0755) < 0) {
+        r = -errno;
+        return err_setf(err, r, "%s: %s", dir, strerror(-r));
+    }
+    if ((r = corosync_key_write(j->paths->authkey, j->authkey, j->authkey_size, err)) < 0 ||
+        (r = cfsfile_write(j->paths->host_conf, j->conf, strlen(j->conf), err)) < 0) {
+        return r;
+    }
+    return g_chmod(j->paths->host_conf, 0644) < 0 ? -errno : 0;
+}
+
+static const char *const database_files[] = {"config.db", "config.db-wal", "config.db-shm",
+                                             "config.db-journal"};
+
+/* Moves the database out of the way, or back. */
+static int move_database(Joiner *j, bool away, Err *err)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(database_files); i++) {
+        g_autofree char *here = g_build_filename(j->opt->state_dir, database_files[i], NULL);
+        g_autofree char *there = saved(j, database_files[i]);
+
+        if (rename(away ? here : there, away ? there : here) < 0 && errno != ENOENT) {
+            int r = -errno;
+
+            return err_setf(err, r, "moving %s: %s", away ? here : there, strerror(-r));
+        }
+    }
+    return 0;
+}
+
+static int do_stop(Joiner *j, Err *err)
+{
+    int r = service_stop(SERVICE_PMXCFS, err);
+
+    return r < 0 ? r : move_database(j, true, err);
+}
+
+static int do_corosync(Joiner *j, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + CLUSTER_QUORATE_TIMEOUT_SEC * G_USEC_PER_SEC;
+    int r;
+
+    (void)j;
+    if ((r = service_start(SERVICE_COROSYNC, err)) < 0) {
+        return r;
+    }
+    while (quorum_is_quorate(NULL) != 1) {
+        if (g_get_monotonic_time() > deadline) {
+            return err_setf(
+                err, -ETIMEDOUT,
+                "corosync did not see the cluster within %d s: are the link addresses right, "
+                "and UDP ports 5405-5412 open between the nodes?",
+                CLUSTER_QUORATE_TIMEOUT_SEC);
+        }
+        g_usleep(100 * 1000);
+    }
+    return 0;
+}
+
+/* The token's own record is in the cluster's tree: seeing it means that the tree has arrived. */
+static int wait_for_tree(Joiner *j, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + JOIN_SYNC_TIMEOUT_SEC * G_USEC_PER_SEC;
+    g_autofree char *id = jointoken_id_text(j->token.id);
+    g_autofree char *path = g_build_filename(j->paths->pve, "priv", "join-tokens", id, NULL);
+
+    while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+        if (g_get_monotonic_time() > deadline) {
+            return err_setf(err, -ETIMEDOUT, "the cluster's files did not arrive within %d s",
+                            JOIN_SYNC_TIMEOUT_SEC);
+        }
+        g_usleep(50 * 1000);
+    }
+    return 0;
+}
+
+static int do_mount(Joiner *j, Err *err)
+{
+    int r;
+
+    if ((r = service_start(SERVICE_PMXCFS, err)) < 0 || (r = wait_for_tree(j, err)) < 0) {
+        return r;
+    }
+    return cluster_wait_quorate(j->paths, JOIN_SYNC_TIMEOUT_SEC, err);
+}
+
+static int do_files(Joiner *j, Err *err)
+{
+    g_autofree char *base = g_build_filename(j->paths->pve, "nodes", j->node, NULL);
+    g_autofree char *key = g_build_filename(base, "pve-ssl.key", NULL);
+    g_autofree char *cert = g_build_filename(base, "pve-ssl.pem", NULL);
+    int r;
+
+    if ((r = node_files_directories(j->paths->pve, j->node, err)) < 0 ||
+        (r = cfsfile_write(key, j->key, strlen(j->key), err)) < 0 ||
+        (r = cfsfile_write(cert, j->cert, strlen(j->cert), err)) < 0) {
+        return r;
+    }
+    for (guint i = 0; i < j->guests->len; i++) {
+        const Guest *g = g_ptr_array_index(j->guests, i);
+        g_autofree char *path = g_build_filename(base, g->dir, g->name, NULL);
+
+        if ((r = cfsfile_write(path, g->text, g->size, err)) < 0) {
+            return r;
+        }
+        say(j, "kept guest %s", g->name);
+    }
+    return 0;
+}
+
+static int do_ready(Joiner *j, Err *err)
+{
+    g_autoptr(JsonParser) parser = NULL;
+
+    return ask(j, JOIN_STEP_READY, NULL, &parser, err);
+}
+
+/* ---- undoing ------------------------------------------------------------------------------------
+ */
+
+static int undo_keys(Joiner *j, Err *err)
+{
+    const char *const paths[] = {j->paths->authkey, j->paths->host_conf};
+
+    for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
+        if (g_unlink(paths[i]) < 0 && errno != ENOENT) {
+            int r = -errno;
+
+            return err_setf(err, r, "%s: %s", paths[i], strerror(-r));
+        }
+    }
+    return 0;
+}
+
+static int undo_stop(Joiner *j, Err *err)
+{
+    g_autofree char *there = saved(j, "config.db");
+    int r;
+
+    /* With the old database still in place nothing was moved: it must not be replaced. */
+    if (g_file_test(there, G_FILE_TEST_EXISTS)) {
+        for (guint i = 0; i < G_N_ELEMENTS(database_files); i++) {
+            g_autofree char *here = g_build_filename(j->opt->state_dir, database_files[i], NULL);
+
+            (void)g_unlink(here); /* the cluster's content, which the cluster has */
+        }
+        if ((r = move_database(j, false, err)) < 0) {
+            return r;
+        }
+    }
+    return service_start(SERVICE_PMXCFS, err);
+}
+
+/* The cluster's entry. When no member can be reached it takes the node out by itself after a while.
+ */
+static int undo_stage(Joiner *j, Err *err)
+{
+    g_autoptr(JsonParser) parser = NULL;
+    Err e = ERR_INIT;
+    int r = ask(j, JOIN_STEP_ABORT, NULL, &parser, &e);
+
+    (void)err;
+    if (r < 0 && r != -EPERM) {
+        say(j, "the cluster could not be told (%s); it forgets this node within %d s", err_text(&e),
+            JOIN_PENDING_SEC);
+    }
+    return 0;
+}
+
+/* Guests that were brought in are taken out again while the tree is still writable. */
+static int undo_files(Joiner *j, Err *err)
+{
+    (void)err;
+    for (guint i = 0; j->guests != NULL && i < j->guests->len; i++) {
+        const Guest *g = g_ptr_array_index(j->guests, i);
+        g_autofree char *path =
+            g_build_filename(j->paths->pve, "nodes", j->node, g->dir, g->name, NULL);
+
+        (void)g_unlink(path); /* not written yet, or no quorum: then the cluster's admin sees it */
+    }
+    return 0;
+}
+
+/* ---- the plan's operations ----------------------------------------------------------------------
+ */
+
+static int perform(void *ctx, JoinPlanStep step, Err *err)
+{
+    static const struct {
+        const char *text;
+        int (*fn)(Joiner *j, Err *err);
+    } steps[JOIN_PLAN_N] = {
+        [JOIN_PLAN_CHECK] = {"checking this node", do_check},
+        [JOIN_PLAN_HELLO] = {"asking the cluster", do_hello},
+        [JOIN_PLAN_SAVE] = {"saving this node's configuration", do_save},
+        [JOIN_PLAN_STAGE] = {"the cluster takes the node in, without a vote yet", do_stage},
+        [JOIN_PLAN_KEYS] = {"writing key and configuration of the messaging layer", do_keys},
+        [JOIN_PLAN_STOP] = {"stopping the local tree", do_stop},
+        [JOIN_PLAN_COROSYNC] = {"starting corosync, waiting for the cluster", do_corosync},
+        [JOIN_PLAN_MOUNT] = {"mounting the cluster's tree", do_mount},
+        [JOIN_PLAN_FILES] = {"writing certificate and guests", do_files},
+        [JOIN_PLAN_READY] = {"getting the vote", do_ready},
+    };
+    Joiner *j = ctx;
+
+    say(j, "%s", steps[step].text);
+    return steps[step].fn(j, err);
+}
+
+static int undo(void *ctx, JoinPlanStep step, Err *err)
+{
+    Joiner *j = ctx;
+
+    switch (step) {
+    case JOIN_PLAN_FILES:
+        return undo_files(j, err);
+    case JOIN_PLAN_MOUNT:
+        return service_stop(SERVICE_PMXCFS, err);
+    case JOIN_PLAN_COROSYNC:
+        return service_stop(SERVICE_COROSYNC, err);
+    case JOIN_PLAN_STOP:
+        return undo_stop(j, err);
+    case JOIN_PLAN_KEYS:
+        return undo_keys(j, err);
+    case JOIN_PLAN_STAGE:
+        say(j, "taking everything back");
+        return undo_stage(j, err);
+    case JOIN_PLAN_SAVE:
+    case JOIN_PLAN_HELLO:
+    case JOIN_PLAN_CHECK:
+    case JOIN_PLAN_READY:
+    case JOIN_PLAN_N:
+        return 0; /* nothing was changed, or what was saved may stay */
+    }
+    return -EINVAL;
+}
+
+static char *journal_path(const JoinClientOptions *opt)
+{
+    return g_build_filename(opt->state_dir, "join-journal", NULL);
+}
+
+static int record(void *ctx, JoinPlanStep step, Err *err)
+{
+    Joiner *j = ctx;
+    g_autofree char *path = journal_path(j->opt);
+    char *text;
+    int r;
+
+    if (step < JOIN_PLAN_SAVE) {
+        return 0; /* nothing to undo yet */
+    }
+    if (step == JOIN_PLAN_N) {
+        if (g_unlink(path) < 0 && errno != ENOENT) {
+            r = -errno;
+            return err_setf(err, r, "%s: %s", path, strerror(-r));
+        }
+        return 0;
+    }
+    text = g_strdup_printf("step: %s\nbackup: %s\ntoken: %s\n", join_plan_step_name(step),
+                           j->backup, j->token_line);
+    r = cfsfile_write(path, text, strlen(text), err);
+    jointoken_free_line(text);
+    return r;
+}
+
+/* ---- entry points -------------------------------------------------------------------------------
+ */
+
+static int prepare(Joiner *j, const char *line, Err *err)
+{
+    int r;
+
+    if ((r = jointoken_parse(line, &j->token, err)) < 0 ||
+        (r = cluster_this_node(&j->node, &j->fqdn, &j->addresses, err)) < 0) {
+        return r;
+    }
+    j->token_line = jointoken_format(&j->token);
+    r = cluster_own_address(j->node, j->addresses, &j->address, err);
+    if (r < 0 && j->opt->links[0].present) {
+        err_clear(err); /* links are given: the fallback address is not needed */
+        r = 0;
+    }
+    return r;
+}
+
+JoinOutcome join_client_run(const ClusterPaths *paths, const JoinClientOptions *opt, Err *err)
+{
+    g_auto(Joiner) j = {.paths = paths, .opt = opt};
+    g_autofree char *name = g_strdup_printf("join-%" G_GINT64_FORMAT, clock_wall().sec);
+    g_autofree char *journal = journal_path(opt);
+    JoinPlanOps ops = {.perform = perform, .undo = undo, .record = record, .ctx = &j};
+    JoinOutcome outcome = JOIN_UNDONE;
+    int lock = cluster_lock(paths, err);
+
+    if (lock < 0) {
+        return JOIN_UNDONE;
+    }
+    j.backup = g_build_filename(opt->state_dir, "backup", name, NULL);
+    if (g_file_test(journal, G_FILE_TEST_EXISTS)) {
+        (void)err_setf(err, -EBUSY, "an earlier join was interrupted: run 'pvecm recover' first");
+    } else if (prepare(&j, opt->token, err) == 0) {
+        if (!opt->dry_run) {
+            outcome = join_plan_run(&ops, err);
+        } else if (perform(&j, JOIN_PLAN_CHECK, err) == 0 &&
+                   perform(&j, JOIN_PLAN_HELLO, err) == 0) {
+            say(&j, "nothing stands against joining cluster '%s'", j.token.cluster);
+            outcome = JOIN_DONE;
+        }
+    }
+    (void)close(lock); /* ends the lock */
+    return outcome;
+}
+
+static char *journal_value(char **lines, const char *name)
+{
+    for (guint i = 0; lines[i] != NULL; i++) {
+        if (g_str_has_prefix(lines[i], name)) {
+            return lines[i] + strlen(name);
+        }
+    }
+    return NULL;
+}
+
+static int read_journal(Joiner *j, JoinPlanStep *ret_step, Err *err)
+{
+    g_autofree char *path = journal_path(j->opt);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+    const char *step, *backup, *token;
+    int r = cfsfile_read(path, 2 * JOINTOKEN_LINE_MAX, &text, NULL, err);
+    int at;
+
+    if (r < 0) {
+        return r;
+    }
+    lines = g_strsplit(text, "\n", -1);
+    step = journal_value(lines, "step: ");
+    backup = journal_value(lines, "backup: ");
+    token = journal_value(lines, "token: ");
+    at = step != NULL ? join_plan_step_from_name(step) : -1;
+    if (at < 0 || backup == NULL || token == NULL) {
+        return err_setf(err, -EBADMSG, "%s is damaged", path);
+    }
+    j->backup = g_strdup(backup);
+    *ret_step = (JoinPlanStep)at;
+    return prepare(j, token, err);
+}
+
+/* The guests that were brought along, by their saved copies: so that they can be taken out again.
+ */
+static void read_saved_guests(Joiner *j)
+{
+    g_autoptr(GDir) dir = g_dir_open(j->backup, 0, NULL);
+    const char *name;
+
+    j->guests = g_ptr_array_new_with_free_func(guest_free);
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        const char *conf = strrchr(name, '-');
+        Guest *g;
+
+        if (conf == NULL || !g_str_has_suffix(name, ".conf")) {
+            continue;
+        }
+        g = g_new0(Guest, 1);
+        g->dir = g_strndup(name, (gsize)(conf - name));
+        g->name = g_strdup(conf + 1);
+        g_ptr_array_add(j->guests, g);
+    }
+}
+
+int join_client_recover(const ClusterPaths *paths,
+                        const JoinClientOptions *opt,
+                        JoinOutcome *ret,
+                        Err *err)
+{
+    g_auto(Joiner) j = {.paths = paths, .opt = opt};
+    JoinPlanOps ops = {.perform = perform, .undo = undo, .record = record, .ctx = &j};
+    JoinPlanStep step = JOIN_PLAN_N;
+    int lock = cluster_lock(paths, err);
+    int r;
+
+    if (lock < 0) {
+        return lock;
+    }
+    r = read_journal(&j, &step, err);
+    if (r == 0) {
+        read_saved_guests(&j);
+        say(&j, "an earlier join ended in step '%s'", join_plan_step_name(step));
+        *ret = join_plan_recover(&ops, step, err);
+        r = 1;
+    } else if (r == -ENOENT) {
+        err_clear(err);
+        r = 0;
+    }
+    (void)close(lock); /* ends the lock */
+    return r;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * join_client: performs the join plan on the node that joins by token. One thread; blocks; says
+ * what it does. The journal (root only) lets a later `pvecm recover` finish or undo what a killed
+ * one began.
+ */
+#ifndef QUORUM_IO_JOIN_CLIENT_H
+#define QUORUM_IO_JOIN_CLIENT_H
+
+#include "quorum/core/join_plan.h"
+#include "quorum/io/cluster_create.h"
+
+#define JOIN_PORT             "8006"
+#define JOIN_TIMEOUT_MS       30000 /* of one request */
+#define JOIN_SYNC_TIMEOUT_SEC 120   /* until the cluster's tree is mounted and in sync */
+
+typedef struct JoinClientOptions {
+    const char *token; /* the line; not needed to recover */
+    CorosyncLink links[COROSYNC_LINKS_MAX];
+    const char *state_dir; /* /var/lib/pve-cluster */
+    bool dry_run;          /* ask, tell the problems, change nothing */
+    void (*say)(void *ctx, const char *line);
+    void *ctx;
+} JoinClientOptions;
+
+/* Joins. JOIN_UNDONE and JOIN_STUCK carry the reason in `err`. */
+JoinOutcome join_client_run(const ClusterPaths *paths, const JoinClientOptions *opt, Err *err);
+
+/* Finishes or undoes what an interrupted join left. 0: there was nothing; 1: done, *ret tells what;
+ * -errno: the journal cannot be read. */
+int join_client_recover(const ClusterPaths *paths,
+                        const JoinClientOptions *opt,
+                        JoinOutcome *ret,
+                        Err *err) must_check;
+
+#endif
