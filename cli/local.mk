@@ -7,9 +7,6 @@ bin_PROGRAMS += %D%/pvecm
 %C%_pvecm_SOURCES = %D%/pvecm.c %D%/pvecm_verbs.h %D%/pvecm_join.c %D%/pvecm_make.c %D%/pvecm_show.c \
 	%D%/pvecm_table.c
 %C%_pvecm_LDADD = %D%/libcmdline.a quorum/libquorumio.a quorum/libquorumcore.a \
-	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) \
-	$(CMAP_LIBS) $(CFG_LIBS) \
-	$(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)
 	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a \
 	$(JSON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) \
 	$(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)
@@ -23,3 +20,10 @@ bin_PROGRAMS += %D%/qm
 %C%_qm_SOURCES = %D%/qm.c %D%/qm_verbs.h %D%/qm_table.c %D%/qm_showcmd.c
 %C%_qm_LDADD = %D%/libcmdline.a guest/io/libguest_io.a guest/core/libguest_core.a \
 	lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+
+# pmxcfs-wait
+bin_PROGRAMS += %D%/pmxcfs-wait
+%C%_pmxcfs_wait_SOURCES = %D%/pmxcfs_wait.c
+%C%_pmxcfs_wait_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_pmxcfs_wait_LDADD = lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+dist_man_MANS += %D%/pmxcfs-wait.1

@@ -13,17 +13,6 @@
 /* Plain counters: enum, name in the text, labels, help. Counters of one name stand together. */
 #define METRIC_LIST(X)                                                                             \
     X(METRIC_BYTES_IN, "pmxcfs_change_bytes_total", "", "Content bytes of successful writes")      \
-    X(METRIC_CACHE_ENTRY, "pmxcfs_cache_notifications_total", "kind=\"entry\"",                    \
-      "Notices to the kernel's caches")                                                            \
-    X(METRIC_CACHE_INODE, "pmxcfs_cache_notifications_total", "kind=\"inode\"", NULL)              \
-    X(METRIC_CACHE_DROPPED, "pmxcfs_cache_notifications_total", "kind=\"failed\"", NULL)           \
-    X(METRIC_READ_LOOKUP, "pmxcfs_requests_total", "kind=\"lookup\"",                              \
-      "Reading requests that the kernel's caches did not answer")                                  \
-    X(METRIC_READ_GETATTR, "pmxcfs_requests_total", "kind=\"getattr\"", NULL)                      \
-    X(METRIC_READ_OPEN, "pmxcfs_requests_total", "kind=\"open\"", NULL)                            \
-    X(METRIC_READ_READ, "pmxcfs_requests_total", "kind=\"read\"", NULL)                            \
-    X(METRIC_READ_READDIR, "pmxcfs_requests_total", "kind=\"readdir\"", NULL)                      \
-    X(METRIC_READ_STATFS, "pmxcfs_requests_total", "kind=\"statfs\"", NULL)                        \
     X(METRIC_IPC_OK, "pmxcfs_ipc_requests_total", "result=\"ok\"", "Requests of IPC clients")      \
     X(METRIC_IPC_ERROR, "pmxcfs_ipc_requests_total", "result=\"error\"", NULL)                     \
     X(METRIC_IPC_REFUSED, "pmxcfs_ipc_requests_total", "result=\"refused\"", NULL)                 \

@@ -292,7 +292,7 @@ static void test_metrics(void)
         "pmxcfs_changes_total{op=\"write\",result=\"other\"} 1\n",
         "pmxcfs_changes_total{op=\"unlock\",result=\"ok\"} 0\n",
         "pmxcfs_change_bytes_total 42\n",
-        "pmxcfs_requests_total{kind=\"lookup\"} 0\n",
+        "pmxcfs_ipc_requests_total{result=\"ok\"} 0\n",
         "pmxcfs_change_seconds_bucket{le=\"0.0001\"} 2\n",
         "pmxcfs_change_seconds_bucket{le=\"0.00025\"} 3\n",
         "pmxcfs_change_seconds_bucket{le=\"30\"} 3\n",

@@ -30,3 +30,11 @@ check_PROGRAMS += %D%/test_group_cpg
 %C%_test_group_cpg_LDADD = pmxcfs/io/libpmxcfs_host.a pmxcfs/core/libpmxcfs_core.a \
 	lib/port/libport.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_group_cpg
+check_PROGRAMS += %D%/test_engine
+%C%_test_engine_SOURCES = %D%/test_engine.c
+%C%_test_engine_LDADD = tests/lib/libstoretest.a pmxcfs/io/libpmxcfs_engine.a \
+	pmxcfs/io/libpmxcfs_store.a pmxcfs/io/libpmxcfs_host.a pmxcfs/core/libpmxcfs_core.a \
+	lib/conf/libconf.a lib/wire/libwire.a lib/port/libport.a lib/base/libbase.a $(CPG_LIBS) \
+	$(QUORUM_LIBS) $(CMAP_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_engine
+THREADED_TESTS += %D%/test_engine

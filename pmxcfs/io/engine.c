@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pmxcfs/io/engine.h"
+
+#include "lib/port/clock.h"
+#include "lib/port/log.h"
+#include "pmxcfs/io/engine_priv.h"
+#include "pmxcfs/io/metrics.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- queue --------------------------------------------------------------------------------- */
+
+Job *engine_job_new(JobKind kind)
+{
+    Job *job = g_new0(Job, 1);
+
+    job->kind = kind;
+    return job;
+}
+
+void engine_job_free(Job *job)
+{
+    tree_op_free(job->op);
+    g_free(job->key);
+    g_clear_pointer(&job->bytes, g_bytes_unref);
+    g_free(job);
+}
+
+void engine_push(Engine *e, Job *job)
+{
+    bool was_empty;
+
+    pthread_mutex_lock(&e->queue_lock);
+    was_empty = e->first == NULL;
+    *e->last = job;
+    e->last = &job->next;
+    e->stored = job->kind == JOB_STORED ? job : NULL;
+    pthread_mutex_unlock(&e->queue_lock);
+    if (was_empty) {
+        g_main_context_wakeup(e->context);
+    }
+}
+
+Job *engine_take_all(Engine *e)
+{
+    Job *first;
+
+    pthread_mutex_lock(&e->queue_lock);
+    first = e->first;
+    e->first = NULL;
+    e->last = &e->first;
+    e->stored = NULL;
+    pthread_mutex_unlock(&e->queue_lock);
+    return first;
+}
+
+bool engine_has_jobs(Engine *e)
+{
+    bool has;
+
+    pthread_mutex_lock(&e->queue_lock);
+    has = e->first != NULL;
+    pthread_mutex_unlock(&e->queue_lock);
+    return has;
+}
+
+/* ---- callers ------------------------------------------------------------------------------- */
+
+static void cond_init_monotonic(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static struct timespec after_ms(int64_t ms)
+{
+    MonoTime end = mono_add_ms(clock_mono(), ms);
+
+    return (struct timespec){.tv_sec = end.us / US_PER_SEC, .tv_nsec = end.us % US_PER_SEC * 1000};
+}
+
+void engine_answer(Engine *e, uint64_t token, int result, uint64_t seq, const char *text)
+{
+    Waiter *w;
+
+    pthread_mutex_lock(&e->wait_lock);
+    w = g_hash_table_lookup(e->waiters, &token);
+    if (w != NULL) {
+        w->done = true;
+        w->result = result;
+        w->seq = seq;
+        g_strlcpy(w->text, text != NULL ? text : "", sizeof w->text);
+        pthread_cond_signal(&w->cond);
+    }
+    pthread_mutex_unlock(&e->wait_lock);
+}
+
+void engine_answer_all(Engine *e, int result, const char *text)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    pthread_mutex_lock(&e->wait_lock);
+    g_hash_table_iter_init(&iter, e->waiters);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Waiter *w = value;
+        if (!w->done) {
+            w->done = true;
+            w->result = result;
+            g_strlcpy(w->text, text, sizeof w->text);
+            pthread_cond_signal(&w->cond);
+        }
+    }
+    pthread_mutex_unlock(&e->wait_lock);
+}
+
+static void give_up(Engine *e, uint64_t token)
+{
+    Job *job = engine_job_new(JOB_CANCEL);
+
+    job->token = token;
+    engine_push(e, job);
+    metrics_add(METRIC_DEADLINES, 1);
+}
+
+/* Queues `job` and waits for its answer. */
+static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
+{
+    Waiter w = {.result = -EBUSY};
+    struct timespec end = after_ms(ENGINE_ANSWER_MS);
+    uint64_t token;
+    int r = 0;
+
+    pthread_mutex_lock(&e->wait_lock);
+    if (e->closed) {
+        pthread_mutex_unlock(&e->wait_lock);
+        engine_job_free(job);
+        return err_setf(err, -EBUSY, "the daemon is stopping");
+    }
+    cond_init_monotonic(&w.cond);
+    token = job->token = ++e->last_token;
+    g_hash_table_insert(e->waiters, &token, &w);
+    pthread_mutex_unlock(&e->wait_lock);
+
+    engine_push(e, job);
+
+    pthread_mutex_lock(&e->wait_lock);
+    while (!w.done && r == 0) {
+        r = pthread_cond_timedwait(&w.cond, &e->wait_lock, &end);
+    }
+    g_hash_table_remove(e->waiters, &token);
+    pthread_mutex_unlock(&e->wait_lock);
+    pthread_cond_destroy(&w.cond);
+
+    if (!w.done) {
+        give_up(e, token);
+        return err_setf(err, -EBUSY, "no answer in %d s: %s", ENGINE_ANSWER_MS / 1000,
+                        REPLICA_TEXT_UNKNOWN);
+    }
+    if (w.result < 0) {
+        return w.text[0] != '\0' ? err_setf(err, w.result, "%s", w.text) : w.result;
+    }
+    if (ret_seq != NULL) {
+        *ret_seq = w.seq;
+    }
+    return w.result;
+}
+
+int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
+{
+    MonoTime start = clock_mono();
+    int r;
+
+    if (!atomic_load(&e->quorate)) {
+        r = err_setf(err, -EACCES, "no quorum"); /* at once, whatever the cfs thread does (INV-3) */
+    } else {
+        Job *job = engine_job_new(JOB_SUBMIT);
+        job->op = tree_op_copy(op);
+        job->wait = wait;
+        r = ask(e, job, ret_seq, err);
+    }
+    metrics_change(op->kind, r, mono_diff_us(clock_mono(), start));
+    if (r > 0) {
+        metrics_add(METRIC_BYTES_IN, (uint64_t)r);
+    }
+    return r;
+}
+
+int engine_sync(Engine *e, uint64_t seq, Err *err)
+{
+    MonoTime start = clock_mono();
+    int r = 0;
+
+    if (seq != 0) {
+        Job *job = engine_job_new(JOB_SYNC);
+        job->seq = seq;
+        r = ask(e, job, NULL, err);
+        metrics_sync(r, mono_diff_us(clock_mono(), start));
+    }
+    return r;
+}
+
+int engine_lock_poke(Engine *e, const char *path, Err *err)
+{
+    TreeOp ask_op = {.kind = TREE_OP_UNLOCK_REQUEST, .path = path};
+    TreeOp mtime_op = {.kind = TREE_OP_MTIME, .path = path, .mtime = 0};
+    g_autoptr(Entry) lock = NULL;
+    int r = engine_lookup(e, path, &lock);
+
+    if (r < 0) {
+        return r;
+    }
+    if (lock->type == ENTRY_DIR) {
+        entry_checksum(lock, ask_op.csum);
+        r = engine_submit(e, &ask_op, REPLICA_WAIT_APPLIED, NULL, NULL);
+        if (r < 0) {
+            log_line(TRACE_DEBUG, "dcdb", "request to unlock: %s", strerror(-r));
+        }
+    }
+    return engine_submit(e, &mtime_op, REPLICA_WAIT_DURABLE, NULL, err);
+}
+
+void engine_verify(Engine *e)
+{
+    engine_push(e, engine_job_new(JOB_VERIFY));
+}
+
+/* ---- listeners ----------------------------------------------------------------------------- */
+
+void engine_listen(Engine *e, void (*fn)(void *ctx, const EngineNotice *n), void *ctx)
+{
+    g_assert(e->thread == NULL && e->n_listeners < ENGINE_LISTENERS_MAX);
+    e->listeners[e->n_listeners++] = (EngineListener){fn, ctx};
+}
+
+void engine_notify(Engine *e, const EngineNotice *n)
+{
+    for (guint i = 0; i < e->n_listeners; i++) {
+        e->listeners[i].fn(e->listeners[i].ctx, n);
+    }
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* Readers are many and short: a writer that had to wait for a moment without any would starve. */
+static void tree_lock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attr;
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
+Engine *engine_new(const EngineConfig *cfg)
+{
+    Engine *e = g_new0(Engine, 1);
+
+    e->nodename = g_strdup(cfg->nodename);
+    e->database = g_strdup(cfg->database);
+    e->host_conf = g_strdup(cfg->host_corosync_conf);
+    e->address = g_strdup(cfg->node_address);
+    e->vfs = g_strdup(cfg->vfs);
+    e->durability = cfg->durability;
+    e->native = cfg->native;
+    e->local = cfg->local;
+    e->start = clock_wall();
+    e->log_db = log_tracer("database");
+    e->log_dcdb = log_tracer("dcdb");
+    e->log_status = log_tracer("status");
+    e->log_quorum = log_tracer("quorum");
+    e->feed = feed_new(e->start);
+    tree_lock_init(&e->tree_lock);
+    pthread_mutex_init(&e->status_lock, NULL);
+    pthread_mutex_init(&e->wait_lock, NULL);
+    pthread_mutex_init(&e->queue_lock, NULL);
+    pthread_mutex_init(&e->seed_lock, NULL);
+    cond_init_monotonic(&e->seed_cond);
+    e->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
+    e->last = &e->first;
+    e->seeds = g_ptr_array_new_with_free_func((GDestroyNotify)memdb_delta_unref);
+    e->closed = true;
+    engine_loop_init(e);
+    return e;
+}
+
+int engine_start(Engine *e, Err *err)
+{
+    int r = store_start(e->store, err);
+
+    if (r == 0) {
+        r = engine_write_seeds(e, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    pthread_mutex_lock(&e->wait_lock);
+    e->closed = false;
+    pthread_mutex_unlock(&e->wait_lock);
+    e->thread = g_thread_new("cfs", engine_thread, e);
+    return 0;
+}
+
+static void close_store(Engine *e)
+{
+    Store *store;
+    int r;
+
+    pthread_mutex_lock(&e->status_lock); /* `.metrics` looks at it */
+    store = g_steal_pointer(&e->store);
+    pthread_mutex_unlock(&e->status_lock);
+    r = store_close(store);
+    if (r < 0) {
+        log_line(TRACE_ERR, "database", "closing '%s': %s", e->database, strerror(-r));
+    }
+}
+
+void engine_stop(Engine *e)
+{
+    pthread_mutex_lock(&e->wait_lock);
+    e->closed = true;
+    pthread_mutex_unlock(&e->wait_lock);
+    if (e->thread != NULL) {
+        engine_push(e, engine_job_new(JOB_STOP));
+        g_thread_join(g_steal_pointer(&e->thread));
+        engine_answer_all(e, -EBUSY, "the daemon is stopping: " REPLICA_TEXT_UNKNOWN);
+        feed_shutdown(e->feed);
+    }
+    close_store(e);
+    corosync_conf_sync_free(g_steal_pointer(&e->conf_sync));
+}
+
+/* Waits until the last caller has left `ask`: their waiters live on their stacks. */
+static void await_callers(Engine *e)
+{
+    guint n = 1;
+
+    for (int i = 0; i < 1000 && n > 0; i++) {
+        pthread_mutex_lock(&e->wait_lock);
+        n = g_hash_table_size(e->waiters);
+        pthread_mutex_unlock(&e->wait_lock);
+        if (n > 0) {
+            g_usleep(1000);
+        }
+    }
+    g_assert(n == 0);
+}
+
+void engine_free(Engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    engine_stop(e);
+    await_callers(e);
+    engine_loop_done(e);
+    for (Job *job = engine_take_all(e), *next; job != NULL; job = next) {
+        next = job->next;
+        engine_job_free(job);
+    }
+    replica_free(e->replica);
+    status_free(e->status);
+    memdb_free(e->db);
+    feed_free(e->feed);
+    g_ptr_array_unref(e->seeds);
+    g_hash_table_destroy(e->waiters);
+    pthread_cond_destroy(&e->seed_cond);
+    pthread_mutex_destroy(&e->seed_lock);
+    pthread_mutex_destroy(&e->queue_lock);
+    pthread_mutex_destroy(&e->wait_lock);
+    pthread_mutex_destroy(&e->status_lock);
+    pthread_rwlock_destroy(&e->tree_lock);
+    g_free(e->nodename);
+    g_free(e->database);
+    g_free(e->host_conf);
+    g_free(e->address);
+    g_free(e->vfs);
+    g_free(e);
+}

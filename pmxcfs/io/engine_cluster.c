@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cluster mode on the cfs thread: corosync's quorum and node list, and the configuration group. */
+#include "lib/port/clock.h"
+#include "pmxcfs/io/engine_priv.h"
+
+#define CONFIG_GROUP "pve_dcdb_v1"
+
+static void on_config_event(void *ctx, const GroupEvent *ev)
+{
+    engine_step(ctx, &(ReplicaEvent){.kind = REPLICA_EV_GROUP, .group = ev});
+}
+
+/* ---- quorum and node list ------------------------------------------------------------------ */
+
+static void tell_replica(Engine *e)
+{
+    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_QUORUM,
+                                   .quorate = atomic_load(&e->quorate),
+                                   .expected_members = e->expected_members});
+}
+
+/* Callers are refused before anybody else hears of a loss. */
+static void on_quorum(void *ctx, bool quorate)
+{
+    Engine *e = ctx;
+    EngineNotice n = {.kind = ENGINE_NOTICE_QUORUM, .quorate = quorate};
+
+    atomic_store(&e->quorate, quorate);
+    pthread_mutex_lock(&e->status_lock);
+    status_set_quorate(e->status, quorate);
+    pthread_mutex_unlock(&e->status_lock);
+    tell_replica(e);
+    feed_append_quorum(e->feed, quorate, clock_wall());
+    engine_notify(e, &n);
+}
+
+static void on_cluster(
+    void *ctx, const char *name, uint64_t config_version, const StatusNode *nodes, guint n_nodes)
+{
+    Engine *e = ctx;
+    EngineNotice n = {.kind = ENGINE_NOTICE_STATUS, .quorate = atomic_load(&e->quorate)};
+
+    pthread_mutex_lock(&e->status_lock);
+    status_set_cluster(e->status, name, config_version, nodes, n_nodes);
+    pthread_mutex_unlock(&e->status_lock);
+    e->expected_members = n_nodes;
+    tell_replica(e);
+    engine_notify(e, &n);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+void engine_cluster_start(Engine *e)
+{
+    GroupCpgEvents group_events = {.event = on_config_event, .ctx = e};
+    CorosyncInfoEvents info_events = {.quorum = on_quorum, .cluster = on_cluster, .ctx = e};
+
+    e->conf_sync = corosync_conf_sync_new(e->host_conf, NULL, &e->log_dcdb);
+    e->group = group_cpg_new(e->context, CONFIG_GROUP, &group_events, &e->log_dcdb);
+    e->info = corosync_info_new(e->context, &info_events, &e->log_quorum);
+    corosync_info_start(e->info);
+}
+
+void engine_cluster_stop(Engine *e)
+{
+    g_clear_pointer(&e->info, corosync_info_free);
+    atomic_store(&e->quorate, false); /* silently: nobody is left to be told */
+    g_clear_pointer(&e->group, group_cpg_free);
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cfs thread: jobs and events into the replica, its actions out to disk, group and callers. */
+#include "lib/port/clock.h"
+#include "lib/port/log.h"
+#include "pmxcfs/core/cfspath.h"
+#include "pmxcfs/io/engine_priv.h"
+#include "pmxcfs/io/metrics.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CONF_NAME "corosync.conf"
+
+/* A renewal whose time is this close to now means "now" (reference 18.1.18). */
+#define RENEW_SLACK_SEC 10
+
+/* ---- corosync.conf (14.3) ------------------------------------------------------------------ */
+
+static void push_conf(Engine *e, bool notify)
+{
+    g_autoptr(Entry) conf = memdb_child(e->db, 0, CONF_NAME);
+
+    if (e->conf_sync != NULL && conf != NULL && conf->data != NULL) {
+        corosync_conf_sync_push(e->conf_sync, conf->data, notify);
+    }
+}
+
+/* Did this delta write, create, or rename to corosync.conf? A mere new time is none of these. */
+static bool touches_conf(const MemdbDelta *d)
+{
+    for (guint i = 0; i < d->edits->len && d->kind != TREE_OP_MTIME; i++) {
+        if (g_strcmp0(g_array_index(d->edits, MemdbEdit, i).path_after, CONF_NAME) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- actions ------------------------------------------------------------------------------- */
+
+static void notice_delta(Engine *e, const ReplicaAction *a)
+{
+    EngineNotice n = {
+        .kind = ENGINE_NOTICE_DELTA,
+        .delta = a->delta,
+        .own = a->own,
+        .quorate = atomic_load(&e->quorate),
+    };
+
+    if (a->delta->root_after.version < a->delta->root_before.version) {
+        metrics_add(METRIC_UNDONE, 1);
+    }
+    feed_append_delta(e->feed, a->delta, a->own, clock_wall());
+    engine_notify(e, &n);
+    if (a->delta->replaces_tree) {
+        push_conf(e, false);
+    } else if (touches_conf(a->delta)) {
+        push_conf(e, a->own);
+    }
+}
+
+static void store_delta(Engine *e, MemdbDelta *delta, uint64_t seq)
+{
+    uint64_t given = store_submit(e->store, delta);
+
+    g_assert(seq == 0 || given == seq + e->seq_base);
+}
+
+/* What must be on disk before waits behind the copy of the losing tree. */
+static void store_or_hold(Engine *e, const ReplicaAction *a)
+{
+    if (e->saving) {
+        a->delta->seq = a->seq; /* the store will set its own */
+        g_queue_push_tail(&e->held, memdb_delta_ref(a->delta));
+    } else {
+        store_delta(e, a->delta, a->seq);
+    }
+}
+
+/* ---- the losing tree ----------------------------------------------------------------------- */
+
+typedef struct SaveTask {
+    Engine *engine;
+    GPtrArray *entries;
+    MemdbRoot root;
+    char *dir, *name;
+} SaveTask;
+
+static gpointer save_thread(gpointer data)
+{
+    SaveTask *t = data;
+    Job *job = engine_job_new(JOB_SAVED);
+    Err err = ERR_INIT;
+
+    job->code = store_save_tree(t->dir, t->name, t->entries, &t->root, &err);
+    if (job->code < 0) {
+        log_line(TRACE_ERR, "database", "saving the local tree as '%s/%s': %s", t->dir, t->name,
+                 err_text(&err));
+    } else {
+        log_line(TRACE_WARNING, "database", "the local tree is kept as '%s/%s'", t->dir, t->name);
+    }
+    engine_push(t->engine, job);
+    g_ptr_array_unref(t->entries);
+    g_free(t->dir);
+    g_free(t->name);
+    g_free(t);
+    return NULL;
+}
+
+static void save_losing_tree(Engine *e, const ReplicaAction *a)
+{
+    g_autoptr(GDateTime) when = g_date_time_new_from_unix_utc(clock_wall().sec);
+    g_autofree char *stamp = g_date_time_format(when, "%Y%m%dT%H%M%SZ");
+    g_autofree char *base = g_path_get_basename(e->database);
+    SaveTask *t = g_new0(SaveTask, 1);
+
+    log_line(TRACE_WARNING, "dcdb", "local content is replaced: %s",
+             a->text != NULL ? a->text : "another member has a newer tree");
+    t->engine = e;
+    t->entries = g_ptr_array_ref(a->entries);
+    t->root = a->root;
+    t->dir = g_path_get_dirname(e->database);
+    t->name = g_strdup_printf("%s.replaced-%s-v%" G_GUINT64_FORMAT, base, stamp, a->root.version);
+    if (e->saver != NULL) {
+        g_thread_join(e->saver); /* the one before has reported: it is at its end */
+    }
+    e->saving = true;
+    e->saver = g_thread_new("save", save_thread, t);
+}
+
+/* Without a copy the change must not reach the disk: it is reported as failed, and the replica
+ * takes it back. Its number, and those behind it, go to the store for nothing, so that both keep
+ * counting alike. */
+static void on_saved(Engine *e, int code)
+{
+    const MemdbDelta *first = g_queue_peek_head(&e->held);
+    uint64_t seq = first != NULL ? first->seq : 0;
+    MemdbRoot root = first != NULL ? first->root_before : (MemdbRoot){0};
+    MemdbDelta *delta;
+
+    e->saving = false;
+    while ((delta = g_queue_pop_head(&e->held)) != NULL) {
+        g_autoptr(MemdbDelta) nothing = memdb_empty_delta(&root);
+        store_delta(e, code < 0 ? nothing : delta, 0);
+        memdb_delta_unref(delta);
+    }
+    if (code < 0 && seq != 0) {
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_STORE_FAILED, .seq = seq, .code = code});
+    }
+}
+
+/* ---- timers -------------------------------------------------------------------------------- */
+
+static void set_ready(GSource *source, MonoTime at)
+{
+    g_source_set_ready_time(source, at.us == MONO_NEVER.us ? -1 : at.us);
+}
+
+static gboolean on_tick(gpointer data)
+{
+    Engine *e = data;
+
+    g_source_set_ready_time(e->tick_source, -1);
+    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_TICK});
+    return G_SOURCE_CONTINUE;
+}
+
+static gpointer probe_thread(gpointer data)
+{
+    Engine *e = data;
+    Job *job = engine_job_new(JOB_PROBED);
+    Err err = ERR_INIT;
+
+    job->code = store_probe(e->store, &err);
+    log_line(job->code == 0 ? TRACE_NOTICE : TRACE_DEBUG, "database", "'%s': %s", e->database,
+             job->code == 0 ? "the disk takes changes again" : err_text(&err));
+    engine_push(e, job);
+    return NULL;
+}
+
+static gboolean on_probe(gpointer data)
+{
+    Engine *e = data;
+
+    g_source_set_ready_time(e->probe_source, -1);
+    if (e->prober != NULL) {
+        g_thread_join(e->prober); /* has reported: the replica asks for one at a time */
+    }
+    e->prober = g_thread_new("probe", probe_thread, e);
+    return G_SOURCE_CONTINUE;
+}
+
+/* ---- performing ---------------------------------------------------------------------------- */
+
+static void perform(Engine *e, const ReplicaAction *a)
+{
+    Err err = ERR_INIT;
+
+    switch (a->kind) {
+    case REPLICA_ACT_STORE:
+        store_or_hold(e, a);
+        break;
+    case REPLICA_ACT_NOTICE:
+        notice_delta(e, a);
+        break;
+    case REPLICA_ACT_ANSWER:
+        engine_answer(e, a->token, a->result, a->seq, a->text);
+        break;
+    case REPLICA_ACT_TIMER:
+        set_ready(e->tick_source, a->at);
+        break;
+    case REPLICA_ACT_STORE_RESUME:
+        store_resume(e->store);
+        break;
+    case REPLICA_ACT_STORE_PROBE:
+        set_ready(e->probe_source, a->at);
+        break;
+    case REPLICA_ACT_SAVE_LOSING_TREE:
+        save_losing_tree(e, a);
+        break;
+    case REPLICA_ACT_META:
+        if (store_set_meta(e->store, a->key, g_bytes_get_data(a->bytes, NULL),
+                           g_bytes_get_size(a->bytes), false, &err) < 0) {
+            log_line(TRACE_ERR, "database", "value '%s': %s", a->key, err_text(&err));
+        }
+        break;
+    case REPLICA_ACT_SEND:
+        group_cpg_send(e->group, a->bytes);
+        break;
+    case REPLICA_ACT_JOIN:
+        group_cpg_join(e->group, a->at);
+        break;
+    case REPLICA_ACT_LEAVE:
+        group_cpg_leave(e->group);
+        break;
+    case REPLICA_ACT_N:
+        g_assert_not_reached();
+    }
+}
+
+/* One event to the replica, all that follows from it, and the copy of its state for the views. */
+void engine_step(Engine *e, ReplicaEvent *ev)
+{
+    g_auto(ReplicaUpdate) up;
+    ReplicaStatus now;
+
+    ev->now = clock_mono();
+    ev->wall = clock_wall();
+    replica_update_init(&up);
+    replica_step(e->replica, ev, &up);
+    for (guint i = 0; i < up.actions->len; i++) {
+        perform(e, &g_array_index(up.actions, ReplicaAction, i));
+    }
+    replica_status(e->replica, &now);
+    pthread_mutex_lock(&e->status_lock);
+    e->shown = now;
+    pthread_mutex_unlock(&e->status_lock);
+}
+
+/* ---- jobs ---------------------------------------------------------------------------------- */
+
+/* A lock is renewed with the present time, and the rules refuse a time before the one it has. After
+ * the clock of this node was set back, a renewal by the holder would fail for as long: so "now" is
+ * taken as the lock's own time. A time that is not now is not touched. */
+static void fix_renewal(Engine *e, TreeOp *op)
+{
+    g_autoptr(Entry) lock = NULL;
+    int64_t off = (int64_t)op->mtime - (int64_t)wall_u32(clock_wall());
+
+    if (op->kind == TREE_OP_MTIME && op->mtime != 0 && cfspath_is_lock(op->path) &&
+        ABS(off) <= RENEW_SLACK_SEC && memdb_lookup(e->db, op->path, &lock) == 0 &&
+        lock->type == ENTRY_DIR && op->mtime < lock->mtime) {
+        op->mtime = lock->mtime;
+    }
+}
+
+static void on_submit(Engine *e, const Job *job)
+{
+    fix_renewal(e, job->op);
+    engine_step(
+        e, &(ReplicaEvent){
+               .kind = REPLICA_EV_SUBMIT, .token = job->token, .op = job->op, .wait = job->wait});
+}
+
+static void on_sync(Engine *e, const Job *job)
+{
+    store_hurry(e->store, job->seq + e->seq_base);
+    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = job->token, .seq = job->seq});
+}
+
+static void on_status(Engine *e)
+{
+    EngineNotice n = {.kind = ENGINE_NOTICE_STATUS, .quorate = atomic_load(&e->quorate)};
+
+    engine_notify(e, &n);
+}
+
+static void do_job(Engine *e, const Job *job)
+{
+    switch (job->kind) {
+    case JOB_SUBMIT:
+        on_submit(e, job);
+        break;
+    case JOB_SYNC:
+        on_sync(e, job);
+        break;
+    case JOB_CANCEL:
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_CANCEL, .token = job->token});
+        break;
+    case JOB_VERIFY:
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_VERIFY});
+        break;
+    case JOB_STORED:
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_STORED, .seq = job->seq});
+        break;
+    case JOB_STORE_FAILED:
+        engine_step(e, &(ReplicaEvent){
+                           .kind = REPLICA_EV_STORE_FAILED, .seq = job->seq, .code = job->code});
+        break;
+    case JOB_PROBED:
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_PROBED, .code = job->code});
+        break;
+    case JOB_SAVED:
+        on_saved(e, job->code);
+        break;
+    case JOB_STATUS_SET:
+    case JOB_LOG:
+        on_status(e);
+        break;
+    case JOB_STOP:
+        g_main_loop_quit(e->loop);
+        break;
+    }
+}
+
+/* ---- the queue as a source of the main loop ------------------------------------------------ */
+
+typedef struct QueueSource {
+    GSource source;
+    Engine *engine;
+} QueueSource;
+
+static gboolean queue_prepare(GSource *source, gint *timeout)
+{
+    *timeout = -1;
+    return engine_has_jobs(((QueueSource *)source)->engine);
+}
+
+static gboolean queue_check(GSource *source)
+{
+    return engine_has_jobs(((QueueSource *)source)->engine);
+}
+
+static gboolean queue_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    Engine *e = ((QueueSource *)source)->engine;
+    Job *job = engine_take_all(e);
+
+    (void)callback;
+    (void)data;
+    while (job != NULL) {
+        Job *next = job->next;
+        do_job(e, job);
+        engine_job_free(job);
+        job = next;
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs queue_funcs = {
+    .prepare = queue_prepare, .check = queue_check, .dispatch = queue_dispatch};
+
+/* A source that is only ever due at its ready time. */
+static gboolean timer_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    (void)source;
+    return callback(data);
+}
+
+static GSourceFuncs timer_funcs = {.dispatch = timer_dispatch};
+
+static GSource *add_timer(Engine *e, GSourceFunc fn)
+{
+    GSource *source = g_source_new(&timer_funcs, sizeof(GSource));
+
+    g_source_set_callback(source, fn, e, NULL);
+    g_source_attach(source, e->context);
+    return source;
+}
+
+void engine_loop_init(Engine *e)
+{
+    e->context = g_main_context_new();
+    e->loop = g_main_loop_new(e->context, FALSE);
+    e->queue_source = g_source_new(&queue_funcs, sizeof(QueueSource));
+    ((QueueSource *)e->queue_source)->engine = e;
+    g_source_attach(e->queue_source, e->context);
+    e->tick_source = add_timer(e, on_tick);
+    e->probe_source = add_timer(e, on_probe);
+    g_queue_init(&e->held);
+}
+
+static void drop_source(GSource *source)
+{
+    g_source_destroy(source);
+    g_source_unref(source);
+}
+
+void engine_loop_done(Engine *e)
+{
+    if (e->saver != NULL) {
+        g_thread_join(e->saver);
+    }
+    if (e->prober != NULL) {
+        g_thread_join(e->prober);
+    }
+    g_queue_clear_full(&e->held, (GDestroyNotify)memdb_delta_unref);
+    drop_source(e->queue_source);
+    drop_source(e->tick_source);
+    drop_source(e->probe_source);
+    g_main_loop_unref(e->loop);
+    g_main_context_unref(e->context);
+}
+
+gpointer engine_thread(gpointer data)
+{
+    Engine *e = data;
+
+    g_main_context_push_thread_default(e->context);
+    if (!e->local) {
+        engine_cluster_start(e);
+        push_conf(e, true);
+    }
+    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_START});
+    g_main_loop_run(e->loop);
+    if (!e->local) {
+        engine_cluster_stop(e);
+    }
+    g_main_context_pop_thread_default(e->context);
+    return NULL;
+}

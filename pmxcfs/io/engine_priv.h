@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine_priv: what the files of the engine share: engine.c (life, queue, callers), engine_open.c
+ * (database to tree), engine_loop.c (events in, actions out), engine_cluster.c (corosync),
+ * engine_view.c (reading).
+ *
+ * Locks are those of the system, not of GLib, whose own the thread checker cannot see.
+ */
+#ifndef PMXCFS_IO_ENGINE_PRIV_H
+#define PMXCFS_IO_ENGINE_PRIV_H
+
+#include "lib/base/tracer.h"
+#include "pmxcfs/io/corosync_conf_sync.h"
+#include "pmxcfs/io/corosync_info.h"
+#include "pmxcfs/io/engine.h"
+#include "pmxcfs/io/feed.h"
+#include "pmxcfs/io/group_cpg.h"
+#include "pmxcfs/io/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define ENGINE_LISTENERS_MAX 8
+#define ENGINE_SEED_MS       60000 /* for the first commit of a fresh database */
+
+typedef enum JobKind {
+    JOB_SUBMIT,
+    JOB_SYNC,
+    JOB_CANCEL,
+    JOB_VERIFY,
+    JOB_STORED,
+    JOB_STORE_FAILED,
+    JOB_PROBED,
+    JOB_SAVED, /* the losing tree is on disk, or is not */
+    JOB_STATUS_SET,
+    JOB_LOG,
+    JOB_STOP,
+} JobKind;
+
+/* One thing for the cfs thread to do. */
+typedef struct Job {
+    struct Job *next;
+    JobKind kind;
+    uint64_t token, seq;
+    TreeOp *op;
+    ReplicaWait wait;
+    int code;
+    char *key;     /* STATUS_SET */
+    GBytes *bytes; /* STATUS_SET, LOG */
+} Job;
+
+/* A caller who waits, on its own stack; found by token, under wait_lock. */
+typedef struct Waiter {
+    pthread_cond_t cond;
+    bool done;
+    int result;
+    uint64_t seq;
+    char text[ERR_TEXT_MAX];
+} Waiter;
+
+typedef struct EngineListener {
+    void (*fn)(void *ctx, const EngineNotice *n);
+    void *ctx;
+} EngineListener;
+
+struct Engine {
+    /* fixed after engine_open */
+    char *nodename, *database, *host_conf, *address, *vfs;
+    ReplicaDurability durability;
+    bool native, local;
+    WallTime start;
+    Tracer log_db, log_dcdb, log_status, log_quorum;
+    EngineListener listeners[ENGINE_LISTENERS_MAX];
+    guint n_listeners;
+    Feed *feed;
+
+    /* tree: changed by the cfs thread under the writer lock, read by all under the reader lock */
+    pthread_rwlock_t tree_lock;
+    Memdb *db;
+
+    pthread_mutex_t status_lock;
+    Status *status;
+    ReplicaStatus shown; /* copy for views, under status_lock */
+
+    _Atomic bool quorate;
+
+    /* callers */
+    pthread_mutex_t wait_lock;
+    GHashTable *waiters; /* token -> Waiter */
+    uint64_t last_token;
+    bool closed; /* nobody is accepted any more; under wait_lock */
+
+    /* queue to the cfs thread */
+    pthread_mutex_t queue_lock;
+    Job *first, **last;
+    Job *stored; /* the JOB_STORED in the queue that a later one may grow; under queue_lock */
+
+    /* disk */
+    Store *store;      /* views look at it under status_lock */
+    GPtrArray *seeds;  /* of MemdbDelta: what engine_open changed, written by engine_start */
+    uint64_t seq_base; /* numbers that the seeds took: store number = replica number + this */
+    pthread_mutex_t seed_lock;
+    pthread_cond_t seed_cond;
+    uint64_t seed_stored;
+    int seed_code;
+    char seed_text[ERR_TEXT_MAX];
+    bool seeding;
+
+    /* cfs thread */
+    GMainContext *context;
+    GMainLoop *loop;
+    GThread *thread;
+    GSource *queue_source, *tick_source, *probe_source;
+    Replica *replica;
+    /* cluster mode only */
+    CorosyncConfSync *conf_sync;
+    CorosyncInfo *info;
+    GroupCpg *group; /* configuration group */
+    uint32_t expected_members;
+    GThread *saver, *prober; /* short-lived helpers that may block on the disk */
+    GQueue held;             /* MemdbDelta to be stored after the saver is done */
+    bool saving;
+};
+
+/* ---- engine.c ---- */
+Engine *engine_new(const EngineConfig *cfg); /* everything empty, nothing open */
+Job *engine_job_new(JobKind kind);
+void engine_job_free(Job *job);
+void engine_push(Engine *e, Job *job); /* takes the job; any thread */
+Job *engine_take_all(Engine *e);       /* the whole queue, oldest first */
+bool engine_has_jobs(Engine *e);
+/* Hands an answer to who waits for `token`, if anybody still does. */
+void engine_answer(Engine *e, uint64_t token, int result, uint64_t seq, const char *text);
+void engine_answer_all(Engine *e, int result, const char *text);
+void engine_notify(Engine *e, const EngineNotice *n);
+
+/* ---- engine_open.c ---- */
+int engine_write_seeds(Engine *e, Err *err) must_check;
+
+/* ---- engine_loop.c ---- */
+void engine_loop_init(Engine *e); /* sources on a context of its own; no thread yet */
+void engine_loop_done(Engine *e);
+gpointer engine_thread(gpointer data);
+/* One event to the replica and all that follows from it; sets the times of `ev`. */
+void engine_step(Engine *e, ReplicaEvent *ev);
+
+/* ---- engine_cluster.c: on the cfs thread ---- */
+void engine_cluster_start(Engine *e);
+void engine_cluster_stop(Engine *e);
+
+#endif

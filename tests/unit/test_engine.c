@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Goal: the engine of one node keeps its promises: what was acknowledged is in the file, a disk
+ * that is full or broken gives its errno to the caller and memory never stays ahead of it, nobody
+ * waits for ever, readers and writers in many threads see whole files, a damaged file is never
+ * overwritten. Method: real engines on temporary directories and on a disk in memory that can fill
+ * up and break. */
+#include "pmxcfs/io/engine.h"
+#include "pmxcfs/io/store.h"
+#include "tests/lib/crashdisk.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+typedef struct Fix {
+    char *dir, *database, *host_conf;
+    EngineConfig cfg;
+    Engine *e;
+    Err err;
+} Fix;
+
+static void setup(Fix *f, gconstpointer data)
+{
+    (void)data;
+    memset(f, 0, sizeof *f);
+    f->dir = g_dir_make_tmp("quorate-engine-XXXXXX", NULL);
+    f->database = g_build_filename(f->dir, "config.db", NULL);
+    f->host_conf = g_build_filename(f->dir, "corosync.conf", NULL);
+    f->cfg = (EngineConfig){.nodename = "n1",
+                            .database = f->database,
+                            .host_corosync_conf = f->host_conf,
+                            .local = true,
+                            .durability = REPLICA_DURABILITY_QUORUM,
+                            .node_address = "10.0.0.1"};
+}
+
+static void remove_dir(const char *dir)
+{
+    g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (d != NULL && (name = g_dir_read_name(d)) != NULL) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+        g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+    g_assert_cmpint(g_rmdir(dir), ==, 0);
+}
+
+static void teardown(Fix *f, gconstpointer data)
+{
+    (void)data;
+    engine_free(f->e);
+    remove_dir(f->dir);
+    g_free(f->dir);
+    g_free(f->database);
+    g_free(f->host_conf);
+}
+
+static int try_open(Fix *f)
+{
+    err_clear(&f->err);
+    return engine_open(&f->cfg, &f->e, &f->err);
+}
+
+static void open_only(Fix *f)
+{
+    if (try_open(f) < 0) {
+        g_error("engine_open: %s", err_text(&f->err));
+    }
+}
+
+static void start(Fix *f)
+{
+    open_only(f);
+    if (engine_start(f->e, &f->err) < 0) {
+        g_error("engine_start: %s", err_text(&f->err));
+    }
+}
+
+static void restart(Fix *f)
+{
+    g_clear_pointer(&f->e, engine_free);
+    start(f);
+}
+
+static int submit(Fix *f, TreeOp op)
+{
+    err_clear(&f->err);
+    return engine_submit(f->e, &op, REPLICA_WAIT_DURABLE, NULL, &f->err);
+}
+
+static int make(Fix *f, const char *path)
+{
+    return submit(f, (TreeOp){.kind = TREE_OP_CREATE, .path = path});
+}
+
+static int make_dir(Fix *f, const char *path)
+{
+    return submit(f, (TreeOp){.kind = TREE_OP_MKDIR, .path = path});
+}
+
+static int put(Fix *f, const char *path, const char *bytes, size_t n)
+{
+    g_autoptr(GBytes) data = g_bytes_new(bytes, n);
+
+    return submit(f, (TreeOp){.kind = TREE_OP_WRITE, .path = path, .data = data, .truncate = true});
+}
+
+static void assert_content(Fix *f, const char *path, const char *text)
+{
+    g_autoptr(Entry) e = NULL;
+    char buf[256];
+
+    g_assert_cmpint(engine_lookup(f->e, path, &e), ==, 0);
+    g_assert_cmpmem(buf, entry_read(e, 0, buf, sizeof buf), text, strlen(text));
+}
+
+static int lookup(Fix *f, const char *path)
+{
+    g_autoptr(Entry) e = NULL;
+
+    return engine_lookup(f->e, path, &e);
+}
+
+static char *view(Fix *f, const char *name)
+{
+    GString *s = NULL;
+
+    g_assert_cmpint(engine_view(f->e, name, &s), ==, 0);
+    return g_string_free(s, FALSE);
+}
+
+/* ---- changes ------------------------------------------------------------------------------- */
+
+static void test_changes_survive(Fix *f, gconstpointer data)
+{
+    (void)data;
+    start(f);
+    g_assert_true(engine_quorate(f->e));
+    g_assert_true(engine_is_local(f->e));
+    g_assert_cmpint(make_dir(f, "a"), ==, 0);
+    g_assert_cmpint(make(f, "a/b"), ==, 0);
+    g_assert_cmpint(put(f, "a/b", "hello", 5), ==, 5);
+    g_assert_cmpint(make(f, "a/b"), ==, -EEXIST);
+    g_assert_cmpint(make(f, "none/b"), ==, -ENOENT);
+    g_assert_cmpint(submit(f, (TreeOp){.kind = TREE_OP_RENAME, .path = "a/b", .to = "c"}), ==, 0);
+    restart(f);
+    assert_content(f, "c", "hello");
+    g_assert_cmpint(lookup(f, "a"), ==, 0);
+    g_assert_cmpint(lookup(f, "a/b"), ==, -ENOENT);
+    g_autofree char *metrics = view(f, ".metrics");
+    g_assert_nonnull(strstr(metrics, "pmxcfs_tree_version 5\n"));
+}
+
+/* A change that was only applied is durable after engine_sync of its number. */
+static void test_sync(Fix *f, gconstpointer data)
+{
+    uint64_t seq = 0;
+    TreeOp op = {.kind = TREE_OP_CREATE, .path = "x"};
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(engine_sync(f->e, 0, &f->err), ==, 0);
+    g_assert_cmpint(engine_submit(f->e, &op, REPLICA_WAIT_APPLIED, &seq, &f->err), ==, 0);
+    g_assert_cmpuint(seq, >, 0);
+    g_assert_cmpint(lookup(f, "x"), ==, 0);
+    g_assert_cmpint(engine_sync(f->e, seq, &f->err), ==, 0);
+    restart(f);
+    g_assert_cmpint(lookup(f, "x"), ==, 0);
+}
+
+static void test_lock_poke(Fix *f, gconstpointer data)
+{
+    (void)data;
+    start(f);
+    g_assert_cmpint(make_dir(f, "priv"), ==, 0);
+    g_assert_cmpint(make_dir(f, "priv/lock"), ==, 0);
+    g_assert_cmpint(engine_lock_poke(f->e, "priv/lock/l", &f->err), ==, -ENOENT);
+    g_assert_cmpint(make_dir(f, "priv/lock/l"), ==, 0);
+    g_assert_cmpint(engine_lock_poke(f->e, "priv/lock/l", &f->err), ==, -EACCES); /* it lives */
+    g_assert_cmpint(lookup(f, "priv/lock/l"), ==, 0);
+}
+
+/* 18.1.18: after the clock was set back the holder can still renew; another time stays refused. */
+static void test_lock_renewal(Fix *f, gconstpointer data)
+{
+    uint32_t now = (uint32_t)(g_get_real_time() / G_USEC_PER_SEC);
+    g_autoptr(Entry) e = NULL;
+    TreeOp op = {.kind = TREE_OP_MTIME, .path = "priv/lock/l", .mtime = now + 5000};
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(make_dir(f, "priv"), ==, 0);
+    g_assert_cmpint(make_dir(f, "priv/lock"), ==, 0);
+    g_assert_cmpint(make_dir(f, "priv/lock/l"), ==, 0);
+    g_assert_cmpint(submit(f, op), ==, 0); /* as written before the step */
+    op.mtime = now;
+    g_assert_cmpint(submit(f, op), ==, 0);
+    g_assert_cmpint(engine_lookup(f->e, "priv/lock/l", &e), ==, 0);
+    g_assert_cmpuint(e->mtime, ==, now + 5000);
+    op.mtime = now - 1000;
+    g_assert_cmpint(submit(f, op), ==, -EACCES);
+}
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+static const char conf_of_two[] = "totem {\n  version: 2\n  config_version: 3\n"
+                                  "  cluster_name: lab\n}\nnodelist {\n"
+                                  "  node {\n    name: n1\n    nodeid: 1\n    ring0_addr: a\n  }\n"
+                                  "  node {\n    name: n2\n    nodeid: 2\n    ring0_addr: b\n  }\n"
+                                  "}\n";
+
+static void test_fresh_record(Fix *f, gconstpointer data)
+{
+    (void)data;
+    start(f);
+    g_clear_pointer(&f->e, engine_free);
+    open_only(f);
+    g_autofree char *metrics = view(f, ".metrics");
+    g_assert_nonnull(strstr(metrics, "pmxcfs_tree_version 1\n"));
+    g_assert_nonnull(strstr(metrics, "pmxcfs_tree_entries 1\n"));
+}
+
+/* Reference 2.2: inode 2, version 3; not with -l, and not into a database that exists. */
+static void test_import(Fix *f, gconstpointer data)
+{
+    g_autoptr(Entry) e = NULL;
+
+    (void)data;
+    g_assert_true(g_file_set_contents(f->host_conf, conf_of_two, -1, NULL));
+    f->cfg.local = false;
+    open_only(f);
+    g_assert_false(engine_is_local(f->e));
+    g_assert_false(engine_quorate(f->e));
+    g_assert_cmpint(engine_lookup(f->e, "corosync.conf", &e), ==, 0);
+    g_assert_cmpuint(e->inode, ==, 2);
+    g_assert_cmpuint(e->version, ==, 3);
+    g_assert_cmpuint(e->writer, ==, 0);
+    g_assert_cmpuint(e->size, ==, strlen(conf_of_two));
+}
+
+static void test_import_written(Fix *f, gconstpointer data)
+{
+    (void)data;
+    g_assert_true(g_file_set_contents(f->host_conf, conf_of_two, -1, NULL));
+    start(f); /* local: nothing is imported */
+    g_assert_cmpint(lookup(f, "corosync.conf"), ==, -ENOENT);
+    g_clear_pointer(&f->e, engine_free);
+    f->cfg.local = false;
+    start(f); /* the database exists: neither now */
+    g_assert_cmpint(lookup(f, "corosync.conf"), ==, -ENOENT);
+    g_assert_true(engine_is_local(f->e));
+    g_assert_cmpint(put(f, "corosync.conf", "", 0), ==, -ENOENT);
+    g_assert_cmpint(make(f, "corosync.conf"), ==, 0);
+    g_clear_pointer(&f->e, engine_free);
+    open_only(f); /* even an empty one makes it a cluster */
+    g_assert_false(engine_is_local(f->e));
+    g_clear_pointer(&f->e, engine_free);
+    f->cfg.local = true;
+    open_only(f); /* unless forced */
+    g_assert_true(engine_is_local(f->e));
+}
+
+static guint files_with(Fix *f, const char *prefix)
+{
+    g_autoptr(GDir) d = g_dir_open(f->dir, 0, NULL);
+    const char *name;
+    guint n = 0;
+
+    while ((name = g_dir_read_name(d)) != NULL) {
+        n += g_str_has_prefix(name, prefix);
+    }
+    return n;
+}
+
+static void test_damaged_refused(Fix *f, gconstpointer data)
+{
+    g_autofree char *after = NULL;
+    gsize size = 0;
+
+    (void)data;
+    g_assert_true(g_file_set_contents(f->database, "this is no database", -1, NULL));
+    g_assert_cmpint(try_open(f), ==, -EBADMSG);
+    g_assert_nonnull(strstr(err_text(&f->err), "pmxcfs-db"));
+    g_assert_true(g_file_get_contents(f->database, &after, &size, NULL));
+    g_assert_cmpmem(after, size, "this is no database", 19);
+    /* With -l nobody else can bring the content back either. */
+    g_assert_true(g_file_set_contents(f->host_conf, conf_of_two, -1, NULL));
+    g_assert_cmpint(try_open(f), ==, -EBADMSG);
+    g_assert_cmpuint(files_with(f, "config.db.damaged-"), ==, 0);
+}
+
+static void test_damaged_set_aside(Fix *f, gconstpointer data)
+{
+    (void)data;
+    g_assert_true(g_file_set_contents(f->database, "this is no database", -1, NULL));
+    g_assert_true(g_file_set_contents(f->host_conf, conf_of_two, -1, NULL));
+    f->cfg.local = false;
+    open_only(f);
+    g_assert_cmpuint(files_with(f, "config.db.damaged-"), ==, 1);
+    g_assert_false(engine_is_local(f->e));
+    g_assert_cmpint(lookup(f, "corosync.conf"), ==, 0);
+}
+
+static void test_second_instance(Fix *f, gconstpointer data)
+{
+    Engine *second = NULL;
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(engine_open(&f->cfg, &second, &f->err), <, 0);
+    g_assert_null(second);
+    g_assert_cmpint(make(f, "still-alive"), ==, 0);
+}
+
+/* ---- views --------------------------------------------------------------------------------- */
+
+static void test_views(Fix *f, gconstpointer data)
+{
+    GString *none = NULL;
+
+    (void)data;
+    start(f);
+    g_autofree char *members = view(f, ".members");
+    g_assert_cmpstr(members, ==, "{\n\"nodename\": \"n1\",\n\"version\": 0\n}\n");
+    g_autofree char *vmlist = view(f, ".vmlist");
+    g_assert_cmpstr(vmlist, ==, "{\n\"version\": 0\n\n}\n");
+    g_autofree char *debug = view(f, ".debug");
+    g_assert_cmpstr(debug, ==, "0\n");
+    g_assert_cmpint(engine_status_set(f->e, "kv/x", "1", 1, &f->err), ==, 0);
+    g_autofree char *version = view(f, ".version");
+    g_assert_nonnull(strstr(version, "\"vmlist\": 0,\n\"corosync.conf\": 1,\n"));
+    g_assert_true(g_str_has_suffix(version, "\"kvstore\": {\n\"n1\": {\n\"kv/x\": 0}\n}\n}\n"));
+    g_autoptr(GBytes) value = NULL;
+    g_assert_cmpint(engine_status_get(f->e, "", "kv/x", &value), ==, 0);
+    g_assert_cmpuint(g_bytes_get_size(value), ==, 1);
+    g_assert_cmpint(engine_log(f->e, 6, "root@pam", "tag", 42, "a \"message\"", &f->err), ==, 0);
+    g_autofree char *log = view(f, ".clusterlog");
+    g_assert_nonnull(strstr(log, "a \\\"message\\\""));
+    g_assert_nonnull(strstr(log, "starting cluster log"));
+    g_assert_cmpint(engine_view(f->e, "local", &none), ==, -ENOENT);
+    g_assert_cmpint(engine_view(f->e, ".events", &none), ==, -ENOENT);
+}
+
+/* ---- listeners and feed -------------------------------------------------------------------- */
+
+typedef struct Heard {
+    int deltas, status, undone;
+    uint64_t version;
+} Heard;
+
+static void hear(void *ctx, const EngineNotice *n)
+{
+    Heard *h = ctx;
+
+    if (n->kind == ENGINE_NOTICE_DELTA) {
+        h->deltas += n->own;
+        h->undone += n->delta->root_after.version < n->delta->root_before.version;
+        h->version = n->delta->root_after.version;
+    } else if (n->kind == ENGINE_NOTICE_STATUS) {
+        h->status++;
+    }
+}
+
+static void test_notices(Fix *f, gconstpointer data)
+{
+    Heard h = {0};
+    FeedCursor c;
+    char buf[512];
+
+    (void)data;
+    open_only(f);
+    engine_listen(f->e, hear, &h);
+    g_assert_cmpint(engine_start(f->e, &f->err), ==, 0);
+    feed_cursor_init(&c, engine_feed(f->e), true, (WallTime){1});
+    size_t at = feed_read(engine_feed(f->e), &c, 0, buf, sizeof buf);
+    g_assert_cmpint(make(f, "x"), ==, 0);
+    g_assert_cmpint(h.deltas, ==, 1); /* heard before the caller was answered */
+    g_assert_cmpuint(h.version, ==, 2);
+    g_assert_cmpint(make(f, "x"), ==, -EEXIST);
+    g_assert_cmpint(h.deltas, ==, 1);
+    size_t n = feed_read(engine_feed(f->e), &c, at, buf, sizeof buf - 1);
+    buf[n] = '\0';
+    g_assert_nonnull(strstr(buf, "\"op\":\"create\",\"path\":\"x\",\"version\":2"));
+    feed_cursor_done(&c);
+    g_clear_pointer(&f->e, engine_free);
+}
+
+static void test_after_stop(Fix *f, gconstpointer data)
+{
+    (void)data;
+    start(f);
+    g_assert_cmpint(make(f, "x"), ==, 0);
+    engine_stop(f->e);
+    g_assert_cmpint(make(f, "y"), ==, -EBUSY);
+    g_assert_cmpint(lookup(f, "x"), ==, 0);
+    g_autofree char *metrics = view(f, ".metrics");
+    g_assert_nonnull(strstr(metrics, "pmxcfs_disk_bytes_total 0\n"));
+    engine_stop(f->e);
+}
+
+/* ---- a bad disk ---------------------------------------------------------------------------- */
+
+static CrashDisk *disk;
+
+static void setup_disk(Fix *f, gconstpointer data)
+{
+    setup(f, data);
+    disk = crashdisk_new("engine-test");
+    f->cfg.vfs = "engine-test";
+    f->cfg.database = "config.db";
+    start(f);
+}
+
+static void teardown_disk(Fix *f, gconstpointer data)
+{
+    g_clear_pointer(&f->e, engine_free);
+    crashdisk_free(disk);
+    teardown(f, data);
+}
+
+/* 18.1.9: ENOSPC reaches the caller, memory does not stay ahead, and when space returns work goes
+ * on without a restart. */
+static void test_disk_full(Fix *f, gconstpointer data)
+{
+    g_autofree char *big = g_strnfill(200000, 'x');
+
+    (void)data;
+    g_assert_cmpint(make(f, "small"), ==, 0);
+    g_assert_cmpint(make(f, "big"), ==, 0);
+    crashdisk_set_capacity(disk, crashdisk_used(disk) + 50000);
+    g_assert_cmpint(put(f, "big", big, 200000), ==, -ENOSPC);
+    assert_content(f, "big", "");
+    g_assert_cmpint(put(f, "big", big, 200000), ==, -ENOSPC); /* again, no latch */
+    crashdisk_set_capacity(disk, 0);
+    g_assert_cmpint(put(f, "big", big, 200000), ==, 200000);
+    g_assert_cmpint(put(f, "small", "works", 5), ==, 5);
+    restart(f);
+    assert_content(f, "small", "works");
+}
+
+/* Reading never fails, whatever the disk does (INV-3). */
+static void test_disk_broken(Fix *f, gconstpointer data)
+{
+    (void)data;
+    g_assert_cmpint(make(f, "x"), ==, 0);
+    g_assert_cmpint(put(f, "x", "before", 6), ==, 6);
+    crashdisk_fault(disk, FAULT_EIO, 1, true);
+    g_assert_cmpint(put(f, "x", "never", 5), ==, -EIO);
+    assert_content(f, "x", "before");
+    g_assert_cmpint(make(f, "y"), ==, -EIO);
+    g_assert_cmpint(lookup(f, "y"), ==, -ENOENT);
+    crashdisk_fault(disk, FAULT_NONE, 0, false);
+    g_assert_cmpint(put(f, "x", "after", 5), ==, 5);
+    restart(f);
+    assert_content(f, "x", "after");
+}
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+#define WRITERS 4
+#define READERS 4
+
+typedef struct Crowd {
+    Fix *f;
+    int id;
+    int rounds;
+    gint *stop;
+} Crowd;
+
+/* Rewrites its files with blocks of one letter, makes and removes others. */
+static gpointer writer(gpointer data)
+{
+    Crowd *c = data;
+    g_autofree char *path = g_strdup_printf("file%d", c->id);
+    g_autofree char *other = g_strdup_printf("other%d", c->id);
+    g_autofree char *renamed = g_strdup_printf("renamed%d", c->id);
+
+    for (int i = 0; i < c->rounds; i++) {
+        g_autofree char *block = g_strnfill(1000 + (gsize)i, (char)('a' + i % 26));
+        g_autoptr(GBytes) bytes = g_bytes_new(block, strlen(block));
+        TreeOp ops[] = {
+            {.kind = TREE_OP_WRITE, .path = path, .data = bytes, .truncate = true},
+            {.kind = TREE_OP_CREATE, .path = other},
+            {.kind = TREE_OP_RENAME, .path = other, .to = renamed},
+            {.kind = TREE_OP_DELETE, .path = renamed},
+        };
+        for (size_t k = 0; k < G_N_ELEMENTS(ops); k++) {
+            ReplicaWait wait = k == 0 ? REPLICA_WAIT_DURABLE : REPLICA_WAIT_APPLIED;
+            g_assert_cmpint(engine_submit(c->f->e, &ops[k], wait, NULL, NULL), >=, 0);
+        }
+    }
+    return NULL;
+}
+
+static void read_whole_file(Crowd *c, const char *path)
+{
+    g_autoptr(Entry) e = NULL;
+    char buf[4096];
+
+    g_assert_cmpint(engine_lookup(c->f->e, path, &e), ==, 0);
+    size_t n = entry_read(e, 0, buf, sizeof buf);
+    for (size_t i = 1; i < n; i++) {
+        g_assert_cmpint(buf[i], ==, buf[0]); /* never half of one and half of another */
+    }
+}
+
+static gpointer reader(gpointer data)
+{
+    Crowd *c = data;
+
+    while (g_atomic_int_get(c->stop) == 0) {
+        for (int i = 0; i < WRITERS; i++) {
+            g_autofree char *path = g_strdup_printf("file%d", i);
+            read_whole_file(c, path);
+        }
+        g_autoptr(GPtrArray) list = engine_list(c->f->e, 0);
+        g_assert_cmpuint(list->len, >=, WRITERS);
+        g_autofree char *version = view(c->f, ".version");
+        g_autofree char *metrics = view(c->f, ".metrics");
+        g_assert_cmpint(engine_status_set(c->f->e, "kv/x", "y", 1, NULL), ==, 0);
+    }
+    return NULL;
+}
+
+static void test_crowd(Fix *f, gconstpointer data)
+{
+    gint stop = 0;
+    Crowd crowd[WRITERS + READERS];
+    GThread *threads[WRITERS + READERS];
+
+    (void)data;
+    f->cfg.durability = REPLICA_DURABILITY_RELAXED;
+    start(f);
+    for (int i = 0; i < WRITERS; i++) {
+        g_autofree char *path = g_strdup_printf("file%d", i);
+        g_assert_cmpint(make(f, path), ==, 0);
+    }
+    for (int i = 0; i < WRITERS + READERS; i++) {
+        crowd[i] = (Crowd){.f = f, .id = i, .rounds = g_test_quick() ? 100 : 2000, .stop = &stop};
+        threads[i] = g_thread_new("crowd", i < WRITERS ? writer : reader, &crowd[i]);
+    }
+    for (int i = 0; i < WRITERS + READERS; i++) {
+        if (i == WRITERS) {
+            g_atomic_int_set(&stop, 1);
+        }
+        g_thread_join(threads[i]);
+    }
+    g_autoptr(GPtrArray) list = engine_list(f->e, 0);
+    g_assert_cmpuint(list->len, ==, WRITERS);
+}
+
+/* Callers that wait while the engine stops get an answer. */
+static gpointer write_until_stopped(gpointer data)
+{
+    Crowd *c = data;
+    int r;
+
+    do {
+        TreeOp op = {.kind = TREE_OP_MTIME, .path = "x", .mtime = 1};
+        r = engine_submit(c->f->e, &op, REPLICA_WAIT_DURABLE, NULL, NULL);
+    } while (r >= 0);
+    return GINT_TO_POINTER(r);
+}
+
+static void test_stop_under_load(Fix *f, gconstpointer data)
+{
+    GThread *threads[WRITERS];
+    Crowd c = {.f = f};
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(make(f, "x"), ==, 0);
+    for (int i = 0; i < WRITERS; i++) {
+        threads[i] = g_thread_new("load", write_until_stopped, &c);
+    }
+    g_usleep(50000);
+    engine_stop(f->e);
+    for (int i = 0; i < WRITERS; i++) {
+        g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(threads[i])), ==, -EBUSY);
+    }
+}
+
+#define ADD(name, fn)      g_test_add("/engine/" name, Fix, NULL, setup, fn, teardown)
+#define ADD_DISK(name, fn) g_test_add("/engine/" name, Fix, NULL, setup_disk, fn, teardown_disk)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("changes/survive-a-restart", test_changes_survive);
+    ADD("changes/sync-makes-durable", test_sync);
+    ADD("lock/poke-of-a-live-lock-is-refused", test_lock_poke);
+    ADD("lock/renewal-survives-a-clock-set-back", test_lock_renewal);
+    ADD("open/fresh-file-has-version-1", test_fresh_record);
+    ADD("open/fresh-file-imports-corosync-conf", test_import);
+    ADD("open/mode-follows-the-tree", test_import_written);
+    ADD("open/damaged-file-is-refused-and-kept", test_damaged_refused);
+    ADD("open/damaged-file-is-set-aside-in-a-cluster", test_damaged_set_aside);
+    ADD("open/second-instance-is-refused", test_second_instance);
+    ADD("views", test_views);
+    ADD("notices/heard-before-the-answer", test_notices);
+    ADD("stop/changes-are-refused-reads-go-on", test_after_stop);
+    ADD("stop/waiting-callers-are-answered", test_stop_under_load);
+    ADD("threads/whole-files-only", test_crowd);
+    ADD_DISK("disk/full-and-space-returns", test_disk_full);
+    ADD_DISK("disk/broken-and-repaired", test_disk_broken);
+    return g_test_run();
+}
