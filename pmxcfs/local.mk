@@ -22,6 +22,7 @@ noinst_LIBRARIES += %D%/core/libpmxcfs_core.a
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/clusterlog.c %D%/core/clusterlog.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/rrdtable.c %D%/core/rrdtable.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/status.c %D%/core/status.h
+%C%_core_libpmxcfs_core_a_SOURCES += %D%/core/statusgroup.c %D%/core/statusgroup.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/guestprops.c %D%/core/guestprops.h
 
 # What ties the daemon to its host and to corosync's services.

@@ -180,7 +180,7 @@ int wire_clog_walk_init(WireClogWalk *w, const void *ring, size_t size)
 
 /* Where the walk goes from the entry at `at`. Offsets fall all the way down, jump once from the low
  * end of the ring to the high end, and fall again down to the gap above the newest entry. */
-static uint32_t step_back(WireClogWalk *w, uint32_t at, uint32_t prev)
+static uint32_t step_back(const WireClogWalk *w, uint32_t at, uint32_t prev)
 {
     bool low = at <= w->newest;
 
@@ -193,11 +193,8 @@ static uint32_t step_back(WireClogWalk *w, uint32_t at, uint32_t prev)
         }
         return low || prev > w->newest + WIRE_CLOG_ENTRY_MAX ? prev : 0;
     }
-    if (low && !w->wrapped && prev > w->newest + WIRE_CLOG_ENTRY_MAX) {
-        w->wrapped = true;
-        return prev;
-    }
-    return 0;
+    /* Up again only from the low end: the high end has no way back down to it, so this ends. */
+    return low && prev > w->newest + WIRE_CLOG_ENTRY_MAX ? prev : 0;
 }
 
 bool wire_clog_walk_next(WireClogWalk *w,

@@ -65,7 +65,6 @@ typedef struct WireClogWalk {
     uint32_t size;
     uint32_t newest; /* offset */
     uint32_t at;     /* offset of the entry to give next, 0: end */
-    bool wrapped;    /* the walk has passed from the low to the high end */
 } WireClogWalk;
 
 /* -EBADMSG when the ring is not longer than its header, longer than WIRE_CLOG_RING_MAX, its size

@@ -53,3 +53,8 @@ check_PROGRAMS += %D%/test_ipc_server
 %C%_test_ipc_server_LDADD = $(ipc_test_libs)
 TESTS += %D%/test_ipc_server
 THREADED_TESTS += %D%/test_ipc_server
+
+check_PROGRAMS += %D%/test_statusgroup
+%C%_test_statusgroup_SOURCES = %D%/test_statusgroup.c %D%/testdata.c
+%C%_test_statusgroup_LDADD = $(status_core_libs)
+TESTS += %D%/test_statusgroup
