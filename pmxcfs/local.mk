@@ -61,3 +61,13 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_store.a
 %C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_errno.c %D%/io/store_schema.c
 %C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_file.c %D%/io/store_file.h
 %C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_vfs.c %D%/io/store_vfs.h
+
+# The daemon.
+sbin_PROGRAMS += %D%/pmxcfs
+%C%_pmxcfs_SOURCES = %D%/main.c
+%C%_pmxcfs_LDADD = %D%/io/libpmxcfs_mount.a %D%/io/libpmxcfs_ipc.a %D%/io/libpmxcfs_engine.a \
+	%D%/io/libpmxcfs_store.a %D%/io/libpmxcfs_host.a %D%/core/libpmxcfs_core.a \
+	lib/conf/libconf.a lib/wire/libwire.a lib/port/libport.a lib/base/libbase.a \
+	$(FUSE3_LIBS) $(QB_LIBS) $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(SQLITE_LIBS) \
+	$(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+dist_man_MANS += %D%/pmxcfs.8
