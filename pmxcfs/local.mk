@@ -70,4 +70,7 @@ sbin_PROGRAMS += %D%/pmxcfs
 	lib/conf/libconf.a lib/wire/libwire.a lib/port/libport.a lib/base/libbase.a \
 	$(FUSE3_LIBS) $(QB_LIBS) $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(SQLITE_LIBS) \
 	$(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+	%D%/io/libpmxcfs_store.a %D%/io/libpmxcfs_host.a %D%/core/libpmxcfs_core.a lib/port/libport.a \
+	lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(FUSE3_LIBS) $(SQLITE_LIBS) $(QB_LIBS) \
+	$(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(COROSYNC_COMMON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 dist_man_MANS += %D%/pmxcfs.8
