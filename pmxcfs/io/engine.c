@@ -23,8 +23,9 @@ Job *engine_job_new(JobKind kind)
 void engine_job_free(Job *job)
 {
     tree_op_free(job->op);
-    g_free(job->key);
-    g_clear_pointer(&job->bytes, g_bytes_unref);
+    if (job->kind == JOB_STATUS) {
+        statusgroup_update_done(&job->status);
+    }
     g_free(job);
 }
 
@@ -366,6 +367,7 @@ void engine_free(Engine *e)
         engine_job_free(job);
     }
     replica_free(e->replica);
+    statusgroup_free(e->status_group);
     status_free(e->status);
     memdb_free(e->db);
     feed_free(e->feed);

@@ -86,6 +86,10 @@ bool engine_find_guest(
     Engine *e, uint32_t vmid, char **ret_node, char **ret_type, uint32_t *ret_version);
 GArray *engine_guests(Engine *e);
 
+/* Takes RRD values of all nodes (`id` without "rrd/", `value` a text with its NUL; borrowed) to
+ * where they are kept; before engine_start only. Called on the cfs thread; must only queue. */
+void engine_on_rrd(Engine *e, void (*fn)(void *ctx, const char *id, GBytes *value), void *ctx);
+
 /* ---- hearing of changes -------------------------------------------------------------------- */
 
 typedef enum EngineNoticeKind {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cluster mode on the cfs thread: corosync's quorum and node list, and the configuration group. */
+/* Cluster mode on the cfs thread: corosync's quorum and node list, and both groups. */
 #include "lib/port/clock.h"
 #include "pmxcfs/io/engine_priv.h"
 
@@ -38,25 +38,27 @@ static void on_cluster(
     void *ctx, const char *name, uint64_t config_version, const StatusNode *nodes, guint n_nodes)
 {
     Engine *e = ctx;
-    EngineNotice n = {.kind = ENGINE_NOTICE_STATUS, .quorate = atomic_load(&e->quorate)};
+    StatusGroupUpdate nothing = {0};
 
     pthread_mutex_lock(&e->status_lock);
     status_set_cluster(e->status, name, config_version, nodes, n_nodes);
     pthread_mutex_unlock(&e->status_lock);
     e->expected_members = n_nodes;
     tell_replica(e);
-    engine_notify(e, &n);
+    engine_status_perform(e, &nothing);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
 void engine_cluster_start(Engine *e)
 {
-    GroupCpgEvents group_events = {.event = on_config_event, .ctx = e};
+    GroupCpgEvents config_events = {.event = on_config_event, .ctx = e};
+    GroupCpgEvents status_events = {.event = engine_status_event, .ctx = e};
     CorosyncInfoEvents info_events = {.quorum = on_quorum, .cluster = on_cluster, .ctx = e};
 
     e->conf_sync = corosync_conf_sync_new(e->host_conf, NULL, &e->log_dcdb);
-    e->group = group_cpg_new(e->context, CONFIG_GROUP, &group_events, &e->log_dcdb);
+    e->config_cpg = group_cpg_new(e->context, CONFIG_GROUP, &config_events, &e->log_dcdb);
+    e->status_cpg = group_cpg_new(e->context, STATUSGROUP_NAME, &status_events, &e->log_status);
     e->info = corosync_info_new(e->context, &info_events, &e->log_quorum);
     corosync_info_start(e->info);
 }
@@ -65,5 +67,6 @@ void engine_cluster_stop(Engine *e)
 {
     g_clear_pointer(&e->info, corosync_info_free);
     atomic_store(&e->quorate, false); /* silently: nobody is left to be told */
-    g_clear_pointer(&e->group, group_cpg_free);
+    g_clear_pointer(&e->config_cpg, group_cpg_free);
+    g_clear_pointer(&e->status_cpg, group_cpg_free);
 }

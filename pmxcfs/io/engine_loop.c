@@ -151,7 +151,7 @@ static void on_saved(Engine *e, int code)
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
-static void set_ready(GSource *source, MonoTime at)
+void engine_set_ready(GSource *source, MonoTime at)
 {
     g_source_set_ready_time(source, at.us == MONO_NEVER.us ? -1 : at.us);
 }
@@ -207,13 +207,13 @@ static void perform(Engine *e, const ReplicaAction *a)
         engine_answer(e, a->token, a->result, a->seq, a->text);
         break;
     case REPLICA_ACT_TIMER:
-        set_ready(e->tick_source, a->at);
+        engine_set_ready(e->tick_source, a->at);
         break;
     case REPLICA_ACT_STORE_RESUME:
         store_resume(e->store);
         break;
     case REPLICA_ACT_STORE_PROBE:
-        set_ready(e->probe_source, a->at);
+        engine_set_ready(e->probe_source, a->at);
         break;
     case REPLICA_ACT_SAVE_LOSING_TREE:
         save_losing_tree(e, a);
@@ -225,13 +225,13 @@ static void perform(Engine *e, const ReplicaAction *a)
         }
         break;
     case REPLICA_ACT_SEND:
-        group_cpg_send(e->group, a->bytes);
+        group_cpg_send(e->config_cpg, a->bytes);
         break;
     case REPLICA_ACT_JOIN:
-        group_cpg_join(e->group, a->at);
+        group_cpg_join(e->config_cpg, a->at);
         break;
     case REPLICA_ACT_LEAVE:
-        group_cpg_leave(e->group);
+        group_cpg_leave(e->config_cpg);
         break;
     case REPLICA_ACT_N:
         g_assert_not_reached();
@@ -288,13 +288,6 @@ static void on_sync(Engine *e, const Job *job)
     engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = job->token, .seq = job->seq});
 }
 
-static void on_status(Engine *e)
-{
-    EngineNotice n = {.kind = ENGINE_NOTICE_STATUS, .quorate = atomic_load(&e->quorate)};
-
-    engine_notify(e, &n);
-}
-
 static void do_job(Engine *e, const Job *job)
 {
     switch (job->kind) {
@@ -323,9 +316,8 @@ static void do_job(Engine *e, const Job *job)
     case JOB_SAVED:
         on_saved(e, job->code);
         break;
-    case JOB_STATUS_SET:
-    case JOB_LOG:
-        on_status(e);
+    case JOB_STATUS:
+        engine_status_perform(e, &job->status);
         break;
     case JOB_STOP:
         g_main_loop_quit(e->loop);
@@ -396,6 +388,7 @@ void engine_loop_init(Engine *e)
     ((QueueSource *)e->queue_source)->engine = e;
     g_source_attach(e->queue_source, e->context);
     e->tick_source = add_timer(e, on_tick);
+    e->status_tick_source = add_timer(e, engine_status_tick);
     e->probe_source = add_timer(e, on_probe);
     g_queue_init(&e->held);
 }
@@ -417,6 +410,7 @@ void engine_loop_done(Engine *e)
     g_queue_clear_full(&e->held, (GDestroyNotify)memdb_delta_unref);
     drop_source(e->queue_source);
     drop_source(e->tick_source);
+    drop_source(e->status_tick_source);
     drop_source(e->probe_source);
     g_main_loop_unref(e->loop);
     g_main_context_unref(e->context);
@@ -432,6 +426,7 @@ gpointer engine_thread(gpointer data)
         push_conf(e, true);
     }
     engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_START});
+    engine_status_start(e);
     g_main_loop_run(e->loop);
     if (!e->local) {
         engine_cluster_stop(e);

@@ -332,18 +332,6 @@ static int make_replica(Engine *e, Err *err)
     return 0;
 }
 
-/* The address of this node goes round with every synchronisation of the status group (11.1). */
-static int make_status(Engine *e, Err *err)
-{
-    e->status = status_new(e->nodename, (uint32_t)getpid(), e->start, &e->log_status);
-    status_set_quorate(e->status, e->local);
-    if (e->local || e->address == NULL) {
-        return 0;
-    }
-    return status_set(e->status, 0, "nodeip", e->address, strlen(e->address) + 1, clock_mono(),
-                      err);
-}
-
 int engine_open(const EngineConfig *cfg, Engine **ret, Err *err)
 {
     g_autoptr(Engine) e = engine_new(cfg);
@@ -355,9 +343,7 @@ int engine_open(const EngineConfig *cfg, Engine **ret, Err *err)
     }
     if (r == 0) {
         choose_mode(e);
-        r = make_status(e, err);
-    }
-    if (r == 0) {
+        engine_status_init(e);
         r = make_replica(e, err);
     }
     if (r < 0) {

@@ -2,7 +2,7 @@
 /*
  * engine_priv: what the files of the engine share: engine.c (life, queue, callers), engine_open.c
  * (database to tree), engine_loop.c (events in, actions out), engine_cluster.c (corosync),
- * engine_view.c (reading).
+ * engine_status.c (status store and its group), engine_view.c (reading).
  *
  * Locks are those of the system, not of GLib, whose own the thread checker cannot see.
  */
@@ -10,6 +10,7 @@
 #define PMXCFS_IO_ENGINE_PRIV_H
 
 #include "lib/base/tracer.h"
+#include "pmxcfs/core/statusgroup.h"
 #include "pmxcfs/io/corosync_conf_sync.h"
 #include "pmxcfs/io/corosync_info.h"
 #include "pmxcfs/io/engine.h"
@@ -32,8 +33,7 @@ typedef enum JobKind {
     JOB_STORE_FAILED,
     JOB_PROBED,
     JOB_SAVED, /* the losing tree is on disk, or is not */
-    JOB_STATUS_SET,
-    JOB_LOG,
+    JOB_STATUS,
     JOB_STOP,
 } JobKind;
 
@@ -45,8 +45,7 @@ typedef struct Job {
     TreeOp *op;
     ReplicaWait wait;
     int code;
-    char *key;     /* STATUS_SET */
-    GBytes *bytes; /* STATUS_SET, LOG */
+    StatusGroupUpdate status; /* STATUS: actions still to be performed */
 } Job;
 
 /* A caller who waits, on its own stack; found by token, under wait_lock. */
@@ -78,9 +77,13 @@ struct Engine {
     pthread_rwlock_t tree_lock;
     Memdb *db;
 
+    /* status store, its group, and what else views show; under status_lock */
     pthread_mutex_t status_lock;
     Status *status;
-    ReplicaStatus shown; /* copy for views, under status_lock */
+    StatusGroup *status_group;
+    ReplicaStatus shown;
+    void (*rrd)(void *ctx, const char *id, GBytes *value); /* fixed after engine_start */
+    void *rrd_ctx;
 
     _Atomic bool quorate;
 
@@ -110,12 +113,13 @@ struct Engine {
     GMainContext *context;
     GMainLoop *loop;
     GThread *thread;
-    GSource *queue_source, *tick_source, *probe_source;
+    GSource *queue_source, *tick_source, *status_tick_source, *probe_source;
+    uint64_t status_seen; /* generation that listeners know of */
     Replica *replica;
     /* cluster mode only */
     CorosyncConfSync *conf_sync;
     CorosyncInfo *info;
-    GroupCpg *group; /* configuration group */
+    GroupCpg *config_cpg, *status_cpg;
     uint32_t expected_members;
     GThread *saver, *prober; /* short-lived helpers that may block on the disk */
     GQueue held;             /* MemdbDelta to be stored after the saver is done */
@@ -143,6 +147,15 @@ void engine_loop_done(Engine *e);
 gpointer engine_thread(gpointer data);
 /* One event to the replica and all that follows from it; sets the times of `ev`. */
 void engine_step(Engine *e, ReplicaEvent *ev);
+
+void engine_set_ready(GSource *source, MonoTime at); /* MONO_NEVER: not at all */
+
+/* ---- engine_status.c ---- */
+void engine_status_init(Engine *e);  /* the mode must be known */
+void engine_status_start(Engine *e); /* these on the cfs thread */
+void engine_status_event(void *ctx, const GroupEvent *ev);
+gboolean engine_status_tick(gpointer data);
+void engine_status_perform(Engine *e, const StatusGroupUpdate *up); /* and tells listeners */
 
 /* ---- engine_cluster.c: on the cfs thread ---- */
 void engine_cluster_start(Engine *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What any thread may read at any time, and the status store. */
+/* What any thread may read at any time. */
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
 #include "pmxcfs/core/cfspath.h"
@@ -160,15 +160,18 @@ static void metrics_store(Engine *e, GString *out)
 static void metrics_replica(Engine *e, GString *out)
 {
     ReplicaStatus r;
+    uint32_t status_members;
 
     pthread_mutex_lock(&e->status_lock);
     r = e->shown;
+    status_members = statusgroup_members(e->status_group);
     pthread_mutex_unlock(&e->status_lock);
     metric(out, "pmxcfs_quorate", "Is this node part of a quorum", engine_quorate(e) ? 1 : 0);
     metric(out, "pmxcfs_local_mode", "Does this node run without a cluster", e->local ? 1 : 0);
     metric(out, "pmxcfs_native", "Do all members speak the native protocol", r.native ? 1 : 0);
     metric(out, "pmxcfs_members", "Members of the configuration group", r.members);
     metric(out, "pmxcfs_members_synced", "Of them, those with the newest content", r.synced);
+    metric(out, "pmxcfs_status_members", "Members of the status group", status_members);
     metric(out, "pmxcfs_messages_held", "Messages waiting for a synchronisation", r.queued);
     metric(out, "pmxcfs_callers_waiting", "Callers waiting for an answer", r.waiting);
     g_string_append(out, "# HELP pmxcfs_mode State of this member.\n# TYPE pmxcfs_mode gauge\n");
@@ -230,69 +233,6 @@ int engine_view(Engine *e, const char *name, GString **ret)
         g_string_free(out, TRUE);
         return -ENOENT;
     }
-    *ret = out;
-    return 0;
-}
-
-/* ---- status -------------------------------------------------------------------------------- */
-
-int engine_status_set(Engine *e, const char *key, const void *value, size_t size, Err *err)
-{
-    Job *job;
-    int r;
-
-    pthread_mutex_lock(&e->status_lock);
-    r = status_set(e->status, 0, key, value, size, clock_mono(), err);
-    pthread_mutex_unlock(&e->status_lock);
-    if (r < 0) {
-        return r; /* what is refused here is not told to others either (reference 18.1.23) */
-    }
-    job = engine_job_new(JOB_STATUS_SET);
-    job->key = g_strdup(key);
-    job->bytes = g_bytes_new(value, size);
-    engine_push(e, job);
-    return 0;
-}
-
-int engine_status_get(Engine *e, const char *node, const char *key, GBytes **ret)
-{
-    pthread_mutex_lock(&e->status_lock);
-    int r = status_get(e->status, node, key, ret);
-    pthread_mutex_unlock(&e->status_lock);
-    return r;
-}
-
-int engine_log(Engine *e,
-               uint8_t priority,
-               const char *ident,
-               const char *tag,
-               uint32_t pid,
-               const char *text,
-               Err *err)
-{
-    GBytes *entry = NULL;
-    Job *job;
-    int r;
-
-    pthread_mutex_lock(&e->status_lock);
-    r = status_log(e->status, priority, ident, tag, pid, text, clock_wall(), &entry, err);
-    pthread_mutex_unlock(&e->status_lock);
-    if (r < 0) {
-        return r;
-    }
-    job = engine_job_new(JOB_LOG);
-    job->bytes = entry;
-    engine_push(e, job);
-    return 0;
-}
-
-int engine_clusterlog(Engine *e, const char *user, uint32_t max, GString **ret)
-{
-    GString *out = g_string_new(NULL);
-
-    pthread_mutex_lock(&e->status_lock);
-    status_format_clusterlog(e->status, user, max, out);
-    pthread_mutex_unlock(&e->status_lock);
     *ret = out;
     return 0;
 }
