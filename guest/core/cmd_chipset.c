@@ -117,6 +117,10 @@ int cmd_viommu(CmdBuild *b, Err *err)
         return bits == NULL ? 0 : err_setf(err, -EINVAL, "machine: aw-bits needs viommu to be set");
     }
     if (strcmp(viommu, "virtio") == 0) {
+        if (bits != NULL && !cmd_qemu(b, 9, 0)) {
+            return err_setf(err, -ENOTSUP,
+                            "machine: aw-bits of viommu=virtio needs QEMU 9.0 or newer");
+        }
         cmd_device(b, "virtio-iommu-pci%s", aw);
         return 0;
     }

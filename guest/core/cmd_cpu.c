@@ -273,10 +273,14 @@ static gboolean append_flag(void *name, void *flag, void *out)
     return FALSE; /* go on */
 }
 
-static void append_bits(GString *out, const CpuChoice *c)
+static int append_bits(const CmdBuild *b, GString *out, const CpuChoice *c, Err *err)
 {
     const char *bits = chosen(c, "phys-bits");
     const char *guest_bits = chosen(c, "guest-phys-bits");
+
+    if (guest_bits != NULL && !cmd_qemu(b, 9, 1)) {
+        return err_setf(err, -ENOTSUP, "cpu: guest-phys-bits needs QEMU 9.1 or newer");
+    }
 
     if (bits != NULL && strcmp(bits, "host") == 0) {
         g_string_append(out, ",host-phys-bits=true");
@@ -286,6 +290,7 @@ static void append_bits(GString *out, const CpuChoice *c)
     if (guest_bits != NULL) {
         g_string_append_printf(out, ",guest-phys-bits=%s", guest_bits);
     }
+    return 0;
 }
 
 int cmd_cpu(CmdBuild *b, Err *err)
@@ -323,7 +328,10 @@ int cmd_cpu(CmdBuild *b, Err *err)
         g_string_append_printf(out, ",level=%s", chosen(&c, "level"));
     }
     g_tree_foreach(tree, append_flag, out);
-    append_bits(out, &c);
+    r = append_bits(b, out, &c, err);
+    if (r < 0) {
+        return r;
+    }
     cmd_option(b, "-cpu", "%s", out->str);
     return 0;
 }

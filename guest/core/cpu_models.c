@@ -30,10 +30,10 @@
 #define V3_FLAGS     V2_AES_FLAGS ";+abm;+avx;+avx2;+bmi1;+bmi2;+f16c;+fma;+movbe;+xsave"
 #define V4_FLAGS     V3_FLAGS ";+avx512bw;+avx512cd;+avx512dq;+avx512f;+avx512vl"
 
-/* Made for servers only; QEMU took the client model away in 7.1. */
-#define ICELAKE_CLIENT(n)                                                                          \
+/* There never was such a client processor; QEMU took its model away in 7.1. */
+#define RENAMED(n, to)                                                                             \
     {                                                                                              \
-        .name = n, .qemu_name = "Icelake-Server-noTSX", .vendor = "GenuineIntel"                   \
+        .name = n, .qemu_name = to, .vendor = "GenuineIntel"                                       \
     }
 
 static const CpuModel models[] = {
@@ -68,8 +68,8 @@ static const CpuModel models[] = {
     INTEL("Haswell-IBRS"),
     INTEL("Haswell-noTSX"),
     INTEL("Haswell-noTSX-IBRS"),
-    ICELAKE_CLIENT("Icelake-Client"),
-    ICELAKE_CLIENT("Icelake-Client-noTSX"),
+    RENAMED("Icelake-Client", "Icelake-Server"),
+    RENAMED("Icelake-Client-noTSX", "Icelake-Server-noTSX"),
     INTEL("Icelake-Server"),
     INTEL("Icelake-Server-noTSX"),
     INTEL("Icelake-Server-v3"),

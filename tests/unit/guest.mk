@@ -9,3 +9,20 @@ check_PROGRAMS += %D%/test_vmconf
 %C%_test_vmconf_SOURCES = %D%/test_vmconf.c
 %C%_test_vmconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_vmconf
+
+check_PROGRAMS += %D%/test_storagecfg
+%C%_test_storagecfg_SOURCES = %D%/test_storagecfg.c
+%C%_test_storagecfg_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_storagecfg
+
+guest_core_ldadd = guest/core/libguest_core.a lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+
+check_PROGRAMS += %D%/test_confschema
+%C%_test_confschema_SOURCES = %D%/test_confschema.c
+%C%_test_confschema_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_confschema
+
+check_PROGRAMS += %D%/test_volume
+%C%_test_volume_SOURCES = %D%/test_volume.c
+%C%_test_volume_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_volume
