@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define CPUS_MAX 8192 /* more than QEMU can run; bounds the devices of pluggable CPUs */
+
 /* --------------------------------------------------------------- topology */
 
 static const char *default_model(const CmdBuild *b)
@@ -43,6 +45,10 @@ int cmd_smp(CmdBuild *b, Err *err)
     bool plugged =
         guestconf_hotplug(b->conf, "cpu") && cmd_machine(b, 2, 7, 0) && b->arch == ARCH_X86_64;
 
+    if (most > CPUS_MAX) {
+        return err_setf(err, -EINVAL, "cores: sockets*cores is %" G_GINT64_FORMAT ", more than %d",
+                        most, CPUS_MAX);
+    }
     if (b->host->cpus > 0 && most > b->host->cpus) {
         return err_setf(err, -ENOTSUP,
                         "cores: %" G_GINT64_FORMAT " CPUs are more than the %d of node '%s'", most,

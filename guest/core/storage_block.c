@@ -69,7 +69,8 @@ static int iscsi_parse(const Storage *s, const char *volume, VolumeName *ret, Er
         }
         at += digits + 1;
     }
-    if (at[0] == '\0' || strpbrk(at, "/ ") != NULL) {
+    /* "..": the text was checked as a whole, but this part of it becomes a name of its own. */
+    if (at[0] == '\0' || at[0] == '.' || strpbrk(at, "/ ") != NULL) {
         return err_setf(err, -EINVAL, "'%.100s' is not a volume like 0.0.1.scsi-ID", volume);
     }
     *ret = (VolumeName){.content = "images", .name = g_strdup(at), .format = "raw"};

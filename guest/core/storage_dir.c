@@ -85,8 +85,9 @@ static int parse_image(const char *volume, VolumeName *ret, Err *err)
                         "iso/NAME.iso",
                         volume);
     }
-    if (format_of(parts[n - 1]) == NULL) {
-        return err_setf(err, -EINVAL, "'%.100s' does not end in .raw, .qcow2, .vmdk or .subvol",
+    if (format_of(parts[n - 1]) == NULL || parts[n - 1][0] == '.') {
+        return err_setf(err, -EINVAL,
+                        "'%.100s' is not a name ending in .raw, .qcow2, .vmdk or .subvol",
                         parts[n - 1]);
     }
     *ret = (VolumeName){

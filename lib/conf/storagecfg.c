@@ -86,7 +86,8 @@ static char *missing_property(const SectionLinesEntry *e)
     g_auto(GStrv) required = g_strsplit(kind != NULL ? kind->required : "", " ", -1);
 
     for (char **key = required; *key != NULL; key++) {
-        bool implied = strcmp(*key, "path") == 0 && has_default_path(e->type);
+        bool implied = strcmp(*key, "path") == 0 &&
+                       (has_default_path(e->type) || strcmp(e->id, LOCAL_ID) == 0);
         if (**key != '\0' && !implied && sectionlines_get(e, *key) == NULL) {
             return g_strdup_printf("line %u: storage '%s' (%s) has no '%s'", e->line, e->id,
                                    e->type, *key);

@@ -49,6 +49,17 @@ fuzz_programs += %D%/fuzz_ipc_request
 %C%_fuzz_ipc_request_LDADD = pmxcfs/io/libpmxcfs_ipc.a pmxcfs/core/libpmxcfs_core.a \
 	lib/wire/libwire.a lib/base/libbase.a $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_storagecfg %D%/fuzz_volid %D%/fuzz_qemucmd
+%C%_fuzz_storagecfg_SOURCES = %D%/fuzz_storagecfg.c $(fuzz_main)
+%C%_fuzz_storagecfg_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_storagecfg_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+%C%_fuzz_volid_SOURCES = %D%/fuzz_volid.c $(fuzz_main)
+%C%_fuzz_volid_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_volid_LDADD = $(guest_core_ldadd)
+%C%_fuzz_qemucmd_SOURCES = %D%/fuzz_qemucmd.c $(fuzz_main)
+%C%_fuzz_qemucmd_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_qemucmd_LDADD = $(guest_core_ldadd)
+
 check_PROGRAMS += $(fuzz_programs)
 if !ENABLE_FUZZ
 TESTS += $(fuzz_programs)

@@ -26,3 +26,8 @@ check_PROGRAMS += %D%/test_volume
 %C%_test_volume_SOURCES = %D%/test_volume.c
 %C%_test_volume_LDADD = $(guest_core_ldadd)
 TESTS += %D%/test_volume
+
+check_PROGRAMS += %D%/test_qemucmd
+%C%_test_qemucmd_SOURCES = %D%/test_qemucmd.c
+%C%_test_qemucmd_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_qemucmd

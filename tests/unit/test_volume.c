@@ -193,6 +193,8 @@ static void test_refusals(World *w, const void *data)
         "zp:subvol-100-disk-0",
         "is:0.0.scsi-x",
         "is:0.0.1.a/b",
+        "is:0.0.1...",
+        "bt:100/.raw",
         "id:lun",
         "id:lun1x",
         "kn:vm-100-disk-0",
