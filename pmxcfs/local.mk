@@ -21,6 +21,7 @@ noinst_LIBRARIES += %D%/core/libpmxcfs_core.a
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/memdb_apply.c %D%/core/memdb_load.c
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/clusterlog.c %D%/core/clusterlog.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/rrdtable.c %D%/core/rrdtable.h
+%C%_core_libpmxcfs_core_a_SOURCES += %D%/core/rrdmap.c %D%/core/rrdmap.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/status.c %D%/core/status.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/statusgroup.c %D%/core/statusgroup.h
 %C%_core_libpmxcfs_core_a_SOURCES += %D%/core/guestprops.c %D%/core/guestprops.h
@@ -75,3 +76,8 @@ sbin_PROGRAMS += %D%/pmxcfs
 	lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(FUSE3_LIBS) $(SQLITE_LIBS) $(QB_LIBS) \
 	$(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(COROSYNC_COMMON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 dist_man_MANS += %D%/pmxcfs.8
+# RRD files.
+noinst_LIBRARIES += %D%/io/libpmxcfs_rrd.a
+%C%_io_libpmxcfs_rrd_a_CFLAGS = $(AM_CFLAGS) $(RRD_CFLAGS)
+%C%_io_libpmxcfs_rrd_a_SOURCES = %D%/io/rrd.c %D%/io/rrd.h
+%C%_io_libpmxcfs_rrd_a_SOURCES += %D%/io/rrdcached.c %D%/io/rrdcached.h

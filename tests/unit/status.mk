@@ -58,3 +58,16 @@ check_PROGRAMS += %D%/test_statusgroup
 %C%_test_statusgroup_SOURCES = %D%/test_statusgroup.c %D%/testdata.c
 %C%_test_statusgroup_LDADD = $(status_core_libs)
 TESTS += %D%/test_statusgroup
+
+check_PROGRAMS += %D%/test_rrdmap
+%C%_test_rrdmap_SOURCES = %D%/test_rrdmap.c
+%C%_test_rrdmap_LDADD = $(status_core_libs)
+TESTS += %D%/test_rrdmap
+
+check_PROGRAMS += %D%/test_rrd
+%C%_test_rrd_CFLAGS = $(AM_CFLAGS) $(RRD_CFLAGS)
+%C%_test_rrd_SOURCES = %D%/test_rrd.c
+%C%_test_rrd_LDADD = pmxcfs/io/libpmxcfs_rrd.a pmxcfs/core/libpmxcfs_core.a lib/port/libport.a \
+	lib/base/libbase.a $(RRD_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_rrd
+THREADED_TESTS += %D%/test_rrd
