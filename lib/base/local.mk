@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/prng.c %D%/prng.h \
 	%D%/sha256.c %D%/sha256.h \
 	%D%/sizetext.c %D%/sizetext.h \
+	%D%/strmap.c %D%/strmap.h \
 	%D%/strtab.h \
 	%D%/timeval.h \
 	%D%/tracer.c %D%/tracer.h
