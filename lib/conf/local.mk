@@ -17,3 +17,6 @@ noinst_LIBRARIES += %D%/libconf.a
 	%D%/mappingcfg.c %D%/mappingcfg.h \
 	%D%/sectionlines.c %D%/sectionlines.h \
 	%D%/storagecfg.c %D%/storagecfg.h
+
+# section files: resources, groups and rules of HA
+%C%_libconf_a_SOURCES += %D%/sectionconf.c %D%/sectionconf.h
