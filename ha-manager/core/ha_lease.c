@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ha-manager/core/ha_lease.h"
+
+void ha_lease_init(HaLease *l, const HaEnv *env, char *name_taken)
+{
+    *l = (HaLease){.env = env, .name = name_taken};
+}
+
+void ha_lease_done(HaLease *l)
+{
+    g_clear_pointer(&l->name, g_free);
+}
+
+bool ha_lease_take(HaLease *l, MonoTime *ret_since)
+{
+    const HaTiming *t = l->env->timing;
+
+    for (unsigned i = 0; i < t->lock_tries; i++) {
+        MonoTime since = l->env->ops->mono(l->env->ctx);
+
+        if (l->env->ops->lock(l->env->ctx, l->name) == 0) {
+            *ret_since = since;
+            l->held = true;
+            return true;
+        }
+        if (i + 1 < t->lock_tries) {
+            l->env->ops->sleep_ms(l->env->ctx, t->lock_pause_ms);
+        }
+    }
+    return false;
+}
+
+bool ha_lease_guard(HaLease *l, MonoTime since)
+{
+    MonoTime now = l->env->ops->mono(l->env->ctx);
+    int64_t late_ms = mono_diff_us(now, since) / US_PER_MS;
+
+    if (late_ms > ha_timing_feed_window_ms(l->env->timing)) {
+        ha_log(l->env, TRACE_WARNING,
+               "renewing lock '%s' took %" G_GINT64_FORMAT " ms - not updating the watchdog",
+               l->name, late_ms);
+        return false;
+    }
+    if (!l->watchdog) {
+        if (l->env->ops->watchdog_open(l->env->ctx) < 0) {
+            ha_log(l->env, TRACE_ERR, "unable to open watchdog");
+            return false;
+        }
+        l->watchdog = true;
+    }
+    if (l->env->ops->watchdog_feed(l->env->ctx, since) < 0) {
+        ha_log(l->env, TRACE_ERR, "unable to update watchdog");
+        return false;
+    }
+    return true;
+}
+
+bool ha_lease_hold(HaLease *l, bool guard)
+{
+    MonoTime since;
+
+    return ha_lease_take(l, &since) && (!guard || ha_lease_guard(l, since));
+}
+
+void ha_lease_close_watchdog(HaLease *l)
+{
+    if (!l->watchdog) {
+        return;
+    }
+    l->watchdog = false;
+    if (l->env->ops->watchdog_close(l->env->ctx) < 0) {
+        ha_log(l->env, TRACE_ERR, "unable to close watchdog");
+    }
+}
+
+int ha_lease_release(HaLease *l)
+{
+    if (!l->held) {
+        return 0;
+    }
+    l->held = false;
+    return l->env->ops->unlock(l->env->ctx, l->name);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ha-manager/core/ha_lrm_work.h"
+
+#include "ha-manager/core/ha_agent.h"
+#include "ha-manager/core/ha_limits.h"
+#include "ha-manager/core/ha_lrm_status.h"
+#include "ha-manager/core/ha_resources.h"
+
+#include <string.h>
+
+struct HaWork {
+    const HaEnv *env;
+    StrMap *waiting;  /* sid -> HaJob * */
+    StrMap *busy;     /* sid -> HaJob *: a worker has it */
+    StrMap *results;  /* uid -> HaResult * */
+    StrMap *restarts; /* sid -> number of restarts so far */
+    unsigned stop_failures;
+    char *resources_text; /* what `resources` was read from */
+    HaResources *resources;
+};
+
+HaWork *ha_work_new(const HaEnv *env)
+{
+    HaWork *w = g_new0(HaWork, 1);
+
+    w->env = env;
+    w->waiting = strmap_new(ha_job_free);
+    w->busy = strmap_new(ha_job_free);
+    w->results = strmap_new(ha_result_free);
+    w->restarts = strmap_new(NULL);
+    return w;
+}
+
+void ha_work_free(HaWork *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    strmap_free(w->waiting);
+    strmap_free(w->busy);
+    strmap_free(w->results);
+    strmap_free(w->restarts);
+    g_free(w->resources_text);
+    ha_resources_free(w->resources);
+    g_free(w);
+}
+
+const StrMap *ha_work_results(const HaWork *w)
+{
+    return w->results;
+}
+
+unsigned ha_work_stop_failures(const HaWork *w)
+{
+    return w->stop_failures;
+}
+
+void ha_work_forget_stop_failures(HaWork *w)
+{
+    w->stop_failures = 0;
+}
+
+static void queue(HaWork *w, const char *sid, HaJob *job)
+{
+    const HaJob *before = strmap_get(w->waiting, sid);
+
+    if (strmap_has(w->busy, sid)) {
+        ha_job_free(job);
+        return;
+    }
+    job->passed_over = before != NULL ? before->passed_over : 0;
+    strmap_set(w->waiting, sid, job);
+}
+
+static HaJob *job_new(const char *sid, const char *uid, HaServiceState state, int64_t timeout_s)
+{
+    HaJob *job = g_new0(HaJob, 1);
+
+    job->sid = g_strdup(sid);
+    job->uid = g_strdup(uid);
+    job->state = state;
+    job->timeout_s = timeout_s;
+    return job;
+}
+
+static bool is_for_lrm(HaServiceState state)
+{
+    return state != HA_SERVICE_RECOVERY && state != HA_SERVICE_FREEZE &&
+           state != HA_SERVICE_REQUEST_START;
+}
+
+static void forget_restarts(HaWork *w, const HaManagerStatus *ms)
+{
+    for (guint i = 0; i < strmap_size(w->restarts);) {
+        if (strmap_has(ms->services, strmap_key(w->restarts, i))) {
+            i++;
+        } else {
+            strmap_remove_at(w->restarts, i);
+        }
+    }
+}
+
+void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms)
+{
+    forget_restarts(w, ms);
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const char *sid = strmap_key(ms->services, i);
+        const HaService *s = strmap_value(ms->services, i);
+        HaJob *job;
+
+        if (strcmp(s->node, w->env->node) != 0 || s->uid[0] == '\0' || !is_for_lrm(s->state)) {
+            continue;
+        }
+        /* A stopped service is stopped again and again: somebody may have started it. */
+        if (s->state != HA_SERVICE_STOPPED && strmap_has(w->results, s->uid)) {
+            continue;
+        }
+        job = job_new(sid, s->uid, s->state, s->timeout_s);
+        job->target = g_strdup(s->target);
+        queue(w, sid, job);
+    }
+}
+
+void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s, bool incoming)
+{
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const char *sid = strmap_key(ms->services, i);
+        const HaService *s = strmap_value(ms->services, i);
+
+        if (strcmp(s->node, w->env->node) == 0 ||
+            (incoming && g_strcmp0(s->target, w->env->node) == 0)) {
+            queue(w, sid, job_new(sid, NULL, HA_SERVICE_REQUEST_STOP, timeout_s));
+        }
+    }
+}
+
+/* Reads ha/resources.cfg if it changed. An error leaves what was known. */
+static int read_resources(HaWork *w)
+{
+    g_autofree char *text = NULL;
+    HaResources *res = NULL;
+    Err why = ERR_INIT;
+    int r = w->env->ops->read(w->env->ctx, HA_FILE_RESOURCES, NULL, &text, &why);
+
+    if (r == 0 && w->resources_text != NULL && strcmp(w->resources_text, text) == 0) {
+        return 0;
+    }
+    if (r == 0) {
+        r = ha_resources_parse(w->env->types, text, NULL, NULL, NULL, &res, &why);
+    }
+    if (r < 0) {
+        ha_log(w->env, TRACE_ERR, "could not read resource configuration: %s", err_text(&why));
+        return r;
+    }
+    ha_resources_free(w->resources);
+    w->resources = res;
+    g_free(w->resources_text);
+    w->resources_text = g_steal_pointer(&text);
+    return 0;
+}
+
+static void report(HaWork *w, const HaManagerStatus *ms, const HaJob *job, int code)
+{
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+
+    strmap_set(w->results, job->uid,
+               ha_result_new(job->sid, ha_service_state_name(job->state), code));
+    if (strmap_size(w->results) <= strmap_size(ms->services)) {
+        return; /* pruning costs a walk over everything: only when there is something to prune */
+    }
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const HaService *s = strmap_value(ms->services, i);
+
+        g_hash_table_add(known, (char *)s->uid);
+    }
+    for (guint i = 0; i < strmap_size(w->results);) {
+        if (g_hash_table_contains(known, strmap_key(w->results, i))) {
+            i++;
+        } else {
+            strmap_remove_at(w->results, i);
+        }
+    }
+}
+
+/* A failed start is tried again here before anybody is told. True when it is to be reported. */
+static bool give_up_start(HaWork *w, const char *sid)
+{
+    const HaResource *res = w->resources != NULL ? ha_resources_get(w->resources, sid) : NULL;
+    int64_t max_restart = res != NULL ? res->max_restart : 1;
+    int tries = GPOINTER_TO_INT(strmap_get(w->restarts, sid));
+
+    if (tries >= max_restart) {
+        ha_log(w->env, TRACE_ERR, "unable to start service %s on local node after %d retries", sid,
+               tries);
+        (void)strmap_remove(w->restarts, sid); /* counts anew next time */
+        return true;
+    }
+    strmap_set(w->restarts, sid, GINT_TO_POINTER(tries + 1));
+    ha_log(w->env, TRACE_WARNING, "restart policy: retry number %d for service '%s'", tries + 1,
+           sid);
+    return false;
+}
+
+static void finish(HaWork *w, const HaManagerStatus *ms, const HaJob *job, int code)
+{
+    if (job->uid == NULL) {
+        w->stop_failures += code != HA_EXIT_SUCCESS;
+        return;
+    }
+    if (job->state == HA_SERVICE_STARTED) {
+        if (code == HA_EXIT_SUCCESS) {
+            (void)strmap_remove(w->restarts, job->sid); /* none: nothing to forget */
+        } else if (code == HA_EXIT_ERROR && !give_up_start(w, job->sid)) {
+            return;
+        }
+    }
+    report(w, ms, job, code);
+}
+
+static void collect(HaWork *w, const HaManagerStatus *ms)
+{
+    HaWorkerExit gone;
+
+    while (w->env->ops->worker_reap(w->env->ctx, &gone) == 1) {
+        g_autofree char *sid = gone.sid;
+        HaJob *job = strmap_get(w->busy, sid);
+        int code = gone.code;
+
+        if (job == NULL) {
+            continue;
+        }
+        if (!gone.ran) {
+            ha_log(w->env, TRACE_ERR, "resource agent %s finished - failed to execute", sid);
+            code = HA_EXIT_FAILED;
+        } else if (gone.signal != 0) {
+            ha_log(w->env, TRACE_ERR, "resource agent %s finished - got signal %d", sid,
+                   gone.signal);
+            code = HA_EXIT_FAILED;
+        }
+        finish(w, ms, job, code);
+        (void)strmap_remove(w->busy, sid); /* was found above */
+    }
+}
+
+static gint by_turn(gconstpointer a, gconstpointer b)
+{
+    const HaJob *ja = *(const HaJob *const *)a;
+    const HaJob *jb = *(const HaJob *const *)b;
+
+    if (ja->passed_over != jb->passed_over) {
+        return ja->passed_over > jb->passed_over ? -1 : 1;
+    }
+    return strcmp(ja->sid, jb->sid);
+}
+
+static GPtrArray *take_waiting(HaWork *w)
+{
+    GPtrArray *jobs = g_ptr_array_new();
+
+    for (guint i = 0; i < strmap_size(w->waiting); i++) {
+        g_ptr_array_add(jobs, strmap_value(w->waiting, i));
+    }
+    g_ptr_array_sort(jobs, by_turn);
+    return jobs;
+}
+
+/* A job leaves the queue: what becomes of it is up to the caller. */
+static HaJob *take_job(HaWork *w, HaJob *job)
+{
+    HaJob *taken = g_new(HaJob, 1);
+
+    *taken = *job;
+    *job = (HaJob){NULL};
+    (void)strmap_remove(w->waiting, taken->sid); /* it came from there */
+    return taken;
+}
+
+static void run_in_line(HaWork *w, const HaManagerStatus *ms)
+{
+    g_autoptr(GPtrArray) jobs = take_waiting(w);
+
+    for (guint i = 0; i < jobs->len; i++) {
+        HaJob *job = take_job(w, g_ptr_array_index(jobs, i));
+        bool configured = ha_resources_get(w->resources, job->sid) != NULL;
+
+        finish(w, ms, job, ha_agent_run(w->env, job, configured));
+        ha_job_free(job);
+    }
+}
+
+static void start_workers(HaWork *w)
+{
+    guint limit = (guint)CLAMP(w->env->max_workers, 1, HA_WORKERS_MAX);
+    g_autoptr(GPtrArray) jobs = take_waiting(w);
+
+    for (guint i = 0; i < jobs->len; i++) {
+        HaJob *job = g_ptr_array_index(jobs, i);
+
+        if (strmap_size(w->busy) >= limit || w->env->ops->worker_start(w->env->ctx, job) < 0) {
+            job->passed_over++;
+            continue;
+        }
+        job = take_job(w, job);
+        strmap_set(w->busy, job->sid, job);
+    }
+}
+
+guint ha_work_run(HaWork *w, const HaManagerStatus *ms)
+{
+    if (w->env->max_workers > 0) {
+        collect(w, ms);
+    }
+    if (strmap_size(w->waiting) > 0 && read_resources(w) == 0) {
+        if (w->env->max_workers > 0) {
+            start_workers(w);
+        } else {
+            run_in_line(w, ms);
+        }
+    }
+    return strmap_size(w->waiting) + strmap_size(w->busy);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Node states and fencing: ha.md sections 5.1 and 5.2. */
+#include "ha-manager/core/ha_limits.h"
+#include "ha-manager/core/ha_manager_priv.h"
+
+bool ha_manager_node_online(const HaManager *m, const char *node)
+{
+    return ha_manager_status_node(m->ms, node) == HA_NODE_ONLINE;
+}
+
+HaLrmMode ha_manager_lrm_mode(const HaManager *m, const char *node)
+{
+    const HaLrmStatus *ls = strmap_get(m->lrm, node);
+
+    return ls != NULL ? ls->mode : HA_MODE_UNKNOWN;
+}
+
+void ha_manager_set_node(HaManager *m, const char *node, HaNodeState state)
+{
+    HaNodeState before = ha_manager_status_node(m->ms, node);
+
+    if (state == before) {
+        return;
+    }
+    ha_log(m->env, TRACE_INFO, "node '%s': state changed from '%s' => '%s'", node,
+           ha_node_state_name(before), ha_node_state_name(state));
+    strmap_set(m->ms->nodes, node, GINT_TO_POINTER((int)state));
+}
+
+static bool offline_for(HaManager *m, const char *node, int64_t ms)
+{
+    const MonoTime *seen;
+
+    if (ha_manager_node_online(m, node)) {
+        return false;
+    }
+    seen = strmap_get(m->last_seen, node);
+    if (seen == NULL) {
+        ha_last_seen_note(m->last_seen, node, m->now.mono);
+        return false;
+    }
+    return mono_diff_us(m->now.mono, *seen) >= ms * US_PER_MS;
+}
+
+bool ha_manager_offline_delayed(HaManager *m, const char *node)
+{
+    return offline_for(m, node, m->env->timing->fence_delay_ms);
+}
+
+static void update_online(HaManager *m, const char *node)
+{
+    HaLrmMode mode = ha_manager_lrm_mode(m, node);
+
+    ha_last_seen_note(m->last_seen, node, m->now.mono);
+    if (!strmap_has(m->ms->nodes, node) && strmap_size(m->ms->nodes) >= HA_NODES_MAX) {
+        ha_log(m->env, TRACE_ERR, "more than %d nodes, ignoring '%s'", HA_NODES_MAX, node);
+        return;
+    }
+    switch (ha_manager_status_node(m->ms, node)) {
+    case HA_NODE_ONLINE:
+        if (mode == HA_MODE_MAINTENANCE) {
+            ha_manager_set_node(m, node, HA_NODE_MAINTENANCE);
+        }
+        break;
+    case HA_NODE_UNKNOWN:
+    case HA_NODE_GONE:
+        ha_manager_set_node(m, node, HA_NODE_ONLINE);
+        break;
+    case HA_NODE_MAINTENANCE:
+        if (mode != HA_MODE_MAINTENANCE) {
+            ha_manager_set_node(m, node, HA_NODE_ONLINE);
+        }
+        break;
+    case HA_NODE_FENCE: /* stays until it is fenced, whatever it looks like */
+    case HA_NODE_STATE_N:
+        break;
+    }
+}
+
+/* True when the node's entry is to be forgotten. */
+static bool update_offline(HaManager *m, const char *node)
+{
+    switch (ha_manager_status_node(m->ms, node)) {
+    case HA_NODE_ONLINE:
+        ha_manager_set_node(m, node, HA_NODE_UNKNOWN);
+        break;
+    case HA_NODE_MAINTENANCE:
+        if (ha_manager_lrm_mode(m, node) != HA_MODE_MAINTENANCE) {
+            ha_manager_set_node(m, node, HA_NODE_UNKNOWN);
+        }
+        break;
+    case HA_NODE_UNKNOWN:
+        if (!strmap_has(m->members, node)) {
+            ha_manager_set_node(m, node, HA_NODE_GONE);
+        }
+        break;
+    case HA_NODE_GONE:
+        return offline_for(m, node, m->env->timing->gone_ms);
+    case HA_NODE_FENCE:
+    case HA_NODE_STATE_N:
+        break;
+    }
+    return false;
+}
+
+void ha_manager_update_nodes(HaManager *m)
+{
+    for (guint i = 0; i < strmap_size(m->online); i++) {
+        update_online(m, strmap_key(m->online, i));
+    }
+    for (guint i = 0; i < strmap_size(m->ms->nodes);) {
+        const char *node = strmap_key(m->ms->nodes, i);
+
+        if (!strmap_has(m->online, node) && update_offline(m, node)) {
+            ha_log(m->env, TRACE_NOTICE, "deleting gone node '%s', not a cluster member anymore.",
+                   node);
+            strmap_remove_at(m->ms->nodes, i);
+        } else {
+            i++;
+        }
+    }
+}
+
+static void notify(const HaManager *m, const char *prefix, const char *node, const char *text)
+{
+    HaNotice notice = {.prefix = prefix, .text = text, .node = node};
+
+    m->env->ops->notify(m->env->ctx, &notice);
+}
+
+/* True once the node cannot have anything running: its agent lock is ours. */
+static bool fence_node(HaManager *m, const char *node)
+{
+    g_autofree char *lock = ha_agent_lock_name(node);
+    g_autofree char *text = NULL;
+
+    if (ha_manager_status_node(m->ms, node) != HA_NODE_FENCE) {
+        text = g_strdup_printf("Try to fence node '%s'", node);
+        ha_manager_set_node(m, node, HA_NODE_FENCE);
+        notify(m, "FENCE", node, text);
+    }
+    if (m->env->ops->lock(m->env->ctx, lock) < 0) {
+        return false;
+    }
+    g_free(text);
+    text = g_strdup_printf("fencing: acknowledged - got agent lock for node '%s'", node);
+    ha_log(m->env, TRACE_INFO, "%s", text);
+    ha_manager_set_node(m, node, HA_NODE_UNKNOWN);
+    notify(m, "SUCCEED", node, text);
+    return true;
+}
+
+/* INV-6: from here on its services may start elsewhere. */
+static void release_services(HaManager *m, const StrMap *fenced)
+{
+    for (guint i = 0; i < strmap_size(m->ms->services); i++) {
+        HaService *s = strmap_value(m->ms->services, i);
+
+        if (s->state == HA_SERVICE_FENCE && strmap_get(fenced, s->node) != NULL) {
+            if (m->env->conduct.record_proof) {
+                g_free(s->proof);
+                s->proof = g_strdup("lease-expired");
+            }
+            ha_manager_set_state(m, strmap_key(m->ms->services, i), s, HA_SERVICE_RECOVERY,
+                                 HA_CHANGE_NONE);
+        }
+    }
+}
+
+bool ha_manager_fence(HaManager *m)
+{
+    g_autoptr(StrMap) tried = strmap_new(NULL); /* node -> non-NULL: fenced */
+    bool fenced = false;
+
+    for (guint i = 0; i < strmap_size(m->ms->services); i++) {
+        const HaService *s = strmap_value(m->ms->services, i);
+
+        if (s->state == HA_SERVICE_FENCE && !strmap_has(tried, s->node)) {
+            bool done = fence_node(m, s->node);
+
+            strmap_set(tried, s->node, GINT_TO_POINTER(done));
+            fenced = fenced || done;
+        }
+    }
+    if (fenced) {
+        release_services(m, tried);
+    }
+    for (guint i = 0; i < strmap_size(m->ms->nodes); i++) {
+        const char *node = strmap_key(m->ms->nodes, i);
+
+        if (GPOINTER_TO_INT(strmap_value(m->ms->nodes, i)) == HA_NODE_FENCE &&
+            !strmap_has(tried, node)) {
+            ha_log(m->env, TRACE_NOTICE,
+                   "node '%s' in fence state but no services to-fence! admin interference?!", node);
+            fenced = fence_node(m, node) || fenced;
+        }
+    }
+    return fenced;
+}

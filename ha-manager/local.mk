@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a
+
+%C%_libhacore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
+%C%_libhacore_a_SOURCES = \
+	%D%/core/ha_affinity.c %D%/core/ha_affinity.h \
+	%D%/core/ha_agent.c %D%/core/ha_agent.h \
+	%D%/core/ha_crm.c %D%/core/ha_crm.h \
+	%D%/core/ha_env.c %D%/core/ha_env.h \
+	%D%/core/ha_fence.c %D%/core/ha_fence.h \
+	%D%/core/ha_groups.c %D%/core/ha_groups.h \
+	%D%/core/ha_json.c %D%/core/ha_json.h \
+	%D%/core/ha_lease.c %D%/core/ha_lease.h \
+	%D%/core/ha_limits.h \
+	%D%/core/ha_lrm.c %D%/core/ha_lrm.h \
+	%D%/core/ha_lrm_status.c %D%/core/ha_lrm_status.h \
+	%D%/core/ha_lrm_work.c %D%/core/ha_lrm_work.h \
+	%D%/core/ha_manager.c %D%/core/ha_manager.h %D%/core/ha_manager_priv.h \
+	%D%/core/ha_manager_balance.c \
+	%D%/core/ha_manager_command.c \
+	%D%/core/ha_manager_disarm.c \
+	%D%/core/ha_manager_group.c \
+	%D%/core/ha_manager_node.c \
+	%D%/core/ha_manager_service.c \
+	%D%/core/ha_manager_status.c %D%/core/ha_manager_status.h \
+	%D%/core/ha_names.c %D%/core/ha_names.h \
+	%D%/core/ha_placement.c %D%/core/ha_placement.h \
+	%D%/core/ha_resources.c %D%/core/ha_resources.h \
+	%D%/core/ha_rules.c %D%/core/ha_rules.h \
+	%D%/core/ha_rules_check.c \
+	%D%/core/ha_rules_transform.c \
+	%D%/core/ha_service.c %D%/core/ha_service.h \
+	%D%/core/ha_settings.c %D%/core/ha_settings.h \
+	%D%/core/ha_shellwords.c %D%/core/ha_shellwords.h \
+	%D%/core/ha_timing.c %D%/core/ha_timing.h \
+	%D%/core/ha_topsis.c %D%/core/ha_topsis.h \
+	%D%/core/ha_usage.c %D%/core/ha_usage.h
+
+%C%_libhasim_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
+%C%_libhasim_a_SOURCES = \
+	%D%/sim/sim_agent.c \
+	%D%/sim/sim_check.c %D%/sim/sim_check.h \
+	%D%/sim/sim_command.c %D%/sim/sim_command.h \
+	%D%/sim/sim_env.c \
+	%D%/sim/sim_hardware.c %D%/sim/sim_hardware.h \
+	%D%/sim/sim_scenario.c %D%/sim/sim_scenario.h \
+	%D%/sim/sim_world.c %D%/sim/sim_world.h
+
+HA_CORE_LIBS = %D%/libhacore.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS) -lm
+HA_SIM_LIBS = %D%/libhasim.a $(HA_CORE_LIBS)
+
+dist_man_MANS += %D%/ha-simulator.8
+sbin_PROGRAMS += %D%/ha-simulator
+%C%_ha_simulator_SOURCES = %D%/sim/main_simulator.c
+%C%_ha_simulator_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_ha_simulator_LDADD = $(HA_SIM_LIBS)
