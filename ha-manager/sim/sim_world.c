@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ha-manager/sim/sim_world.h"
+
+#include "ha-manager/core/ha_resources.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MIB (1024.0 * 1024.0)
+
+#define DEFAULT_VERSION "9.0.0~2"
+
+/* What a guest or node has when the scenario does not say. */
+#define DEFAULT_GUEST_MAXCPU 4.0
+#define DEFAULT_GUEST_MAXMEM (4096 * MIB)
+#define DEFAULT_GUEST_CPU    2.0
+#define DEFAULT_GUEST_MEM    (2048 * MIB)
+#define DEFAULT_NODE_MAXCPU  24.0
+#define DEFAULT_NODE_MAXMEM  (131072 * MIB)
+
+static void stop_daemon(SimDaemon *d)
+{
+    g_clear_pointer(&d->crm, ha_crm_free);
+    g_clear_pointer(&d->lrm, ha_lrm_free);
+}
+
+static void node_free(void *data)
+{
+    SimNode *n = data;
+
+    stop_daemon(&n->crm);
+    stop_daemon(&n->lrm);
+    g_free(n->crm.source);
+    g_free(n->lrm.source);
+    strmap_free(n->running);
+    g_array_unref(n->watchdogs);
+    g_free(n->lrm_status);
+    g_free(n->version);
+    g_free(n->name);
+    g_free(n);
+}
+
+static void guest_free(void *data)
+{
+    SimGuest *g = data;
+
+    g_free(g->node);
+    g_free(g->lock);
+    g_free(g);
+}
+
+static void lock_free(void *data)
+{
+    SimLock *l = data;
+
+    g_free(l->node);
+    g_free(l);
+}
+
+SimWorld *sim_world_new(SimLog log, void *log_ctx)
+{
+    SimWorld *w = g_new0(SimWorld, 1);
+
+    w->nodes = strmap_new(node_free);
+    w->guests = strmap_new(guest_free);
+    w->locks = strmap_new(lock_free);
+    w->types = g_new0(char *, 1);
+    w->timing = &ha_timing_compatible;
+    w->conduct = ha_conduct_documented;
+    w->log = log;
+    w->log_ctx = log_ctx;
+    return w;
+}
+
+void sim_world_free(SimWorld *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    strmap_free(w->nodes);
+    strmap_free(w->guests);
+    strmap_free(w->locks);
+    g_strfreev(w->types);
+    for (int i = 0; i < HA_FILE_N; i++) {
+        g_free(w->files[i]);
+    }
+    g_free(w);
+}
+
+static void daemon_init(SimDaemon *d, SimWorld *w, SimNode *n, bool is_lrm)
+{
+    d->world = w;
+    d->node = n;
+    d->is_lrm = is_lrm;
+    d->source = g_strdup_printf("%s/%s", n->name, is_lrm ? "lrm" : "crm");
+}
+
+SimNode *sim_world_add_node(SimWorld *w, const char *name)
+{
+    SimNode *n = g_new0(SimNode, 1);
+
+    n->name = g_strdup(name);
+    n->version = g_strdup(DEFAULT_VERSION);
+    n->running = strmap_new(NULL);
+    n->watchdogs = g_array_new(FALSE, FALSE, sizeof(SimWatchdog));
+    daemon_init(&n->crm, w, n, false);
+    daemon_init(&n->lrm, w, n, true);
+    strmap_set(w->nodes, name, n);
+    return n;
+}
+
+SimNode *sim_world_node(const SimWorld *w, const char *name)
+{
+    return strmap_get(w->nodes, name);
+}
+
+SimGuest *sim_world_add_guest(SimWorld *w, const char *sid, const char *node)
+{
+    SimGuest *g = g_new0(SimGuest, 1);
+
+    g->node = g_strdup(node);
+    strmap_set(w->guests, sid, g);
+    return g;
+}
+
+SimGuest *sim_world_guest(const SimWorld *w, const char *sid)
+{
+    return strmap_get(w->guests, sid);
+}
+
+void sim_log(const SimWorld *w, const char *level, const char *source, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    w->log(w->log_ctx, level, w->time, source, text);
+}
+
+bool sim_world_quorate(const SimWorld *w)
+{
+    guint online = 0;
+
+    for (guint i = 0; i < strmap_size(w->nodes); i++) {
+        const SimNode *n = strmap_value(w->nodes, i);
+
+        online += n->power && n->network;
+    }
+    return online > strmap_size(w->nodes) / 2;
+}
+
+bool sim_node_online(const SimWorld *w, const SimNode *n)
+{
+    return n->power && n->network && sim_world_quorate(w);
+}
+
+void sim_start_crm(SimNode *n, SimWorld *w)
+{
+    if (n->crm.crm == NULL) {
+        n->crm.watchdog = 0;
+        sim_env_init(&n->crm);
+        n->crm.env.seed = ++w->next_seed;
+        n->crm.crm = ha_crm_new(&n->crm.env);
+    }
+}
+
+void sim_start_lrm(SimNode *n, SimWorld *w)
+{
+    if (n->lrm.lrm == NULL) {
+        n->lrm.watchdog = 0;
+        sim_env_init(&n->lrm);
+        n->lrm.env.seed = ++w->next_seed;
+        n->lrm.lrm = ha_lrm_new(&n->lrm.env, NULL);
+    }
+}
+
+void sim_node_power_on(SimNode *n, SimWorld *w)
+{
+    if (!n->power) {
+        sim_start_crm(n, w);
+        sim_start_lrm(n, w);
+        n->restart_lrm = false;
+        n->cfs_rw_fail = false;
+        n->cfs_update_fail = false;
+    }
+    n->power = true;
+    n->network = true;
+    n->shutdown = SIM_NO_SHUTDOWN;
+}
+
+static void kill_daemon(SimDaemon *d)
+{
+    if (d->crm != NULL || d->lrm != NULL) {
+        d->world->log(d->world->log_ctx, "info", d->clock, d->source, "killed by poweroff");
+        stop_daemon(d);
+    }
+}
+
+void sim_node_power_off(SimNode *n, SimWorld *w)
+{
+    (void)w;
+    if (n->power) {
+        kill_daemon(&n->crm);
+        kill_daemon(&n->lrm);
+        g_array_set_size(n->watchdogs, 0);
+        strmap_clear(n->running);
+    }
+    n->power = false;
+    n->network = false;
+    n->shutdown = SIM_NO_SHUTDOWN;
+}
+
+bool sim_node_watchdog_expired(SimNode *n, const SimWorld *w)
+{
+    bool expired = false;
+
+    for (guint i = 0; i < n->watchdogs->len;) {
+        if (w->time - g_array_index(n->watchdogs, SimWatchdog, i).fed > SIM_WATCHDOG_LIFE) {
+            g_array_remove_index(n->watchdogs, i);
+            expired = true;
+        } else {
+            i++;
+        }
+    }
+    return expired;
+}
+
+const char *sim_world_file(const SimWorld *w, HaFile file)
+{
+    return w->files[file] != NULL ? w->files[file] : "";
+}
+
+void sim_world_set_file(SimWorld *w, HaFile file, const char *text)
+{
+    g_free(w->files[file]);
+    w->files[file] = g_strdup(text);
+}
+
+int sim_world_edit(SimWorld *w, HaFile file, HaEdit edit, void *data, Err *err)
+{
+    g_autofree char *text = NULL;
+    int r = edit(sim_world_file(w, file), &text, data, err);
+
+    if (r == 0) {
+        sim_world_set_file(w, file, text);
+    }
+    return r < 0 ? r : 0;
+}
+
+static HaLoad guest_load(const SimWorld *w, const SimGuest *g)
+{
+    HaLoad load = g->load;
+
+    if (!g->has_static && w->default_static) {
+        load.maxcpu = DEFAULT_GUEST_MAXCPU;
+        load.maxmem = DEFAULT_GUEST_MAXMEM;
+    }
+    if (!g->has_dynamic && w->default_dynamic) {
+        load.cpu = DEFAULT_GUEST_CPU;
+        load.mem = DEFAULT_GUEST_MEM;
+    }
+    return load;
+}
+
+static void add_guest_load(const SimWorld *w, const char *sid, const SimGuest *g, HaLoads *loads)
+{
+    HaLoad load = guest_load(w, g);
+
+    if (g->has_static || w->default_static) {
+        strmap_set(loads->guests, sid, g_memdup2(&load, sizeof load));
+    }
+}
+
+static HaLoad node_load(const SimWorld *w, const SimNode *n, HaScheduler mode)
+{
+    HaLoad load = {.maxcpu = n->maxcpu, .maxmem = n->maxmem};
+
+    if (mode != HA_SCHEDULER_DYNAMIC) {
+        return load;
+    }
+    load.maxcpu = load.maxcpu > 0 ? load.maxcpu : DEFAULT_NODE_MAXCPU;
+    load.maxmem = load.maxmem > 0 ? load.maxmem : DEFAULT_NODE_MAXMEM;
+    for (guint i = 0; i < strmap_size(w->guests); i++) {
+        const SimGuest *g = strmap_value(w->guests, i);
+        HaLoad of_guest = guest_load(w, g);
+
+        if (strcmp(g->node, n->name) == 0 && strmap_has(n->running, strmap_key(w->guests, i))) {
+            load.cpu += of_guest.cpu;
+            load.mem += of_guest.mem;
+        }
+    }
+    return load;
+}
+
+void sim_world_loads(const SimWorld *w, HaScheduler mode, HaLoads *loads)
+{
+    for (guint i = 0; i < strmap_size(w->nodes); i++) {
+        const SimNode *n = strmap_value(w->nodes, i);
+        HaLoad load = node_load(w, n, mode);
+
+        if (load.maxcpu > 0 || load.maxmem > 0) {
+            strmap_set(loads->nodes, n->name, g_memdup2(&load, sizeof load));
+        }
+    }
+    for (guint i = 0; i < strmap_size(w->guests); i++) {
+        add_guest_load(w, strmap_key(w->guests, i), strmap_value(w->guests, i), loads);
+    }
+}

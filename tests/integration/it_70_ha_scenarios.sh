@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Goal: the installed form of the simulator, ha-simulator, passes every reference scenario and every
+# reference configuration file line for line. Method: the comparison tool that comes with the data
+# runs the program on private copies without the answers.
+. "$(dirname "$0")/lib.sh"
+need python3
+
+SHARED=${QUORATE_SHARED:-$TOP/../shared}
+SIMULATOR=${QUORATE_BUILD:-$TOP/build}/ha-manager/ha-simulator
+COMPARE=$SHARED/tools/ha_compare.py
+
+if [ ! -e "$COMPARE" ] || [ ! -d "$SHARED/ha-scenarios" ]; then
+    echo "1..0 # SKIP no reference data below $SHARED (QUORATE_SHARED)"
+    exit 77
+fi
+if [ ! -x "$SIMULATOR" ]; then
+    echo "1..0 # SKIP no program $SIMULATOR (QUORATE_BUILD)"
+    exit 77
+fi
+
+scenarios()
+{
+    python3 "$COMPARE" --require exact --jobs 2 --cmd "$SIMULATOR --scenario DIR" \
+        "$SHARED"/ha-scenarios/*/ >"$WORK/scenarios" ||
+        { grep -v 'exact=PASS' "$WORK/scenarios" | sed 's/^/# /'; return 1; }
+}
+
+config_files()
+{
+    python3 "$COMPARE" --require exact --rules-cmd "$SIMULATOR --check-rules FILE" \
+        --fence-cmd "$SIMULATOR --check-fence FILE" \
+        "$SHARED"/ha-rules-cfgs/*.cfg "$SHARED"/ha-fence-cfgs/*.cfg >"$WORK/files" ||
+        { grep -v 'exact=PASS' "$WORK/files" | sed 's/^/# /'; return 1; }
+}
+
+# A comparison that cannot fail shows nothing.
+a_wrong_answer_is_found()
+{
+    local one
+    one=$(ls -d "$SHARED"/ha-scenarios/*/ | head -1)
+    python3 "$COMPARE" --require exact --cmd "cat /dev/null" "$one" >/dev/null
+}
+
+check 'every scenario passes line for line' scenarios
+check 'every rules and fence file passes line for line' config_files
+refuse 'an empty log passes' a_wrong_answer_is_found
+check 'an unknown scenario is an error' \
+    sh -c "! '$SIMULATOR' --scenario '$WORK/none' 2>'$WORK/err' && grep -q none '$WORK/err'"
+finish

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of the HA core and of its simulator.
+ha_test_cflags = $(AM_CFLAGS) $(JSON_CFLAGS)
+
+check_PROGRAMS += %D%/test_ha_scenarios
+%C%_test_ha_scenarios_SOURCES = %D%/test_ha_scenarios.c
+%C%_test_ha_scenarios_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_scenarios_LDADD = $(HA_SIM_LIBS)
+TESTS += %D%/test_ha_scenarios
+EXTRA_DIST += tests/sim/scenarios/ha tests/integration/it_70_ha_scenarios.sh
+
+check_PROGRAMS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/test_ha_files
+%C%_test_ha_rules_SOURCES = %D%/test_ha_rules.c
+%C%_test_ha_rules_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_rules_LDADD = $(HA_CORE_LIBS)
+%C%_test_ha_placement_SOURCES = %D%/test_ha_placement.c
+%C%_test_ha_placement_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_placement_LDADD = $(HA_CORE_LIBS)
+%C%_test_ha_fence_SOURCES = %D%/test_ha_fence.c
+%C%_test_ha_fence_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_fence_LDADD = $(HA_CORE_LIBS)
+%C%_test_ha_files_SOURCES = %D%/test_ha_files.c
+%C%_test_ha_files_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_files_LDADD = $(HA_CORE_LIBS)
+TESTS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/test_ha_files
+
+check_PROGRAMS += %D%/test_sectionconf
+%C%_test_sectionconf_SOURCES = %D%/test_sectionconf.c
+%C%_test_sectionconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_sectionconf
