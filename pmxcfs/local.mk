@@ -42,7 +42,7 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_engine.a
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine.c %D%/io/engine.h %D%/io/engine_priv.h
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_open.c %D%/io/engine_loop.c
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_cluster.c %D%/io/engine_status.c
-%C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_view.c
+%C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_save.c %D%/io/engine_view.c
 dist_man_MANS += %D%/pmxcfs-events.5
 
 # IPC service.
@@ -72,9 +72,6 @@ sbin_PROGRAMS += %D%/pmxcfs
 	lib/conf/libconf.a lib/wire/libwire.a lib/port/libport.a lib/base/libbase.a \
 	$(FUSE3_LIBS) $(QB_LIBS) $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(SQLITE_LIBS) \
 	$(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
-	%D%/io/libpmxcfs_store.a %D%/io/libpmxcfs_host.a %D%/core/libpmxcfs_core.a lib/port/libport.a \
-	lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(FUSE3_LIBS) $(SQLITE_LIBS) $(QB_LIBS) \
-	$(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) $(COROSYNC_COMMON_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 dist_man_MANS += %D%/pmxcfs.8
 # RRD files.
 noinst_LIBRARIES += %D%/io/libpmxcfs_rrd.a

@@ -288,6 +288,7 @@ Engine *engine_new(const EngineConfig *cfg)
     e->last = &e->first;
     e->seeds = g_ptr_array_new_with_free_func((GDestroyNotify)memdb_delta_unref);
     e->closed = true;
+    engine_save_init(e);
     engine_loop_init(e);
     return e;
 }

@@ -59,96 +59,6 @@ static void notice_delta(Engine *e, const ReplicaAction *a)
     }
 }
 
-static void store_delta(Engine *e, MemdbDelta *delta, uint64_t seq)
-{
-    uint64_t given = store_submit(e->store, delta);
-
-    g_assert(seq == 0 || given == seq + e->seq_base);
-}
-
-/* What must be on disk before waits behind the copy of the losing tree. */
-static void store_or_hold(Engine *e, const ReplicaAction *a)
-{
-    if (e->saving) {
-        a->delta->seq = a->seq; /* the store will set its own */
-        g_queue_push_tail(&e->held, memdb_delta_ref(a->delta));
-    } else {
-        store_delta(e, a->delta, a->seq);
-    }
-}
-
-/* ---- the losing tree ----------------------------------------------------------------------- */
-
-typedef struct SaveTask {
-    Engine *engine;
-    GPtrArray *entries;
-    MemdbRoot root;
-    char *dir, *name;
-} SaveTask;
-
-static gpointer save_thread(gpointer data)
-{
-    SaveTask *t = data;
-    Job *job = engine_job_new(JOB_SAVED);
-    Err err = ERR_INIT;
-
-    job->code = store_save_tree(t->dir, t->name, t->entries, &t->root, &err);
-    if (job->code < 0) {
-        log_line(TRACE_ERR, "database", "saving the local tree as '%s/%s': %s", t->dir, t->name,
-                 err_text(&err));
-    } else {
-        log_line(TRACE_WARNING, "database", "the local tree is kept as '%s/%s'", t->dir, t->name);
-    }
-    engine_push(t->engine, job);
-    g_ptr_array_unref(t->entries);
-    g_free(t->dir);
-    g_free(t->name);
-    g_free(t);
-    return NULL;
-}
-
-static void save_losing_tree(Engine *e, const ReplicaAction *a)
-{
-    g_autoptr(GDateTime) when = g_date_time_new_from_unix_utc(clock_wall().sec);
-    g_autofree char *stamp = g_date_time_format(when, "%Y%m%dT%H%M%SZ");
-    g_autofree char *base = g_path_get_basename(e->database);
-    SaveTask *t = g_new0(SaveTask, 1);
-
-    log_line(TRACE_WARNING, "dcdb", "local content is replaced: %s",
-             a->text != NULL ? a->text : "another member has a newer tree");
-    t->engine = e;
-    t->entries = g_ptr_array_ref(a->entries);
-    t->root = a->root;
-    t->dir = g_path_get_dirname(e->database);
-    t->name = g_strdup_printf("%s.replaced-%s-v%" G_GUINT64_FORMAT, base, stamp, a->root.version);
-    if (e->saver != NULL) {
-        g_thread_join(e->saver); /* the one before has reported: it is at its end */
-    }
-    e->saving = true;
-    e->saver = g_thread_new("save", save_thread, t);
-}
-
-/* Without a copy the change must not reach the disk: it is reported as failed, and the replica
- * takes it back. Its number, and those behind it, go to the store for nothing, so that both keep
- * counting alike. */
-static void on_saved(Engine *e, int code)
-{
-    const MemdbDelta *first = g_queue_peek_head(&e->held);
-    uint64_t seq = first != NULL ? first->seq : 0;
-    MemdbRoot root = first != NULL ? first->root_before : (MemdbRoot){0};
-    MemdbDelta *delta;
-
-    e->saving = false;
-    while ((delta = g_queue_pop_head(&e->held)) != NULL) {
-        g_autoptr(MemdbDelta) nothing = memdb_empty_delta(&root);
-        store_delta(e, code < 0 ? nothing : delta, 0);
-        memdb_delta_unref(delta);
-    }
-    if (code < 0 && seq != 0) {
-        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_STORE_FAILED, .seq = seq, .code = code});
-    }
-}
-
 /* ---- timers -------------------------------------------------------------------------------- */
 
 void engine_set_ready(GSource *source, MonoTime at)
@@ -198,7 +108,7 @@ static void perform(Engine *e, const ReplicaAction *a)
 
     switch (a->kind) {
     case REPLICA_ACT_STORE:
-        store_or_hold(e, a);
+        engine_store(e, a);
         break;
     case REPLICA_ACT_NOTICE:
         notice_delta(e, a);
@@ -216,7 +126,7 @@ static void perform(Engine *e, const ReplicaAction *a)
         engine_set_ready(e->probe_source, a->at);
         break;
     case REPLICA_ACT_SAVE_LOSING_TREE:
-        save_losing_tree(e, a);
+        engine_save_losing_tree(e, a);
         break;
     case REPLICA_ACT_META:
         if (store_set_meta(e->store, a->key, g_bytes_get_data(a->bytes, NULL),
@@ -314,7 +224,7 @@ static void do_job(Engine *e, const Job *job)
         engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_PROBED, .code = job->code});
         break;
     case JOB_SAVED:
-        on_saved(e, job->code);
+        engine_saved(e, job->code);
         break;
     case JOB_STATUS:
         engine_status_perform(e, &job->status);
@@ -390,7 +300,6 @@ void engine_loop_init(Engine *e)
     e->tick_source = add_timer(e, on_tick);
     e->status_tick_source = add_timer(e, engine_status_tick);
     e->probe_source = add_timer(e, on_probe);
-    g_queue_init(&e->held);
 }
 
 static void drop_source(GSource *source)
@@ -401,13 +310,10 @@ static void drop_source(GSource *source)
 
 void engine_loop_done(Engine *e)
 {
-    if (e->saver != NULL) {
-        g_thread_join(e->saver);
-    }
+    engine_save_done(e);
     if (e->prober != NULL) {
         g_thread_join(e->prober);
     }
-    g_queue_clear_full(&e->held, (GDestroyNotify)memdb_delta_unref);
     drop_source(e->queue_source);
     drop_source(e->tick_source);
     drop_source(e->status_tick_source);

@@ -2,7 +2,8 @@
 /*
  * engine_priv: what the files of the engine share: engine.c (life, queue, callers), engine_open.c
  * (database to tree), engine_loop.c (events in, actions out), engine_cluster.c (corosync),
- * engine_status.c (status store and its group), engine_view.c (reading).
+ * engine_status.c (status store and its group), engine_save.c (copies of replaced content),
+ * engine_view.c (reading).
  *
  * Locks are those of the system, not of GLib, whose own the thread checker cannot see.
  */
@@ -121,9 +122,12 @@ struct Engine {
     CorosyncInfo *info;
     GroupCpg *config_cpg, *status_cpg;
     uint32_t expected_members;
-    GThread *saver, *prober; /* short-lived helpers that may block on the disk */
-    GQueue held;             /* MemdbDelta to be stored after the saver is done */
-    bool saving;
+    GThread *prober; /* short-lived helper that may block on the disk */
+    /* copies of content that is replaced */
+    GThread *saver;
+    GQueue held;   /* of MemdbDelta*, to be stored when all copies are on disk */
+    guint saving;  /* copies under way */
+    int save_code; /* of the first that failed */
 };
 
 /* ---- engine.c ---- */
@@ -149,6 +153,15 @@ gpointer engine_thread(gpointer data);
 void engine_step(Engine *e, ReplicaEvent *ev);
 
 void engine_set_ready(GSource *source, MonoTime at); /* MONO_NEVER: not at all */
+
+/* ---- engine_save.c: on the cfs thread ---- */
+void engine_save_init(Engine *e);
+void engine_save_done(Engine *e);
+/* Hands a delta to the store; behind copies that are under way it waits for them. */
+void engine_store(Engine *e, const ReplicaAction *a);
+/* Begins to write the content that is about to be replaced to a file beside the database. */
+void engine_save_losing_tree(Engine *e, const ReplicaAction *a);
+void engine_saved(Engine *e, int code); /* such a copy has ended */
 
 /* ---- engine_status.c ---- */
 void engine_status_init(Engine *e);  /* the mode must be known */
