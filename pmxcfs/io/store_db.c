@@ -131,62 +131,31 @@ static void roll_back(StoreDb *d)
         /* Its failure leaves a state that the next transaction cleans up or reports. */
         (void)sqlite3_exec(d->db, "ROLLBACK", NULL, NULL, NULL);
     }
-    d->held = false;
 }
 
-/* Row 0 as it is in the file now. */
-static int read_row0(StoreDb *d, bool *ret_has, MemdbRoot *ret_root, bool *ret_from_sync, Err *err)
+static int read_row0(StoreDb *d, Err *err)
 {
     sqlite3_stmt *st = NULL;
     int rc = 0;
     int step;
 
-    *ret_has = false;
     if (sqlite3_prepare_v2(d->db, "SELECT version, writer, mtime, type FROM tree WHERE inode = 0",
                            -1, &st, NULL) != SQLITE_OK) {
         return store_db_fail(d, err, "cannot read row 0");
     }
     step = sqlite3_step(st);
     if (step == SQLITE_ROW) {
-        *ret_has = true;
-        ret_root->version = (uint64_t)sqlite3_column_int64(st, 0);
-        ret_root->writer = (uint32_t)sqlite3_column_int64(st, 1);
-        ret_root->mtime = (uint32_t)sqlite3_column_int64(st, 2);
-        *ret_from_sync = sqlite3_column_int64(st, 3) == ENTRY_DIR;
+        d->has_row0 = true;
+        d->row0 = (MemdbRoot){
+            .version = (uint64_t)sqlite3_column_int64(st, 0),
+            .writer = (uint32_t)sqlite3_column_int64(st, 1),
+            .mtime = (uint32_t)sqlite3_column_int64(st, 2),
+        };
+        d->row0_from_sync = sqlite3_column_int64(st, 3) == ENTRY_DIR;
     } else if (step != SQLITE_DONE) {
         rc = store_db_fail(d, err, "cannot read row 0");
     }
     sqlite3_finalize(st);
-    return rc;
-}
-
-/* Nobody else may have written since our last transaction: memory would not be what the disk says.
- * After a commit of doubtful outcome the file may be ahead; then the next write puts that right. */
-static int check_unchanged(StoreDb *d, Err *err)
-{
-    MemdbRoot root = {0};
-    bool from_sync;
-    bool has;
-    int rc = read_row0(d, &has, &root, &from_sync, err);
-
-    if (rc == 0 && d->doubt == NULL &&
-        (has != d->has_row0 || (has && root.version != d->row0.version))) {
-        rc = err_setf(err, -ESTALE, "another program changed %s", d->path);
-    }
-    return rc;
-}
-
-static int hold(StoreDb *d, Err *err)
-{
-    int rc = store_db_exec(d, d->mode == STORE_DB_WAL ? "BEGIN IMMEDIATE" : "BEGIN EXCLUSIVE", err);
-
-    if (rc == 0) {
-        d->held = true;
-        rc = check_unchanged(d, err);
-        if (rc < 0) {
-            roll_back(d);
-        }
-    }
     return rc;
 }
 
@@ -198,21 +167,21 @@ static int set_syncs(StoreDb *d, bool wal, Err *err)
         d, wal && !d->synced ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=EXTRA", err);
 }
 
-/* From WAL to the rollback journal: folds the WAL. Fails, harmlessly, while somebody reads. */
+/* From WAL to the rollback journal: folds the WAL. Fails, harmlessly, while somebody reads. In all
+ * of it, and from then on, the file stays locked. */
 static int go_direct(StoreDb *d, Err *err)
 {
     int rc;
 
     roll_back(d);
+    store_vfs_keep_exclusive(d->vfs, true);
     rc = set_syncs(d, false, err);
+    rc = rc < 0 ? rc : store_db_exec(d, "PRAGMA locking_mode=EXCLUSIVE", err);
     rc = rc < 0 ? rc : set_journal_mode(d, "truncate", err);
-    if (rc == 0) {
-        /* Held from the next transaction on until we go back. */
-        rc = store_db_exec(d, "PRAGMA locking_mode=EXCLUSIVE", err);
-    }
-    if (rc < 0) {
-        (void)read_mode(d, NULL);
-        (void)set_syncs(d, d->mode == STORE_DB_WAL, NULL);
+    if (rc < 0 && (read_mode(d, NULL) < 0 || d->mode == STORE_DB_WAL)) {
+        (void)store_db_exec(d, "PRAGMA locking_mode=NORMAL", NULL);
+        (void)set_syncs(d, true, NULL);
+        store_vfs_keep_exclusive(d->vfs, false);
         return rc;
     }
     d->mode = STORE_DB_DIRECT;
@@ -220,6 +189,17 @@ static int go_direct(StoreDb *d, Err *err)
     d->wal_pages = 0;
     d->fold_at_pages = (int)d->checkpoint_bytes / d->page_size;
     return 0;
+}
+
+/* Takes the lock that keeps other writers out; the VFS keeps it. */
+static int take_write_lock(StoreDb *d, Err *err)
+{
+    int rc;
+
+    store_vfs_keep_write_lock(d->vfs, true);
+    rc = store_db_exec(d, d->mode == STORE_DB_WAL ? "BEGIN IMMEDIATE" : "BEGIN EXCLUSIVE", err);
+    roll_back(d);
+    return rc;
 }
 
 static int go_wal(StoreDb *d, Err *err)
@@ -230,27 +210,44 @@ static int go_wal(StoreDb *d, Err *err)
     /* The shared wal-index, which lets others read, needs the normal lock mode. By way of DELETE,
      * since only that removes the empty journal file. */
     rc = store_db_exec(d, "PRAGMA locking_mode=NORMAL", err);
-    if (rc == 0) {
-        rc = set_journal_mode(d, "delete", err);
-    }
-    if (rc == 0) {
-        rc = set_journal_mode(d, "wal", err);
-    }
-    if (rc < 0) {
-        if (read_mode(d, NULL) < 0 || d->mode == STORE_DB_DIRECT) {
-            /* Stay: the next try comes with the next batches. */
-            (void)set_journal_mode(d, "truncate", NULL);
-            (void)store_db_exec(d, "PRAGMA locking_mode=EXCLUSIVE", NULL);
-            d->small_batches = 0;
-        }
+    rc = rc < 0 ? rc : set_journal_mode(d, "delete", err);
+    rc = rc < 0 ? rc : set_journal_mode(d, "wal", err);
+    if (rc < 0 && (read_mode(d, NULL) < 0 || d->mode == STORE_DB_DIRECT)) {
+        /* Stay: the next try comes with the next batches. */
+        (void)set_journal_mode(d, "truncate", NULL);
+        (void)store_db_exec(d, "PRAGMA locking_mode=EXCLUSIVE", NULL);
+        d->small_batches = 0;
         return rc;
     }
     d->mode = STORE_DB_WAL;
-    return set_syncs(d, true, err);
+    rc = take_write_lock(d, err);
+    if (rc == 0) {
+        store_vfs_keep_exclusive(d->vfs, false);
+        rc = set_syncs(d, true, err);
+    }
+    return rc;
+}
+
+/* Is the file still where it was? Who writes to one that was replaced or removed loses everything.
+ */
+static int check_place(StoreDb *d, Err *err)
+{
+    int moved = 0;
+
+    if (sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+        moved != 0) {
+        return err_setf(err, -ESTALE, "%s was removed or replaced while in use", d->path);
+    }
+    return 0;
 }
 
 int store_db_prepare_write(StoreDb *d, size_t fresh_bytes, Err *err)
 {
+    int rc = check_place(d, err);
+
+    if (rc < 0) {
+        return rc;
+    }
     if (fresh_bytes >= d->direct_bytes_min) {
         d->small_batches = 0;
         if (d->mode == STORE_DB_WAL) {
@@ -260,7 +257,7 @@ int store_db_prepare_write(StoreDb *d, size_t fresh_bytes, Err *err)
                ++d->small_batches > STORE_DIRECT_SMALL_MAX) {
         (void)go_wal(d, NULL); /* else direct mode goes on: more syncs, same promise */
     }
-    return d->held ? 0 : hold(d, err);
+    return store_db_exec(d, d->mode == STORE_DB_WAL ? "BEGIN IMMEDIATE" : "BEGIN EXCLUSIVE", err);
 }
 
 /* A commit that failed may have left a complete transaction behind the end of the WAL, which a
@@ -300,14 +297,11 @@ static void fold(StoreDb *d)
 
 void store_db_settle(StoreDb *d)
 {
-    if (d->mode != STORE_DB_WAL) {
-        return; /* the file stays locked by itself */
-    }
-    if (d->wal_pages >= d->fold_at_pages) {
-        fold(d);
-    }
-    if (!d->held) {
-        (void)hold(d, NULL);
+    if (d->mode == STORE_DB_WAL) {
+        store_vfs_keep_exclusive(d->vfs, false); /* where go_wal was cut short by a fault */
+        if (d->wal_pages >= d->fold_at_pages) {
+            fold(d);
+        }
     }
 }
 
@@ -318,8 +312,8 @@ bool store_db_wants_idle(const StoreDb *d)
 
 void store_db_idle(StoreDb *d)
 {
-    if (store_db_wants_idle(d) && go_wal(d, NULL) == 0) {
-        store_db_settle(d);
+    if (store_db_wants_idle(d)) {
+        (void)go_wal(d, NULL); /* else later */
     }
 }
 
@@ -408,6 +402,7 @@ static int enter_wal(StoreDb *d, Err *err)
         err_clear(err);
         d->wal_unusable = true;
         d->mode = STORE_DB_DIRECT;
+        store_vfs_keep_exclusive(d->vfs, true);
         rc = set_journal_mode(d, "truncate", err);
         return rc < 0 ? rc : store_db_exec(d, "PRAGMA locking_mode=EXCLUSIVE", err);
     }
@@ -447,18 +442,18 @@ static int look_at(StoreDb *d, bool damaged_ok, Found *ret, Err *err)
     }
     if (rc == 0 && ret->has_tree && !damaged_ok) {
         rc = store_db_int(d, "SELECT EXISTS(SELECT 1 FROM tree)", &n, err);
-        rc = rc < 0 ? rc : read_row0(d, &d->has_row0, &d->row0, &d->row0_from_sync, err);
         ret->has_rows = n > 0;
     }
     return rc;
 }
 
-/* It is ours: from here on it is written. */
+/* It is ours: from here on it is written, and by nobody else. */
 static int take_over(StoreDb *d, const Found *found, Err *err)
 {
     int rc = found->has_pages ? 0 : lay_out(d, err);
 
     rc = rc < 0 ? rc : enter_wal(d, err);
+    rc = rc < 0 ? rc : take_write_lock(d, err);
     if (rc == 0 && !found->has_tree) {
         rc = store_schema_create(d, err);
     }
@@ -466,7 +461,7 @@ static int take_over(StoreDb *d, const Found *found, Err *err)
         (void)sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
         rc = read_page_size(d, err);
     }
-    return rc < 0 ? rc : hold(d, err);
+    return rc < 0 ? rc : read_row0(d, err);
 }
 
 static int take_up(StoreDb *d, bool damaged_ok, bool *ret_fresh, Err *err)

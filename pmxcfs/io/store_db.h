@@ -72,8 +72,8 @@ GHashTable *store_db_take_meta(StoreDb *d);
 /* Writes a sealed batch as one transaction. On failure the file is as before. */
 int store_db_write(StoreDb *d, const StoreBatch *b, Err *err) must_check;
 
-/* After each store_db_write, when nobody waits any more: takes the write lock again, folds the WAL
- * when it has grown. Trouble here is met again, and reported, by the next write. */
+/* After each store_db_write, when nobody waits any more: folds the WAL when it has grown. Trouble
+ * here is met again, and reported, by a later write. */
 void store_db_settle(StoreDb *d);
 
 /* Nothing was written for STORE_DIRECT_IDLE_MS: goes back to WAL. */

@@ -34,7 +34,6 @@ struct StoreDb {
     bool synced;
     StoreDbMode mode;
     bool wal_unusable; /* the file system cannot do it: direct mode for good */
-    bool held;         /* a write transaction is open, which keeps other writers out */
     size_t checkpoint_bytes, direct_bytes_min;
     int page_size;
     int wal_pages;          /* in the WAL now */

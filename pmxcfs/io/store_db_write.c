@@ -253,7 +253,6 @@ static int commit(StoreDb *d, Err *err)
     int rc = store_db_exec(d, "COMMIT", err);
 
     if (rc == 0) {
-        d->held = false;
         g_clear_pointer(&d->doubt, g_hash_table_unref);
     }
     return rc;

@@ -13,13 +13,19 @@ struct StoreVfs {
     _Atomic uint64_t bytes;
     _Atomic uint64_t syncs;
     _Atomic uint64_t read_failures;
-    int last_errno; /* of the newest failed call */
+    int last_errno;                 /* of the newest failed call */
+    struct StoreVfsFile *main_file; /* the open database, or NULL */
+    bool keep_write_lock, keep_exclusive;
     char name[32];
 };
 
 typedef struct StoreVfsFile {
     sqlite3_file file;
     StoreVfs *vfs;
+    int level;         /* lock of the file that SQLite believes to hold */
+    int held_level;    /* the one that is really held */
+    bool write_locked; /* the same for the WAL's write lock */
+    bool held_write_lock;
     uint64_t base[]; /* the file object of the base VFS; SQLite aligns to 8 bytes */
 } StoreVfsFile;
 
@@ -51,6 +57,11 @@ static int keep_file(sqlite3_file *f, int rc)
 
 static int file_close(sqlite3_file *f)
 {
+    StoreVfs *v = ((StoreVfsFile *)f)->vfs;
+
+    if (v->main_file == (StoreVfsFile *)f) {
+        v->main_file = NULL;
+    }
     return keep_file(f, base_of(f)->pMethods->xClose(base_of(f)));
 }
 
@@ -86,14 +97,92 @@ static int file_size(sqlite3_file *f, sqlite3_int64 *ret)
     return keep_file(f, base_of(f)->pMethods->xFileSize(base_of(f), ret));
 }
 
+/* ---- locks ------------------------------------------------------------------------------- */
+
 static int file_lock(sqlite3_file *f, int level)
 {
-    return base_of(f)->pMethods->xLock(base_of(f), level);
+    StoreVfsFile *file = (StoreVfsFile *)f;
+    int rc = SQLITE_OK;
+
+    if (level > file->held_level) {
+        rc = base_of(f)->pMethods->xLock(base_of(f), level);
+        file->held_level = rc == SQLITE_OK ? level : file->held_level;
+    }
+    if (rc == SQLITE_OK && level > file->level) {
+        file->level = level;
+    }
+    return rc;
+}
+
+/* Also where the level is the same: a failed attempt at the exclusive lock may have left a part. */
+static int release_file(StoreVfsFile *file)
+{
+    file->held_level = file->level;
+    return base_of(&file->file)->pMethods->xUnlock(base_of(&file->file), file->level);
 }
 
 static int file_unlock(sqlite3_file *f, int level)
 {
-    return base_of(f)->pMethods->xUnlock(base_of(f), level);
+    StoreVfsFile *file = (StoreVfsFile *)f;
+
+    file->level = MIN(file->level, level);
+    if (file->vfs->keep_exclusive && file->held_level == SQLITE_LOCK_EXCLUSIVE) {
+        return SQLITE_OK;
+    }
+    return release_file(file);
+}
+
+#define WAL_WRITE_SLOT 0 /* of the lock slots that SQLite's file format documents */
+
+static int release_write_lock(StoreVfsFile *file)
+{
+    int rc = SQLITE_OK;
+
+    if (file->held_write_lock && !file->write_locked) {
+        rc = base_of(&file->file)
+                 ->pMethods->xShmLock(base_of(&file->file), WAL_WRITE_SLOT, 1,
+                                      SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+        file->held_write_lock = false;
+    }
+    return rc;
+}
+
+static int file_shm_lock(sqlite3_file *f, int offset, int n, int flags)
+{
+    StoreVfsFile *file = (StoreVfsFile *)f;
+    int rc = SQLITE_OK;
+
+    if (offset != WAL_WRITE_SLOT || n != 1) {
+        return base_of(f)->pMethods->xShmLock(base_of(f), offset, n, flags);
+    }
+    if (flags & SQLITE_SHM_UNLOCK) {
+        file->write_locked = false;
+        return file->vfs->keep_write_lock ? SQLITE_OK : release_write_lock(file);
+    }
+    if (!file->held_write_lock) {
+        rc = base_of(f)->pMethods->xShmLock(base_of(f), offset, n, flags);
+    }
+    file->write_locked = file->write_locked || rc == SQLITE_OK;
+    file->held_write_lock = file->held_write_lock || rc == SQLITE_OK;
+    return rc;
+}
+
+void store_vfs_keep_write_lock(StoreVfs *v, bool keep)
+{
+    v->keep_write_lock = keep;
+    if (!keep && v->main_file != NULL) {
+        (void)release_write_lock(v->main_file); /* a lock of this process: nothing can fail */
+    }
+}
+
+void store_vfs_keep_exclusive(StoreVfs *v, bool keep)
+{
+    bool ends = v->keep_exclusive && !keep;
+
+    v->keep_exclusive = keep;
+    if (ends && v->main_file != NULL) {
+        (void)release_file(v->main_file); /* a lock of this process: nothing can fail */
+    }
 }
 
 static int file_check_reserved(sqlite3_file *f, int *ret)
@@ -121,11 +210,6 @@ static int file_shm_map(sqlite3_file *f, int page, int size, int extend, void vo
     return keep_file(f, base_of(f)->pMethods->xShmMap(base_of(f), page, size, extend, ret));
 }
 
-static int file_shm_lock(sqlite3_file *f, int offset, int n, int flags)
-{
-    return base_of(f)->pMethods->xShmLock(base_of(f), offset, n, flags);
-}
-
 static void file_shm_barrier(sqlite3_file *f)
 {
     base_of(f)->pMethods->xShmBarrier(base_of(f));
@@ -133,6 +217,10 @@ static void file_shm_barrier(sqlite3_file *f)
 
 static int file_shm_unmap(sqlite3_file *f, int remove)
 {
+    StoreVfsFile *file = (StoreVfsFile *)f;
+
+    file->write_locked = false;
+    (void)release_write_lock(file);
     return base_of(f)->pMethods->xShmUnmap(base_of(f), remove);
 }
 
@@ -166,12 +254,14 @@ static int vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags
     StoreVfs *self = vfs_of(v);
     int rc;
 
+    memset(file, 0, sizeof(*file) + (size_t)self->base->szOsFile);
     file->vfs = self;
-    file->file.pMethods = NULL;
-    memset(file->base, 0, (size_t)self->base->szOsFile);
     rc = keep(self, self->base->xOpen(self->base, name, base_of(f), flags, ret));
     if (base_of(f)->pMethods != NULL) {
         file->file.pMethods = &file_methods;
+        if (flags & SQLITE_OPEN_MAIN_DB) {
+            self->main_file = file;
+        }
     }
     return rc;
 }

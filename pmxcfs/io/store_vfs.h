@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store_vfs: a thin layer between SQLite and the system that counts what goes to disk and keeps the
- * errno of the newest failed call, which SQLite's own interface loses.
+ * errno of the newest failed call, which SQLite's own interface loses. It also keeps two locks
+ * longer than SQLite does, so that no other program can write between our transactions.
  *
  * One object per store. The counters may be read from any thread; the rest belongs to the thread
  * that uses the database connection.
@@ -11,6 +12,7 @@
 
 #include "lib/base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct StoreVfs StoreVfs;
@@ -23,6 +25,14 @@ void store_vfs_free(StoreVfs *v);
 
 /* The name for sqlite3_open_v2; borrowed. */
 const char *store_vfs_name(const StoreVfs *v);
+
+/* While set, the WAL's write lock stays ours once SQLite has taken it; other programs can still
+ * read. It ends with the WAL. */
+void store_vfs_keep_write_lock(StoreVfs *v, bool keep);
+
+/* While set, an exclusive lock on the database file stays ours once SQLite has taken it. Bridges
+ * changes of the journal mode; clearing it releases what SQLite does not hold itself. */
+void store_vfs_keep_exclusive(StoreVfs *v, bool keep);
 
 uint64_t store_vfs_bytes(const StoreVfs *v); /* written to database, journal and WAL */
 uint64_t store_vfs_syncs(const StoreVfs *v);

@@ -70,7 +70,7 @@ void engine_free(Engine *e)
     g_free(e);
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------- */
 
 Entry *engine_get(Engine *e, uint64_t inode)
 {
@@ -158,7 +158,7 @@ int engine_view(Engine *e, const char *name, GString **ret)
     return 0;
 }
 
-/* ---- changing ------------------------------------------------------------------------------ */
+/* ---- changing ---------------------------------------------------------------------------- */
 
 static void notify(Engine *e, const EngineNotice *n)
 {
@@ -259,7 +259,7 @@ void engine_listen(Engine *e, void (*fn)(void *ctx, const EngineNotice *n), void
     g_array_append_val(e->listeners, l);
 }
 
-/* ---- what tests do ------------------------------------------------------------------------- */
+/* ---- what tests do ----------------------------------------------------------------------- */
 
 int engine_mem_remote(Engine *e, const TreeOp *op)
 {

@@ -13,10 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const MonoTime no_time = {0};
@@ -481,6 +483,89 @@ static void test_others_may_read_but_not_write(Place *p, gconstpointer unused)
     }
     g_assert_cmpint(try_open(p->db, &err), ==, -EBUSY);
     g_assert_nonnull(strstr(err_text(&err), "in use by another process"));
+    close_rig(rig);
+}
+
+/* Tries to get a write transaction for as long as `alive` has a writer; the number of successes. */
+static int try_to_write(const char *path, int alive)
+{
+    struct pollfd fd = {.fd = alive, .events = POLLIN};
+    sqlite3 *db = NULL;
+    int successes = 0;
+
+    if (sqlite3_open(path, &db) != SQLITE_OK) {
+        return 100;
+    }
+    (void)sqlite3_busy_timeout(db, 3);
+    while (poll(&fd, 1, 0) == 0) {
+        if (sqlite3_exec(db, "BEGIN IMMEDIATE; COMMIT", NULL, NULL, NULL) == SQLITE_OK) {
+            successes++;
+        }
+        /* Between two tries the connection goes, so that the mode can change. */
+        (void)sqlite3_close(db);
+        (void)sqlite3_open(path, &db);
+        (void)sqlite3_busy_timeout(db, 3);
+    }
+    (void)sqlite3_close(db);
+    return MIN(successes, 99);
+}
+
+/* Not in the moment between two commits, nor while the way of writing changes. Another process,
+ * since SQLite's locks are those of a process. */
+static void test_nobody_writes_in_between(Place *p, gconstpointer unused)
+{
+    StoreRig *rig;
+    int ends[2];
+    int status = -1;
+    pid_t pid;
+    char go;
+
+    (void)unused;
+    g_assert_cmpint(pipe(ends), ==, 0);
+    pid = fork(); /* before SQLite knows the file in this process */
+    if (pid == 0) {
+        (void)close(ends[1]);
+        _exit(read(ends[0], &go, 1) == 1 ? try_to_write(p->db, ends[0]) : 100);
+    }
+    (void)close(ends[0]);
+    rig = open_rig(p->db);
+    g_assert_cmpint(write(ends[1], "g", 1), ==, 1);
+    (void)storerig_create(rig, "small");
+    (void)storerig_create(rig, "big");
+    for (int i = 0; i < 60; i++) {
+        (void)storerig_fill(rig, "small", 100, (uint64_t)i);
+        g_assert_cmpint(storerig_flush(rig), ==, 0);
+        if (i % 20 == 0) {
+            (void)storerig_fill(rig, "big", 400000, (uint64_t)i);
+            g_assert_cmpint(storerig_flush(rig), ==, 0);
+        } else if (i % 20 == 1) {
+            g_usleep(2 * STORE_DIRECT_IDLE_MS * 1000);
+        }
+    }
+    (void)close(ends[1]);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    close_rig(rig);
+    storerig_assert_sound(p->db, NULL);
+}
+
+static void test_moved_file_takes_no_writes(Place *p, gconstpointer unused)
+{
+    StoreRig *rig = open_rig(p->db);
+    g_autofree char *moved = beside(p, ".moved");
+    Err err = ERR_INIT;
+
+    (void)unused;
+    (void)storerig_create(rig, "f");
+    g_assert_cmpint(storerig_flush(rig), ==, 0);
+    g_assert_cmpint(rename(p->db, moved), ==, 0);
+    (void)storerig_fill(rig, "f", 10, 1);
+    g_assert_cmpint(storerig_flush(rig), ==, -ESTALE);
+    g_assert_nonnull(strstr(storerig_failure(rig), "removed or replaced"));
+    g_assert_cmpint(store_probe(storerig_store(rig), &err), ==, -ESTALE);
+    g_assert_cmpint(rename(moved, p->db), ==, 0);
+    (void)storerig_fill(rig, "f", 10, 1);
     close_rig(rig);
 }
 
@@ -1140,6 +1225,8 @@ int main(int argc, char **argv)
     ADD("cost/large-files-at-most-1.3", test_cost_of_large_files);
     ADD("cost/small-change-of-a-large-file", test_cost_of_small_change);
     ADD("others-may-read-but-not-write", test_others_may_read_but_not_write);
+    ADD("nobody-writes-in-between", test_nobody_writes_in_between);
+    ADD("moved-file-takes-no-writes", test_moved_file_takes_no_writes);
     ADD("long-reader-stops-nothing", test_long_reader);
     ADD("original-goes-on-with-the-file", test_original_goes_on);
     ADD("large-pages-stay", test_large_pages_stay);
