@@ -535,11 +535,42 @@ static int do_files(Joiner *j, Err *err)
     return 0;
 }
 
+/* corosync learns of the vote a moment after the file was written; the node counts when it has. */
+static void wait_for_vote(Joiner *j)
+{
+    gint64 deadline = g_get_monotonic_time() + JOIN_VOTE_TIMEOUT_SEC * G_USEC_PER_SEC;
+
+    while (g_get_monotonic_time() < deadline) {
+        g_autoptr(QuorumReport) report = NULL;
+
+        if (quorum_query(NULL, 0, &report, NULL) == 0) {
+            for (uint32_t i = 0; i < report->facts.n_members; i++) {
+                const QuorumMember *m = &report->facts.members[i];
+
+                if (m->nodeid == report->facts.nodeid && m->votes > 0) {
+                    return;
+                }
+            }
+        }
+        g_usleep(100 * 1000);
+    }
+    say(j, "the node's vote is not counted yet; 'pvecm status' will show it");
+}
+
 static int do_ready(Joiner *j, Err *err)
 {
     g_autoptr(JsonParser) parser = NULL;
+    JsonObject *data;
+    int r = ask(j, JOIN_STEP_READY, NULL, &parser, err);
 
-    return ask(j, JOIN_STEP_READY, NULL, &parser, err);
+    if (r < 0) {
+        return r;
+    }
+    data = data_of(parser);
+    if (data != NULL && json_object_get_int_member_with_default(data, "votes", 0) > 0) {
+        wait_for_vote(j);
+    }
+    return 0;
 }
 
 /* ---- undoing ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 
 #define JOIN_PORT             "8006"
 #define JOIN_TIMEOUT_MS       30000 /* of one request */
+#define JOIN_VOTE_TIMEOUT_SEC 15  /* until corosync counts the vote */
 #define JOIN_SYNC_TIMEOUT_SEC 120   /* until the cluster's tree is mounted and in sync */
 
 typedef struct JoinClientOptions {

@@ -349,6 +349,7 @@ static int do_ready(JoinServer *s,
                     Err *err)
 {
     g_auto(ConfEdit) edit = {0};
+    g_autofree char *answer = NULL;
     int r = conf_edit_begin(s->pve, &edit, err);
 
     if (r < 0 || (r = read_record(path, record, err)) < 0) {
@@ -369,7 +370,8 @@ static int do_ready(JoinServer *s,
         trace(&s->tracer, TRACE_NOTICE, "node '%s' has joined with %u vote(s)", q->node,
               record->votes);
     }
-    api_answer_set(ret, 200, "{\"data\":null}");
+    answer = g_strdup_printf("{\"data\":{\"votes\":%u}}", record->votes);
+    api_answer_set(ret, 200, answer);
     return 0;
 }
 
