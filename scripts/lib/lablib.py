@@ -52,7 +52,7 @@ DAEMONS = [
 DAEMON_NAMES = [daemon.name for daemon in DAEMONS]
 
 # Folders of the build directory that hold programs a person types.
-PROGRAM_FOLDERS = ('pmxcfs', 'quorum', 'guest', 'migration', 'ha-manager', 'cli')
+PROGRAM_FOLDERS = ('pmxcfs', 'api', 'quorum', 'guest', 'migration', 'ha-manager', 'cli')
 
 
 def default_build():
