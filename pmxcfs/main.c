@@ -11,6 +11,7 @@
 #include "pmxcfs/io/instance.h"
 #include "pmxcfs/io/ipc_server.h"
 #include "pmxcfs/io/mount.h"
+#include "pmxcfs/io/rrd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@
 typedef struct Options {
     gboolean debug, foreground, local, documented, version;
     char *durability, *mountpoint, *database, *state_dir, *run_dir, *pid_file, *host_conf, *group;
+    char *rrd_dir;
 } Options;
 
 static Options options;
@@ -54,6 +56,8 @@ static GOptionEntry entries[] = {
      "FILE"},
     {"corosync-conf", 0, 0, G_OPTION_ARG_FILENAME, &options.host_conf,
      "Default /etc/corosync/corosync.conf", "FILE"},
+    {"rrd-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.rrd_dir,
+     "Keep RRD files there, and write them without rrdcached", "DIR"},
     {"group", 0, 0, G_OPTION_ARG_STRING, &options.group, "Group of the files, default www-data",
      "NAME"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &options.version, "Print the version and exit", NULL},
@@ -69,6 +73,7 @@ typedef struct Daemon {
     Engine *engine;
     Mount *mount;
     IpcServer *ipc;
+    RrdWriter *rrd;
     GThread *signals;
     gint stopping;
     Tracer tracer;
@@ -260,6 +265,22 @@ static void set_debug(void *ctx, bool on)
     log_set_debug(on);
 }
 
+static void keep_rrd(void *ctx, const char *id, GBytes *value)
+{
+    rrd_writer_push(ctx, id, value);
+}
+
+static void start_rrd(Daemon *d)
+{
+    /* rrdcached knows one folder only: another one is written directly. */
+    const RrdWriterConfig rrd = {.base_dir = options.rrd_dir,
+                                 .cached_socket = options.rrd_dir != NULL ? "" : NULL,
+                                 .tracer = &d->tracer};
+
+    d->rrd = rrd_writer_start(&rrd);
+    engine_on_rrd(d->engine, keep_rrd, d->rrd);
+}
+
 static int bring_up(Daemon *d, Err *err)
 {
     EngineConfig config = {
@@ -275,8 +296,11 @@ static int bring_up(Daemon *d, Err *err)
     IpcServerConfig ipc = {.read_only_gid = d->gid, .tracer = &d->tracer};
     int r;
 
-    if ((r = engine_open(&config, &d->engine, err)) < 0 ||
-        (r = mount_new(d->engine, or_default(options.mountpoint, "/etc/pve"), &mount, &d->tracer,
+    if ((r = engine_open(&config, &d->engine, err)) < 0) {
+        return r;
+    }
+    start_rrd(d);
+    if ((r = mount_new(d->engine, or_default(options.mountpoint, "/etc/pve"), &mount, &d->tracer,
                        &d->mount, err)) < 0 ||
         (r = mount_attach(d->mount, err)) < 0 || (r = engine_start(d->engine, err)) < 0) {
         return r;
@@ -314,6 +338,7 @@ static void take_down(Daemon *d)
         engine_stop(d->engine);
         engine_free(d->engine);
     }
+    rrd_writer_stop(d->rrd);
     if (d->lock_fd >= 0) {
         instance_remove_pid(&d->paths);
         (void)close(d->lock_fd); /* ends the lock */

@@ -312,10 +312,8 @@ static void end(StatusGroup *g)
 void statusgroup_start(StatusGroup *g, MonoTime now, WallTime wall, StatusGroupUpdate *up)
 {
     begin(g, up);
-    if (g->dfsm != NULL) {
+    if (g->dfsm != NULL) { /* without a group the address has no place to be shown */
         dfsm_start(g->dfsm, now, wall);
-    } else {
-        publish_address(g);
     }
     end(g);
 }
@@ -430,7 +428,7 @@ void statusgroup_set_address(
     if (in_group(g)) {
         dfsm_tick(g->dfsm, now, wall);
     }
-    if (g->dfsm == NULL || dfsm_mode(g->dfsm) == GROUP_MODE_SYNCED) {
+    if (g->dfsm != NULL && dfsm_mode(g->dfsm) == GROUP_MODE_SYNCED) {
         publish_address(g); /* else when we become it */
     }
     end(g);

@@ -368,6 +368,7 @@ static void local_mode(void)
     StatusGroup *g = statusgroup_new(&cfg, s, NULL);
     g_auto(StatusGroupUpdate) up = {0};
     g_autoptr(GBytes) value = NULL;
+    g_autoptr(GString) members = g_string_new(NULL);
 
     statusgroup_update_init(&up);
     statusgroup_start(g, (MonoTime){1}, (WallTime){5}, &up);
@@ -380,6 +381,8 @@ static void local_mode(void)
                     ==, 0);
     g_assert_cmpuint(up.actions->len, ==, 1); /* for the files */
     g_assert_cmpint(status_get(s, NULL, "kv/x", &value), ==, 0);
+    status_format_members(s, members);
+    g_assert_cmpstr(members->str, ==, "{\n\"nodename\": \"n1\",\n\"version\": 0\n}\n");
     statusgroup_free(g);
     status_free(s);
 }
