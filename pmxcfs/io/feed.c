@@ -268,7 +268,9 @@ size_t feed_read(Feed *f, FeedCursor *c, uint64_t offset, void *buf, size_t n)
     pthread_mutex_unlock(&f->lock);
 
     size_t count = MIN(n, c->pending->len - c->taken);
-    memcpy(buf, c->pending->str + c->taken, count);
+    if (count > 0) {
+        memcpy(buf, c->pending->str + c->taken, count);
+    }
     c->taken += count;
     c->expected += count;
     return count;

@@ -8,7 +8,7 @@
 
 #include "pmxcfs/io/engine.h"
 
-/* A node "n1" in the captured three node cluster "lab", with an empty tree. Freed by engine_free. */
+/* Node "n1" of the captured three node cluster "lab", with an empty tree. Freed by engine_free. */
 Engine *ipc_engine_new(void);
 
 /* Fills the tree from a database in the samples; false when there is none (test marked skipped). */
