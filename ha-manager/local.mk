@@ -39,7 +39,7 @@ noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a
 %C%_libhasim_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
 %C%_libhasim_a_SOURCES = \
 	%D%/sim/sim_agent.c \
-	%D%/sim/sim_check.c %D%/sim/sim_check.h \
+	%D%/sim/cfg_check.c %D%/sim/cfg_check.h \
 	%D%/sim/sim_command.c %D%/sim/sim_command.h \
 	%D%/sim/sim_env.c \
 	%D%/sim/sim_hardware.c %D%/sim/sim_hardware.h \

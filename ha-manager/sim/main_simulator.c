@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ha-simulator: the HA core on a cluster that exists in memory only. See ha-simulator(8). */
 #include "ha-manager/core/ha_limits.h"
-#include "ha-manager/sim/sim_check.h"
+#include "ha-manager/sim/cfg_check.h"
 #include "ha-manager/sim/sim_hardware.h"
 #include "ha-manager/sim/sim_scenario.h"
 
@@ -70,9 +70,9 @@ static int check_file(const char *path, bool rules)
     int r = read_file(path, &text, &err);
 
     if (r == 0 && rules) {
-        r = sim_check_rules(text, &report, &err);
+        r = cfg_check_rules(text, &report, &err);
     } else if (r == 0) {
-        report = sim_check_fence(text, path);
+        report = cfg_check_fence(text, path);
     }
     if (r < 0) {
         return fail(path, &err);

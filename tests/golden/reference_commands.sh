@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Goal: every pair of configuration and QEMU command in the shared reference data matches by meaning.
+# Goal: each pair of configuration and QEMU command in the reference data matches by meaning.
 # Method: its own comparison tool runs `qm showcmd` for the host each pair names. Skipped when the
 # shared data is not there (QUORATE_SHARED).
 set -u
