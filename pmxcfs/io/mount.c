@@ -67,6 +67,7 @@ static const struct fuse_lowlevel_ops operations = {
     .readdirplus = mount_op_readdirplus,
     .fsyncdir = mount_op_fsyncdir,
     .statfs = mount_op_statfs,
+    .poll = mount_op_poll,
 };
 
 /* ---- make ---------------------------------------------------------------------------------- */
@@ -75,6 +76,17 @@ static uint32_t threads_of(const Mount *m)
 {
     uint32_t n = m->opt.threads_max != 0 ? m->opt.threads_max : MOUNT_THREADS_MAX;
     return MAX(n, MOUNT_THREADS_MIN);
+}
+
+static void add_metrics(void *mount, GString *out)
+{
+    Mount *m = mount;
+    mount_stats_format(m->stats, out);
+    g_string_append_printf(out,
+                           "# HELP pmxcfs_mount_unsaved_bytes Written and not yet committed.\n"
+                           "# TYPE pmxcfs_mount_unsaved_bytes gauge\n"
+                           "pmxcfs_mount_unsaved_bytes %zu\n",
+                           atomic_load(&m->pending));
 }
 
 int mount_new(Engine *engine,
@@ -98,6 +110,7 @@ int mount_new(Engine *engine,
     m->stats = mount_stats_new();
     m->gate = mount_gate_new(threads_of(m) - MOUNT_THREADS_FREE);
     g_mutex_init(&m->expect_lock);
+    g_mutex_init(&m->views_lock);
     g_mutex_init(&m->run_lock);
     g_cond_init(&m->run_cond);
     m->notify = mount_notify_new(m);
@@ -105,18 +118,11 @@ int mount_new(Engine *engine,
     MountNode *root = mount_node_get(m->nodes, FUSE_ROOT_ID);
     mount_node_told(m->nodes, root);
     mount_node_put(m->nodes, root);
+    m->events = mount_events_new(m);
     engine_listen(engine, mount_notify_listen, m);
+    engine_add_metrics(engine, add_metrics, m);
     *ret = m;
     return 0;
-}
-
-void mount_format_metrics(Mount *m, GString *out)
-{
-    mount_stats_format(m->stats, out);
-    g_string_append_printf(out,
-                           "# TYPE quorate_mount_unsaved_bytes gauge\n"
-                           "quorate_mount_unsaved_bytes %zu\n",
-                           atomic_load(&m->pending));
 }
 
 /* ---- mount --------------------------------------------------------------------------------- */
@@ -317,6 +323,7 @@ int mount_run(Mount *m, Err *err)
     int r = 0;
     if (run) {
         mount_notify_start(m->notify);
+        mount_events_start(m->events);
         r = serve(m);
     }
     g_mutex_lock(&m->run_lock);
@@ -326,8 +333,11 @@ int mount_run(Mount *m, Err *err)
     g_mutex_unlock(&m->run_lock);
     detach(m, true);
     mount_notify_stop(m->notify);
+    mount_events_join(m->events);
     mount_commit_all(m);
     g_clear_pointer(&m->session, fuse_session_destroy); /* what the kernel still waits for, fails */
+    mount_handles_free(m);
+    mount_special_free_all(m);
     if (r < 0) {
         return err_setf(err, r, "mount: reading requests failed: %s", g_strerror(-r));
     }
@@ -340,6 +350,7 @@ void mount_stop(Mount *m)
     m->stopping = true;
     g_mutex_unlock(&m->run_lock);
     detach(m, false); /* nobody new comes in */
+    mount_events_stop(m->events);
     /* The notifiers end while requests are still answered: what they wait for may be one. */
     mount_notify_stop(m->notify);
     g_mutex_lock(&m->run_lock);
@@ -361,10 +372,12 @@ void mount_free(Mount *m)
     detach(m, true);
     g_clear_pointer(&m->session, fuse_session_destroy);
     mount_notify_free(m->notify);
+    mount_events_free(m->events);
     mount_gate_free(m->gate);
     mount_nodes_free(m->nodes);
     mount_stats_free(m->stats);
     g_mutex_clear(&m->expect_lock);
+    g_mutex_clear(&m->views_lock);
     g_mutex_clear(&m->run_lock);
     g_cond_clear(&m->run_cond);
     g_free(m->mountpoint);

@@ -69,7 +69,4 @@ void mount_stop(Mount *m);
 void mount_free(Mount *m);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mount, mount_free)
 
-/* Appends the mount's counters in Prometheus text form, as `.metrics` shows them. Any thread. */
-void mount_format_metrics(Mount *m, GString *out);
-
 #endif

@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libpmxcfs_mount.a
 	%D%/mount_call.c \
 	%D%/mount_commit.c \
 	%D%/mount_dir.c \
+	%D%/mount_events.c \
 	%D%/mount_file.c \
 	%D%/mount_name.c \
 	%D%/mount_node.c \

@@ -115,6 +115,12 @@ void mount_reply_link(const MountCall *c, const char *target)
     (void)fuse_reply_readlink(c->req, target);
 }
 
+void mount_reply_poll(const MountCall *c, unsigned events)
+{
+    count(c, 0);
+    (void)fuse_reply_poll(c->req, events);
+}
+
 void mount_reply_statfs(const MountCall *c, const struct statvfs *st)
 {
     count(c, 0);

@@ -203,3 +203,15 @@ void mount_commit_all(Mount *m)
         }
     }
 }
+
+void mount_handles_free(Mount *m)
+{
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes, 0, 1);
+    for (guint i = 0; i < list->len; i++) {
+        MountNode *n = mount_node_find(m->nodes, g_array_index(list, uint64_t, i));
+        while (n->file != NULL && n->file->open != NULL) {
+            mount_handle_free(m, n->file->open->data);
+        }
+        mount_node_put(m->nodes, n);
+    }
+}

@@ -461,7 +461,7 @@ void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     MountCall c = mount_call(req, MOUNT_OP_RELEASE);
     MountHandle *h = handle_of(fi);
     if (mount_special_of(ino) >= 0) {
-        mount_special_release(&c, fi);
+        mount_special_release(&c, (CfsSpecial)mount_special_of(ino), fi);
     } else if (h == NULL) {
         mount_reply(&c, 0);
     } else if (!has_work(h, true)) {

@@ -13,8 +13,8 @@
  *     the answer.
  *
  * Because of that lock a name can wait for a request in its directory, at worst one that waits for
- * the group. So these calls never happen inside a request, there are several notifiers, each for
- * its share of the inodes, and each tells what cannot wait first.
+ * the group. So these calls never happen inside a request; inodes, which wait for no such thing,
+ * are told by a thread of their own, and names by several, each for its share of the directories.
  */
 #include "pmxcfs/io/mount_priv.h"
 
@@ -84,9 +84,15 @@ static GHashTable *names_new(void)
 
 /* ---- queue --------------------------------------------------------------------------------- */
 
-static Notifier *notifier_of(MountNotify *all, uint64_t ino)
+/* The first notifier tells of inodes, the others of names. */
+static Notifier *inode_notifier(MountNotify *all)
 {
-    return &all->notifiers[ino % MOUNT_NOTIFIERS];
+    return &all->notifiers[0];
+}
+
+static Notifier *name_notifier(MountNotify *all, uint64_t parent)
+{
+    return &all->notifiers[1 + parent % MOUNT_NAME_NOTIFIERS];
 }
 
 /* Forgets the list when it is too long. Lock held. */
@@ -101,36 +107,21 @@ static void bound(Notifier *n)
     g_cond_signal(&n->cond);
 }
 
-static void tell_locked(Notifier *n, uint64_t ino, uint32_t what)
+static void tell_inode(MountNotify *all, uint64_t ino, uint32_t what)
 {
+    Notifier *n = inode_notifier(all);
+    g_mutex_lock(&n->lock);
     uint32_t had = GPOINTER_TO_UINT(g_hash_table_lookup(n->inodes, &ino));
     if ((had & what) != what && !n->everything) {
         g_hash_table_insert(n->inodes, g_memdup2(&ino, sizeof(ino)), GUINT_TO_POINTER(had | what));
     }
-}
-
-static void tell(MountNotify *all, uint64_t ino, uint32_t what)
-{
-    Notifier *n = notifier_of(all, ino);
-    g_mutex_lock(&n->lock);
-    tell_locked(n, ino, what);
     bound(n);
     g_mutex_unlock(&n->lock);
 }
 
-void mount_notify_data(MountNotify *all, uint64_t ino)
-{
-    tell(all, ino, TELL_DATA);
-}
-
-void mount_notify_attr(MountNotify *all, uint64_t ino)
-{
-    tell(all, ino, TELL_ATTR);
-}
-
 void mount_notify_name(MountNotify *all, uint64_t parent, const char *name)
 {
-    Notifier *n = notifier_of(all, parent);
+    Notifier *n = name_notifier(all, parent);
     gsize len = strlen(name);
     Name *item = g_malloc(sizeof(*item) + len + 1);
     item->parent = parent;
@@ -211,7 +202,7 @@ static void hear_edit(Mount *m, const MemdbDelta *d, const MemdbEdit *edit, bool
     if (!settled) {
         bool same_bytes = before != NULL && after != NULL && before->data == after->data &&
                           before->size == after->size;
-        tell(m->notify, ino, same_bytes ? TELL_ATTR : TELL_DATA);
+        tell_inode(m->notify, ino, same_bytes ? TELL_ATTR : TELL_DATA);
     }
     bool moved = before == NULL || after == NULL || before->parent != after->parent ||
                  strcmp(before->name, after->name) != 0;
@@ -355,22 +346,27 @@ static void expire_tree_names(Mount *m, uint64_t dir)
     (void)inval_inode(m, dir, true);
 }
 
-/* Puts all inodes of this notifier into the round. */
-static void add_all(Notifier *n, Round *r)
+/* Puts all inodes into the round. */
+static void add_all_inodes(Mount *m, Round *r)
 {
-    Mount *m = n->all->m;
-    g_autoptr(GArray) list = mount_nodes_list(m->nodes, n->index, MOUNT_NOTIFIERS);
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes, 0, 1);
     uint32_t what = r->everything ? TELL_DATA : TELL_ATTR;
     for (guint i = 0; i < list->len; i++) {
         uint64_t ino = g_array_index(list, uint64_t, i);
         uint32_t had = GPOINTER_TO_UINT(g_hash_table_lookup(r->inodes, &ino));
         g_hash_table_insert(r->inodes, g_memdup2(&ino, sizeof(ino)), GUINT_TO_POINTER(had | what));
     }
-    for (int s = 0; s < CFS_SPECIAL_N && n->index == 0; s++) {
+    for (int s = 0; s < CFS_SPECIAL_N; s++) {
         mount_inval_attr_now(m, mount_ino_of_special((CfsSpecial)s));
     }
-    tell_inodes(m, r->inodes);
-    for (guint i = 0; i < list->len && r->everything; i++) {
+}
+
+/* All names of this notifier's share. */
+static void tell_all_names(Notifier *n)
+{
+    Mount *m = n->all->m;
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes, n->index - 1, MOUNT_NAME_NOTIFIERS);
+    for (guint i = 0; i < list->len; i++) {
         uint64_t ino = g_array_index(list, uint64_t, i);
         expire_told_name(m, ino);
         expire_tree_names(m, ino);
@@ -427,12 +423,14 @@ static gpointer notifier_main(gpointer data)
     while (go_on) {
         go_on = take_round(n, retry_ms, &r);
         merge(r.inodes, again);
-        if (go_on && (r.every_attr || r.everything)) {
-            add_all(n, &r);
-        } else if (go_on) {
+        if (go_on && n == inode_notifier(n->all)) {
+            if (r.every_attr || r.everything) {
+                add_all_inodes(m, &r);
+            }
             tell_inodes(m, r.inodes);
-        }
-        if (go_on) {
+        } else if (go_on && r.everything) {
+            tell_all_names(n);
+        } else if (go_on) {
             tell_names(m, r.names);
         }
         g_hash_table_unref(r.names);

@@ -12,6 +12,7 @@
  *   mount_commit.c   what was written becomes a change
  *   mount_setattr.c  truncate, times, chmod, chown
  *   mount_special.c  links and virtual files of the top level
+ *   mount_events.c   the virtual file that waits for changes
  *   mount_notify.c   tells the kernel what changed
  *
  * Lock order: node table, node, (engine's tree lock). The engine's listener takes the node table's
@@ -45,7 +46,9 @@
  * returns. */
 #define MOUNT_PENDING_MAX (64u * 1024u * 1024u)
 
-#define MOUNT_NOTIFIERS 4u
+/* Threads that tell the kernel of changes: one for inodes, the others for names. */
+#define MOUNT_NAME_NOTIFIERS 3u
+#define MOUNT_NOTIFIERS      (1u + MOUNT_NAME_NOTIFIERS)
 /* Things to tell the kernel that may wait in one notifier; beyond, it forgets the list and tells
  * the kernel to look at everything again. */
 #define MOUNT_NOTIFY_MAX 16384u
@@ -111,6 +114,7 @@ void mount_file_drop(Mount *m, MountNode *n);
 
 typedef struct MountNotify MountNotify;
 typedef struct MountGate MountGate;
+typedef struct MountEvents MountEvents;
 
 struct Mount {
     Engine *engine;
@@ -124,9 +128,13 @@ struct Mount {
     MountStats *stats;
     MountNotify *notify;
     MountGate *gate;
+    MountEvents *events;
     atomic_uint_fast64_t changes;  /* deltas heard of */
     atomic_uint_fast64_t last_seq; /* newest engine number answered as applied */
     atomic_size_t pending;         /* bytes in overlays */
+
+    GMutex views_lock; /* guards `views` */
+    GSList *views;     /* open virtual files */
 
     GMutex expect_lock; /* guards `expect` */
     GSList *expect;     /* of MountExpect: own changes of names now with the engine */
@@ -194,6 +202,7 @@ void mount_reply_buf(const MountCall *c, const void *data, size_t size);
 bool mount_reply_dir(const MountCall *c, const void *data, size_t size);
 void mount_reply_zeros(const MountCall *c, size_t size);
 void mount_reply_link(const MountCall *c, const char *target);
+void mount_reply_poll(const MountCall *c, unsigned events);
 void mount_reply_statfs(const MountCall *c, const struct statvfs *st);
 
 /* A request that may have to wait for the engine or the kernel, with copies of its arguments. */
@@ -278,8 +287,10 @@ void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t s
  * applied before. `all`: also a truncation that nobody wrote after. 0 or -errno; what could not be
  * committed is dropped then, with a log line. Only from a task, or when nobody is served. */
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err);
-/* Everything that is still open, at the end. */
+/* Commits what is still open when nobody is served any more. */
 void mount_commit_all(Mount *m);
+/* Frees the handles for which no release came. */
+void mount_handles_free(Mount *m);
 
 /* Waits until no operation on the path of `n` is with the engine, and takes that place. */
 void mount_path_hold(MountNode *n);
@@ -305,10 +316,7 @@ void mount_notify_free(MountNotify *n);
 /* The engine's listener. */
 void mount_notify_listen(void *mount, const EngineNotice *notice);
 
-/* Queue: the content and attributes of a file; attributes alone; a name and the listing it is in.
- */
-void mount_notify_data(MountNotify *n, uint64_t ino);
-void mount_notify_attr(MountNotify *n, uint64_t ino);
+/* Queues a name and the listing it is in. */
 void mount_notify_name(MountNotify *n, uint64_t parent, const char *name);
 
 /* At once, from a request. Attributes: from any. Pages or listing: only from a task, and of an
@@ -323,9 +331,19 @@ void mount_special_read(
     const MountCall *c, CfsSpecial s, size_t size, off_t off, const struct fuse_file_info *fi);
 void mount_special_write(
     const MountCall *c, CfsSpecial s, const char *data, size_t size, off_t off);
-void mount_special_release(const MountCall *c, const struct fuse_file_info *fi);
+void mount_special_release(const MountCall *c, CfsSpecial s, const struct fuse_file_info *fi);
+void mount_special_free_all(Mount *m); /* those for which no release came */
 /* Text of a special file; NULL when it cannot be made. Caller frees. */
 GString *mount_special_text(Mount *m, CfsSpecial s);
+
+MountEvents *mount_events_new(Mount *m);
+void mount_events_start(MountEvents *ev);
+void mount_events_stop(MountEvents *ev); /* who waits, and who asks from now on, reads the end */
+void mount_events_join(MountEvents *ev); /* ends the thread */
+void mount_events_free(MountEvents *ev);
+void mount_events_open(const MountCall *c, struct fuse_file_info *fi);
+void mount_events_read(const MountCall *c, size_t size, off_t off, const struct fuse_file_info *fi);
+void mount_events_close(Mount *m, const struct fuse_file_info *fi);
 
 /* ---- the operations ------------------------------------------------------------------------ */
 
@@ -369,5 +387,9 @@ void mount_op_readdirplus(
     fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void mount_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void mount_op_statfs(fuse_req_t req, fuse_ino_t ino);
+void mount_op_poll(fuse_req_t req,
+                   fuse_ino_t ino,
+                   struct fuse_file_info *fi,
+                   struct fuse_pollhandle *ph);
 
 #endif

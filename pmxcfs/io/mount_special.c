@@ -25,14 +25,14 @@ GString *mount_special_text(Mount *m, CfsSpecial s)
     if (engine_view(m->engine, cfs_special_name(s), &text) < 0) {
         return NULL;
     }
-    if (s == CFS_SPECIAL_METRICS) {
-        mount_format_metrics(m, text);
-    }
     return text;
 }
 
-static void view_free(View *v)
+static void view_free(Mount *m, View *v)
 {
+    g_mutex_lock(&m->views_lock);
+    m->views = g_slist_remove(m->views, v);
+    g_mutex_unlock(&m->views_lock);
     if (v->text != NULL) {
         g_string_free(v->text, TRUE);
     }
@@ -46,17 +46,32 @@ void mount_special_open(const MountCall *c, CfsSpecial s, struct fuse_file_info 
         mount_reply(c, -ELOOP);
         return;
     }
+    if (s == CFS_SPECIAL_EVENTS) {
+        mount_events_open(c, fi);
+        return;
+    }
     View *v = g_new0(View, 1);
     g_mutex_init(&v->lock);
     if ((fi->flags & O_ACCMODE) != O_WRONLY) {
         v->text = mount_special_text(c->m, s);
         v->fresh = true;
     }
+    Mount *m = c->m; /* the call ends with the reply */
+    g_mutex_lock(&m->views_lock);
+    m->views = g_slist_prepend(m->views, v);
+    g_mutex_unlock(&m->views_lock);
     fi->fh = (uint64_t)(uintptr_t)v;
     fi->direct_io = 1;
     fi->noflush = 1;
     if (!mount_reply_open(c, fi)) {
-        view_free(v);
+        view_free(m, v);
+    }
+}
+
+void mount_special_free_all(Mount *m)
+{
+    while (m->views != NULL) {
+        view_free(m, m->views->data);
     }
 }
 
@@ -101,8 +116,12 @@ void mount_special_write(const MountCall *c, CfsSpecial s, const char *data, siz
     mount_reply_write(c, 2);
 }
 
-void mount_special_release(const MountCall *c, const struct fuse_file_info *fi)
+void mount_special_release(const MountCall *c, CfsSpecial s, const struct fuse_file_info *fi)
 {
-    view_free((View *)(uintptr_t)fi->fh);
+    if (s == CFS_SPECIAL_EVENTS) {
+        mount_events_close(c->m, fi);
+    } else {
+        view_free(c->m, (View *)(uintptr_t)fi->fh);
+    }
     mount_reply(c, 0);
 }

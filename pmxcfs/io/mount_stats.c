@@ -103,14 +103,14 @@ uint64_t mount_stats_requests(const MountStats *s)
 
 static void format_requests(const MountStats *s, GString *out)
 {
-    g_string_append(out, "# HELP quorate_mount_requests_total Requests of the kernel answered.\n"
-                         "# TYPE quorate_mount_requests_total counter\n");
+    g_string_append(out, "# HELP pmxcfs_mount_requests_total Requests of the kernel answered.\n"
+                         "# TYPE pmxcfs_mount_requests_total counter\n");
     for (int op = 0; op < MOUNT_OP_N; op++) {
         for (guint r = 0; r < RESULT_N; r++) {
             uint64_t n = get(&s->ops[op].results[r]);
             if (n > 0) {
                 g_string_append_printf(
-                    out, "quorate_mount_requests_total{op=\"%s\",result=\"%s\"} %" PRIu64 "\n",
+                    out, "pmxcfs_mount_requests_total{op=\"%s\",result=\"%s\"} %" PRIu64 "\n",
                     mount_op_name(op), result_text[r], n);
             }
         }
@@ -119,7 +119,7 @@ static void format_requests(const MountStats *s, GString *out)
 
 static void format_latency(const MountStats *s, GString *out)
 {
-    const char *name = "quorate_mount_request_seconds";
+    const char *name = "pmxcfs_mount_request_seconds";
     g_string_append_printf(out, "# HELP %s Time from request to answer.\n# TYPE %s histogram\n",
                            name, name);
     for (int op = 0; op < MOUNT_OP_N; op++) {

@@ -42,15 +42,15 @@ STRTAB_DECLARE(mount_op, MountOp);
 
 /* What else is counted. */
 #define MOUNT_COUNT_LIST(X)                                                                        \
-    X(MOUNT_COUNT_BYTES_READ, "quorate_mount_read_bytes_total")                                    \
-    X(MOUNT_COUNT_BYTES_WRITTEN, "quorate_mount_written_bytes_total")                              \
-    X(MOUNT_COUNT_COMMITS, "quorate_mount_commits_total")                                          \
-    X(MOUNT_COUNT_COMMITS_LOST, "quorate_mount_commits_lost_total")                                \
-    X(MOUNT_COUNT_INVAL_DATA, "quorate_mount_notify_data_total")                                   \
-    X(MOUNT_COUNT_INVAL_ATTR, "quorate_mount_notify_attr_total")                                   \
-    X(MOUNT_COUNT_INVAL_NAME, "quorate_mount_notify_name_total")                                   \
-    X(MOUNT_COUNT_INVAL_RETRY, "quorate_mount_notify_retry_total")                                 \
-    X(MOUNT_COUNT_INVAL_ALL, "quorate_mount_notify_wholesale_total")
+    X(MOUNT_COUNT_BYTES_READ, "pmxcfs_mount_read_bytes_total")                                     \
+    X(MOUNT_COUNT_BYTES_WRITTEN, "pmxcfs_mount_written_bytes_total")                               \
+    X(MOUNT_COUNT_COMMITS, "pmxcfs_mount_commits_total")                                           \
+    X(MOUNT_COUNT_COMMITS_LOST, "pmxcfs_mount_commits_lost_total")                                 \
+    X(MOUNT_COUNT_INVAL_DATA, "pmxcfs_mount_notify_data_total")                                    \
+    X(MOUNT_COUNT_INVAL_ATTR, "pmxcfs_mount_notify_attr_total")                                    \
+    X(MOUNT_COUNT_INVAL_NAME, "pmxcfs_mount_notify_name_total")                                    \
+    X(MOUNT_COUNT_INVAL_RETRY, "pmxcfs_mount_notify_retry_total")                                  \
+    X(MOUNT_COUNT_INVAL_ALL, "pmxcfs_mount_notify_wholesale_total")
 typedef enum MountCount { MOUNT_COUNT_LIST(STRTAB_ENUM) MOUNT_COUNT_N } MountCount;
 STRTAB_DECLARE(mount_count, MountCount);
 

@@ -13,12 +13,19 @@ typedef struct Listener {
     void *ctx;
 } Listener;
 
+typedef struct MetricsSource {
+    void (*fn)(void *ctx, GString *out);
+    void *ctx;
+} MetricsSource;
+
 struct Engine {
     char *nodename;
     Memdb *db;
     GRWLock tree;   /* the guard of the tree: readers and pointer swaps */
     GMutex changes; /* one change at a time, with its notices: the engine's thread */
     GArray *listeners;
+    GArray *metrics; /* of MetricsSource */
+    Feed *feed;
     gint quorate, fail_code;
     gint64 delay_us, advance_us;
     guint64 applied;
@@ -39,6 +46,11 @@ static MonoTime now(const Engine *e)
     return (MonoTime){g_get_monotonic_time() + e->advance_us};
 }
 
+static WallTime wall_now(void)
+{
+    return (WallTime){g_get_real_time() / G_USEC_PER_SEC};
+}
+
 Engine *engine_mem_new(const char *nodename)
 {
     Engine *e = g_new0(Engine, 1);
@@ -47,6 +59,8 @@ Engine *engine_mem_new(const char *nodename)
     g_rw_lock_init(&e->tree);
     g_mutex_init(&e->changes);
     e->listeners = g_array_new(FALSE, FALSE, sizeof(Listener));
+    e->metrics = g_array_new(FALSE, FALSE, sizeof(MetricsSource));
+    e->feed = feed_new(wall_now());
     MemdbGuard guard = {guard_enter, guard_leave, e};
     e->db = memdb_new(NULL, &guard);
     g_autoptr(GPtrArray) none = g_ptr_array_new();
@@ -64,6 +78,8 @@ void engine_free(Engine *e)
     }
     memdb_free(e->db);
     g_array_unref(e->listeners);
+    g_array_unref(e->metrics);
+    feed_free(e->feed);
     g_mutex_clear(&e->changes);
     g_rw_lock_clear(&e->tree);
     g_free(e->nodename);
@@ -137,10 +153,21 @@ bool engine_is_local(const Engine *e)
     return true;
 }
 
+Feed *engine_feed(Engine *e)
+{
+    return e->feed;
+}
+
+void engine_add_metrics(Engine *e, void (*fn)(void *ctx, GString *out), void *ctx)
+{
+    MetricsSource s = {fn, ctx};
+    g_array_append_val(e->metrics, s);
+}
+
 int engine_view(Engine *e, const char *name, GString **ret)
 {
     static int serial;
-    if (cfs_special_from_name(name) < 0) {
+    if (cfs_special_from_name(name) < 0 || strcmp(name, ".events") == 0) {
         return -ENOENT;
     }
     GString *text = g_string_new(NULL);
@@ -150,7 +177,12 @@ int engine_view(Engine *e, const char *name, GString **ret)
         g_rw_lock_reader_unlock(&e->tree);
     } else if (strcmp(name, ".debug") == 0) {
         g_string_append(text, "0\n");
-    } else if (strcmp(name, ".metrics") != 0) {
+    } else if (strcmp(name, ".metrics") == 0) {
+        for (guint i = 0; i < e->metrics->len; i++) {
+            const MetricsSource *s = &g_array_index(e->metrics, MetricsSource, i);
+            s->fn(s->ctx, text);
+        }
+    } else {
         /* Each text differs from the one before, in length too now and then. */
         g_string_append_printf(text, "{\"serial\": %d}\n", g_atomic_int_add(&serial, 1));
     }
@@ -173,6 +205,7 @@ static void notify_delta(Engine *e, const MemdbDelta *d, bool own)
     EngineNotice n = {
         .kind = ENGINE_NOTICE_DELTA, .delta = d, .own = own, .quorate = engine_quorate(e)};
     notify(e, &n);
+    feed_append_delta(e->feed, d, own, wall_now());
 }
 
 /* Lock held. */

@@ -8,7 +8,7 @@ check_PROGRAMS += %D%/mount_host
 %C%_mount_host_CFLAGS = $(AM_CFLAGS) $(FUSE3_CFLAGS)
 %C%_mount_host_SOURCES = %D%/mount_host.c
 %C%_mount_host_LDADD = pmxcfs/io/libpmxcfs_mount.a %D%/libengine_mem.a \
-	pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
+	pmxcfs/io/libpmxcfs_engine.a pmxcfs/core/libpmxcfs_core.a lib/base/libbase.a \
 	$(FUSE3_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS) -lpthread
 
 check_LIBRARIES += %D%/libmount_test.a
