@@ -78,6 +78,10 @@ void mount_special_free_all(Mount *m)
 void mount_special_read(
     const MountCall *c, CfsSpecial s, size_t size, off_t off, const struct fuse_file_info *fi)
 {
+    if (s == CFS_SPECIAL_EVENTS) {
+        mount_events_read(c, size, off, fi);
+        return;
+    }
     View *v = (View *)(uintptr_t)fi->fh;
     g_mutex_lock(&v->lock);
     if (off == 0 && !v->fresh) {

@@ -7,3 +7,7 @@ check_PROGRAMS += %D%/posix_suite
 	%D%/posix_locks.c %D%/posix_names.c %D%/posix_open.c %D%/posix_quorum.c \
 	%D%/posix_special.c %D%/posix_users.c
 %C%_posix_suite_LDADD = $(mount_test_libs)
+
+check_PROGRAMS += %D%/mount_coherence
+%C%_mount_coherence_SOURCES = %D%/mount_coherence.c
+%C%_mount_coherence_LDADD = $(mount_test_libs)
