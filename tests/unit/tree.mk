@@ -38,3 +38,8 @@ check_PROGRAMS += %D%/test_engine
 	$(QUORUM_LIBS) $(CMAP_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_engine
 THREADED_TESTS += %D%/test_engine
+check_PROGRAMS += %D%/test_engine_save
+%C%_test_engine_save_SOURCES = %D%/test_engine_save.c
+%C%_test_engine_save_LDADD = $(tests_unit_test_engine_LDADD)
+TESTS += %D%/test_engine_save
+THREADED_TESTS += %D%/test_engine_save
