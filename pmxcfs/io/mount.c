@@ -78,9 +78,8 @@ static uint32_t threads_of(const Mount *m)
     return MAX(n, MOUNT_THREADS_MIN);
 }
 
-static void add_metrics(void *mount, GString *out)
+void mount_format_metrics(Mount *m, GString *out)
 {
-    Mount *m = mount;
     mount_stats_format(m->stats, out);
     g_string_append_printf(out,
                            "# HELP pmxcfs_mount_unsaved_bytes Written and not yet committed.\n"
@@ -120,7 +119,6 @@ int mount_new(Engine *engine,
     mount_node_put(m->nodes, root);
     m->events = mount_events_new(m);
     engine_listen(engine, mount_notify_listen, m);
-    engine_add_metrics(engine, add_metrics, m);
     *ret = m;
     return 0;
 }

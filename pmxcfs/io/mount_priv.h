@@ -173,6 +173,9 @@ static inline int mount_special_child(uint64_t parent, const char *name)
     return parent == FUSE_ROOT_ID ? cfs_special_from_name(name) : -1;
 }
 
+/* Appends the mount's counters in Prometheus text form, for `.metrics`. */
+void mount_format_metrics(Mount *m, GString *out);
+
 uint32_t mount_now(void); /* Unix seconds modulo 2^32 */
 
 /* ---- one request (mount_call.c) ------------------------------------------------------------ */

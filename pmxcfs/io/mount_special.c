@@ -25,6 +25,9 @@ GString *mount_special_text(Mount *m, CfsSpecial s)
     if (engine_view(m->engine, cfs_special_name(s), &text) < 0) {
         return NULL;
     }
+    if (s == CFS_SPECIAL_METRICS) {
+        mount_format_metrics(m, text);
+    }
     return text;
 }
 

@@ -13,18 +13,12 @@ typedef struct Listener {
     void *ctx;
 } Listener;
 
-typedef struct MetricsSource {
-    void (*fn)(void *ctx, GString *out);
-    void *ctx;
-} MetricsSource;
-
 struct Engine {
     char *nodename;
     Memdb *db;
     GRWLock tree;   /* the guard of the tree: readers and pointer swaps */
     GMutex changes; /* one change at a time, with its notices: the engine's thread */
     GArray *listeners;
-    GArray *metrics; /* of MetricsSource */
     Feed *feed;
     gint quorate, fail_code;
     gint64 delay_us, advance_us;
@@ -59,7 +53,6 @@ Engine *engine_mem_new(const char *nodename)
     g_rw_lock_init(&e->tree);
     g_mutex_init(&e->changes);
     e->listeners = g_array_new(FALSE, FALSE, sizeof(Listener));
-    e->metrics = g_array_new(FALSE, FALSE, sizeof(MetricsSource));
     e->feed = feed_new(wall_now());
     MemdbGuard guard = {guard_enter, guard_leave, e};
     e->db = memdb_new(NULL, &guard);
@@ -78,7 +71,6 @@ void engine_free(Engine *e)
     }
     memdb_free(e->db);
     g_array_unref(e->listeners);
-    g_array_unref(e->metrics);
     feed_free(e->feed);
     g_mutex_clear(&e->changes);
     g_rw_lock_clear(&e->tree);
@@ -158,12 +150,6 @@ Feed *engine_feed(Engine *e)
     return e->feed;
 }
 
-void engine_add_metrics(Engine *e, void (*fn)(void *ctx, GString *out), void *ctx)
-{
-    MetricsSource s = {fn, ctx};
-    g_array_append_val(e->metrics, s);
-}
-
 int engine_view(Engine *e, const char *name, GString **ret)
 {
     static int serial;
@@ -177,12 +163,7 @@ int engine_view(Engine *e, const char *name, GString **ret)
         g_rw_lock_reader_unlock(&e->tree);
     } else if (strcmp(name, ".debug") == 0) {
         g_string_append(text, "0\n");
-    } else if (strcmp(name, ".metrics") == 0) {
-        for (guint i = 0; i < e->metrics->len; i++) {
-            const MetricsSource *s = &g_array_index(e->metrics, MetricsSource, i);
-            s->fn(s->ctx, text);
-        }
-    } else {
+    } else if (strcmp(name, ".metrics") != 0) {
         /* Each text differs from the one before, in length too now and then. */
         g_string_append_printf(text, "{\"serial\": %d}\n", g_atomic_int_add(&serial, 1));
     }
