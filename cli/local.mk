@@ -24,3 +24,12 @@ bin_PROGRAMS += %D%/pmxcfs-wait
 %C%_pmxcfs_wait_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 %C%_pmxcfs_wait_LDADD = lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
 dist_man_MANS += %D%/pmxcfs-wait.1
+
+# pmxcfs-ipc
+bin_PROGRAMS += %D%/pmxcfs-ipc
+%C%_pmxcfs_ipc_SOURCES = %D%/pmxcfs_ipc.c
+%C%_pmxcfs_ipc_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_pmxcfs_ipc_LDADD = %D%/libcmdline.a lib/cfs/libcfs.a lib/wire/libwire.a lib/port/libport.a \
+	lib/base/libbase.a $(QB_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+dist_man_MANS += %D%/pmxcfs-ipc.1
+dist_bashcompletion_DATA += %D%/completion/pmxcfs-ipc

@@ -220,7 +220,7 @@ int ipcc_call(Ipcc *c, const WireIpcRequest *req, GBytes **ret, Err *err)
         return err_setf(err, -EBADMSG, "%s: malformed answer", wire_ipc_name(req->id));
     }
     if (r.error < 0) {
-        return err_setf(err, r.error, "%s: %s", wire_ipc_name(req->id), g_strerror(-r.error));
+        return err_setf(err, r.error, "%s", g_strerror(-r.error));
     }
     if (ret != NULL) {
         *ret = r.size > 0 ? g_bytes_new_from_bytes(response, size - r.size, r.size) : NULL;
@@ -237,10 +237,11 @@ int ipcc_get_file(Ipcc *c, const char *path, GBytes **ret, Err *err)
     GBytes *data = NULL;
     int rc = ipcc_call(c, &req, &data, err);
 
-    if (rc == 0) {
-        *ret = data != NULL ? data : g_bytes_new_static("", 0);
+    if (rc < 0) {
+        return err_wrapf(err, rc, "%s", path);
     }
-    return rc;
+    *ret = data != NULL ? data : g_bytes_new_static("", 0);
+    return 0;
 }
 
 int ipcc_set_status(Ipcc *c, const char *key, const char *value, Err *err)
