@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define CHECK_CERT_SEC 60
+#define WAIT_CERT_SEC  60
 
 typedef struct Options {
     char *pve, *run_dir, *user;
@@ -68,6 +69,18 @@ static int read_identity(const char *pve, Identity *ret, Err *err)
     }
     return err_setf(err, -ENOENT,
                     "%s/local has no certificate yet: make it with 'pvecm updatecerts'", pve);
+}
+
+/* At boot the tree is mounted, and in sync, a little later than we start. */
+static int await_identity(const char *pve, Identity *ret, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + WAIT_CERT_SEC * G_USEC_PER_SEC;
+    int r;
+
+    while ((r = read_identity(pve, ret, err)) < 0 && g_get_monotonic_time() < deadline) {
+        g_usleep(200 * 1000);
+    }
+    return r;
 }
 
 static void identity_done(Identity *id)
@@ -136,7 +149,7 @@ static int serve(Watch *w, const char *run_dir, const char *user, Err *err)
     Identity id = {0};
     ApiFrontConfig cfg = {.port = (uint16_t)options.port, .run_dir = run_dir, .tracer = &tracer};
     ApiFront *front = NULL;
-    int r = read_identity(w->pve, &id, err);
+    int r = await_identity(w->pve, &id, err);
 
     if (r < 0) {
         return r;

@@ -7,13 +7,14 @@ import os
 import secrets
 import shlex
 import signal
+import subprocess
 import sys
 import time
 
 import labns
 import labview
-from lablib import (DAEMON_NAMES, DAEMONS, Lab, LabError, NODES_MAX, default_build, lab_names,
-                    node_environment, tail)
+from lablib import (DAEMON_NAMES, DAEMONS, default_build, Lab, LAB, lab_names, LabError,
+                    node_environment, NODES_MAX, tail, wait_until)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_NODE = 1, 2, 125
 
@@ -49,7 +50,8 @@ def cmd_up(args):
     lab.config = {
         'name': args.name, 'nodes': args.nodes, 'build': build, 'token': args.token,
         'authkey': secrets.token_hex(256), 'sides': [], 'bridges': 1, 'faults': [],
-        'daemons': split_daemons(args.daemons), 'programs': {}, 'arguments': {},
+        'daemons': split_daemons(args.daemons, args.join), 'programs': {}, 'arguments': {},
+        'join': args.join,
     }
     lab.config['programs']['pmxcfs'] = per_node(args.pmxcfs, lab, absolute_program)
     lab.config['arguments']['pmxcfs'] = per_node(args.pmxcfs_args, lab, shlex.split)
@@ -63,7 +65,10 @@ def cmd_up(args):
     try:
         for n in lab.numbers():
             lab.power_on(n)
-            start_daemons(lab, n)
+            if not args.join:
+                start_daemons(lab, n)
+        if args.join:
+            form_by_join(lab)
         if not args.no_wait:
             labview.wait_for(lab, list(lab.numbers()), None, args.timeout)
     except BaseException as error:
@@ -78,8 +83,41 @@ def cmd_up(args):
     return labview.show(lab, args.json)
 
 
-def split_daemons(text):
-    names = text.split(',') if text else DAEMON_NAMES
+def form_by_join(lab):
+    """Makes the cluster as a person would: `pvecm create`, then token and `pvecm add` on the others."""
+    for n in lab.numbers():
+        # Debian's package brings an example, which pmxcfs would take for this node's cluster.
+        lab.run(n, ['rm', '-f', '/etc/corosync/corosync.conf'])
+        lab.start_daemon(n, lab.daemon('pmxcfs'))
+    wait_until(lambda: all(lab.query(n, ['test', '-e', '/etc/pve/.version'])[0] == 0
+                           for n in lab.numbers()), 20, '/etc/pve on each node')
+    said(lab, 1, ['pvecm', 'create', lab.name[:15], '--token-coefficient', '0'])
+    for n in lab.numbers():
+        if n > 1:
+            token = said(lab, 1, ['pvecm', 'token'])
+            said(lab, n, ['pvecm', 'add', '-'], token)
+        for name in ('joind', 'api'):
+            lab.start_daemon(n, lab.daemon(name))
+            if n == 1:
+                wait_until(lambda: lab.query(1, ['test', '-S', '/run/quorate/joind.sock'])[0] == 0,
+                           10, 'the join service')
+        if n == 1:
+            wait_until(lambda: ':8006' in lab.query(1, ['ss', '-Htln', 'sport = 8006'])[1], 10,
+                       'the API worker')
+
+
+def said(lab, n, command, text=''):
+    """What a command on a node says; its failure is the lab's."""
+    done = subprocess.run([LAB, 'exec', '--name', lab.name, str(n), '--'] + command, input=text,
+                          capture_output=True, text=True, timeout=180, cwd='/')
+    if done.returncode != 0:
+        raise LabError(f'node {n}: {" ".join(command)}: '
+                       + (done.stderr or done.stdout).strip().splitlines()[-1])
+    return done.stdout
+
+
+def split_daemons(text, join):
+    names = text.split(',') if text else [d.name for d in DAEMONS if join or not d.joined]
     for name in names:
         if name not in DAEMON_NAMES:
             raise LabError(f"unknown daemon '{name}': some of {','.join(DAEMON_NAMES)}")
@@ -432,6 +470,8 @@ def add_up(command):
                      help="corosync's token in ms (default: 1000)")
     sub.add_argument('--timeout', type=float, default=60, help='seconds to wait (default: 60)')
     sub.add_argument('--no-wait', action='store_true', help='return when all was started')
+    sub.add_argument('--join', action='store_true', help='form the cluster by pvecm create, token '
+                     'and add, instead of finished configuration files')
     sub.add_argument('--keep', action='store_true', help='leave a lab that did not come up')
     sub.add_argument('--json', action='store_true')
 

@@ -58,6 +58,7 @@ class Init:
     def __init__(self, directory, hostname):
         self.directory = directory
         self.hostname = hostname
+        self.known = {}  # name -> arguments of do_start
         self.children = {}  # name -> {'pid', 'argv', and 'status' once it has ended}
         self.selector = selectors.DefaultSelector()
         self.syslog = None
@@ -196,6 +197,15 @@ class Init:
         self.children[name] = {'pid': child.pid, 'argv': argv}
         child.returncode = 0  # reaped by on_wake, not by the object
         return {'pid': child.pid}
+
+    def do_know(self, name, argv, env):
+        self.known[name] = {'name': name, 'argv': argv, 'env': env}
+        return {}
+
+    def do_start_known(self, name):
+        if name not in self.known:
+            return {'error': f'{name} is not installed on this node'}
+        return self.do_start(**self.known[name])
 
     def do_signal(self, name, number):
         child = self.children.get(name)

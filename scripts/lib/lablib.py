@@ -39,8 +39,9 @@ class LabError(Exception):
 class Daemon:
     """A program the lab starts on each node. `folder`: where the build directory has it."""
 
-    def __init__(self, name, program, folder, arguments):
+    def __init__(self, name, program, folder, arguments, joined=False):
         self.name, self.program, self.folder, self.arguments = name, program, folder, arguments
+        self.joined = joined  # needs the certificates that only `lab up --join` makes
 
 
 # In the order of their start. A daemon without a folder belongs to Debian and must be installed;
@@ -48,6 +49,8 @@ class Daemon:
 DAEMONS = [
     Daemon('corosync', 'corosync', None, ['-f']),
     Daemon('pmxcfs', 'pmxcfs', 'pmxcfs', ['-f']),
+    Daemon('joind', 'quorate-joind', 'quorum', [], joined=True),
+    Daemon('api', 'quorate-api', 'api', [], joined=True),
 ]
 DAEMON_NAMES = [daemon.name for daemon in DAEMONS]
 
@@ -382,6 +385,8 @@ table bridge faults {{
         write_file(os.path.join(etc, 'hosts'), hosts, 0o644)
         write_file(os.path.join(etc, 'hostname'), self.hostname(n) + '\n', 0o644)
         write_file(os.path.join(etc, 'machine-id'), secrets.token_hex(16) + '\n', 0o444)
+        if self.config['join']:
+            return  # `pvecm` makes the rest
         write_file(os.path.join(etc, 'corosync', 'corosync.conf'), corosync_conf(self), 0o644)
         key = bytes.fromhex(self.config['authkey'])
         write_file(os.path.join(etc, 'corosync', 'authkey'), key, 0o400)
@@ -408,6 +413,10 @@ table bridge faults {{
 
         wait_until(answers, 20, f'node {n} to start')
         self.plug(n)
+        for daemon in DAEMONS:
+            argv = self.daemon_command(daemon, n)
+            if argv is not None:  # so that the node's own commands can start and stop it
+                self.ask(n, 'know', name=daemon.name, argv=argv, env=node_environment(self, n))
 
     def power_off(self, n):
         """Kills everything on the node at once, as a power cut would."""
@@ -512,7 +521,9 @@ def node_environment(lab, n):
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(('SSH_', 'XDG_', 'DBUS_', 'SUDO_', 'LD_', 'PYENV'))}
     environment.update(PATH=search_path(lab.config['build']), HOME=os.environ.get('HOME', '/root'),
-                       QUORATE_LAB=lab.name, QUORATE_LAB_NODE=str(n))
+                       QUORATE_LAB=lab.name, QUORATE_LAB_NODE=str(n),
+                       QUORATE_LAB_CONTROL=os.path.join(lab.node_dir(n), 'control'),
+                       QUORATE_SERVICE_COMMAND=os.path.join(SOURCE, 'scripts', 'lib', 'labservice'))
     return environment
 
 

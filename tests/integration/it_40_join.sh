@@ -22,15 +22,17 @@ make_bare()
     local node=$1
     lab stop "$node" pmxcfs >/dev/null 2>&1
     lab stop "$node" corosync >/dev/null 2>&1
-    on "$node" "rm -rf /etc/corosync/corosync.conf /etc/corosync/authkey /var/lib/pve-cluster/*;
-        pmxcfs && mkdir -p /etc/pve/nodes/node$node/qemu-server &&
+    on "$node" 'rm -rf /etc/corosync/corosync.conf /etc/corosync/authkey /var/lib/pve-cluster/*'
+    lab start "$node" pmxcfs
+    within 10 on "$node" 'test -e /etc/pve/.version'
+    on "$node" "mkdir -p /etc/pve/nodes/node$node/qemu-server &&
         echo 'name: guest$node' >/etc/pve/nodes/node$node/qemu-server/${node}00.conf"
 }
 
 start_api()
 {
-    on "$1" "quorate-joind >/var/log/joind.log 2>&1 </dev/null & sleep 0.3;
-        $BUILD/api/quorate-api >/var/log/api.log 2>&1 </dev/null & true"
+    lab start "$1" joind
+    lab start "$1" api
     within 10 on "$1" "ss -Htln 'sport = 8006' | grep -q 8006"
 }
 
