@@ -247,12 +247,6 @@ void engine_notify(Engine *e, const EngineNotice *n)
     }
 }
 
-void engine_add_metrics(Engine *e, void (*fn)(void *ctx, GString *out), void *ctx)
-{
-    g_assert(e->thread == NULL && e->n_metrics < ENGINE_LISTENERS_MAX);
-    e->metrics[e->n_metrics++] = (EngineMetricsSource){fn, ctx};
-}
-
 /* ---- life ---------------------------------------------------------------------------------- */
 
 /* Readers are many and short: a writer that had to wait for a moment without any would starve. */

@@ -46,10 +46,6 @@ int engine_view(Engine *e, const char *name, GString **ret) must_check;
 /* What `.events` shows; borrowed, lives as long as the engine. */
 Feed *engine_feed(Engine *e);
 
-/* Lets `fn` append lines to `.metrics`; before engine_start only. Called on any thread, without
- * locks. */
-void engine_add_metrics(Engine *e, void (*fn)(void *ctx, GString *out), void *ctx);
-
 /* ---- changing: any thread, blocks until answered -------------------------------------------- */
 
 /* Performs one change; `op` and its strings are only used during the call, `op->data` is kept by

@@ -63,11 +63,6 @@ typedef struct EngineListener {
     void *ctx;
 } EngineListener;
 
-typedef struct EngineMetricsSource {
-    void (*fn)(void *ctx, GString *out);
-    void *ctx;
-} EngineMetricsSource;
-
 struct Engine {
     /* fixed after engine_open */
     char *nodename, *database, *host_conf, *address, *vfs;
@@ -77,8 +72,6 @@ struct Engine {
     Tracer log_db, log_dcdb, log_status, log_quorum;
     EngineListener listeners[ENGINE_LISTENERS_MAX];
     guint n_listeners;
-    EngineMetricsSource metrics[ENGINE_LISTENERS_MAX];
-    guint n_metrics;
     Feed *feed;
 
     /* tree: changed by the cfs thread under the writer lock, read by all under the reader lock */

@@ -189,9 +189,6 @@ static void view_metrics(Engine *e, GString *out)
     metrics_replica(e, out);
     metrics_store(e, out);
     metrics_format(out);
-    for (guint i = 0; i < e->n_metrics; i++) {
-        e->metrics[i].fn(e->metrics[i].ctx, out);
-    }
 }
 
 static void view_status(Engine *e, CfsSpecial special, GString *out)
