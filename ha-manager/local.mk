@@ -38,13 +38,15 @@ noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a
 
 %C%_libhasim_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
 %C%_libhasim_a_SOURCES = \
-	%D%/sim/sim_agent.c \
-	%D%/sim/cfg_check.c %D%/sim/cfg_check.h \
-	%D%/sim/sim_command.c %D%/sim/sim_command.h \
-	%D%/sim/sim_env.c \
-	%D%/sim/sim_hardware.c %D%/sim/sim_hardware.h \
-	%D%/sim/sim_scenario.c %D%/sim/sim_scenario.h \
-	%D%/sim/sim_world.c %D%/sim/sim_world.h
+	%D%/sim/hasim_agent.c \
+	%D%/sim/hasim_check.c %D%/sim/hasim_check.h \
+	%D%/sim/hasim_command.c %D%/sim/hasim_command.h \
+	%D%/sim/hasim_env.c \
+	%D%/sim/hasim_hardware.c %D%/sim/hasim_hardware.h \
+	%D%/sim/hasim_scenario.c %D%/sim/hasim_scenario.h \
+	%D%/sim/hasim_shell.c %D%/sim/hasim_shell.h \
+	%D%/sim/hasim_view.c %D%/sim/hasim_view.h \
+	%D%/sim/hasim_world.c %D%/sim/hasim_world.h
 
 HA_CORE_LIBS = %D%/libhacore.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS) -lm
 HA_SIM_LIBS = %D%/libhasim.a $(HA_CORE_LIBS)

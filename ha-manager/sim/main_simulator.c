@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ha-simulator: the HA core on a cluster that exists in memory only. See ha-simulator(8). */
 #include "ha-manager/core/ha_limits.h"
-#include "ha-manager/sim/cfg_check.h"
-#include "ha-manager/sim/sim_hardware.h"
-#include "ha-manager/sim/sim_scenario.h"
+#include "ha-manager/sim/hasim_check.h"
+#include "ha-manager/sim/hasim_hardware.h"
+#include "ha-manager/sim/hasim_scenario.h"
+#include "ha-manager/sim/hasim_shell.h"
 
 #include <glib.h>
 #include <stdio.h>
@@ -14,6 +15,9 @@ typedef struct Options {
     char *scenario;
     char *rules;
     char *fence;
+    gboolean interactive;
+    gboolean documented;
+    gboolean plain;
     gboolean version;
 } Options;
 
@@ -37,11 +41,11 @@ print_line(void *ctx, const char *level, int64_t time, const char *source, const
 
 static int run_scenario(const char *dir)
 {
-    g_autoptr(SimWorld) w = sim_world_new(print_line, NULL);
+    g_autoptr(HaSimWorld) w = hasim_world_new(print_line, NULL);
     g_autoptr(GPtrArray) lists = NULL;
     Err err = ERR_INIT;
 
-    if (sim_scenario_load(w, dir, &lists, &err) < 0 || sim_hardware_run(w, lists, &err) < 0) {
+    if (hasim_scenario_load(w, dir, &lists, &err) < 0 || hasim_hardware_run(w, lists, &err) < 0) {
         (void)fflush(stdout);
         return fail(dir, &err);
     }
@@ -70,14 +74,27 @@ static int check_file(const char *path, bool rules)
     int r = read_file(path, &text, &err);
 
     if (r == 0 && rules) {
-        r = cfg_check_rules(text, &report, &err);
+        r = hasim_check_rules(text, &report, &err);
     } else if (r == 0) {
-        report = cfg_check_fence(text, path);
+        report = hasim_check_fence(text, path);
     }
     if (r < 0) {
         return fail(path, &err);
     }
     printf("%s", report);
+    return EXIT_SUCCESS;
+}
+
+static int run_shell(const Options *o, int argc, char **argv)
+{
+    HaSimShellOptions shell = {
+        .dir = argc > 1 ? argv[1] : NULL, .plain = o->plain, .documented = o->documented};
+    Err err = ERR_INIT;
+
+    if (hasim_shell_run(&shell, &err) < 0) {
+        (void)fflush(stdout);
+        return fail(shell.dir != NULL ? shell.dir : "interactive", &err);
+    }
     return EXIT_SUCCESS;
 }
 
@@ -88,10 +105,13 @@ int main(int argc, char **argv)
         {"scenario", 0, 0, G_OPTION_ARG_FILENAME, &o.scenario, "Replay a scenario", "DIR"},
         {"check-rules", 0, 0, G_OPTION_ARG_FILENAME, &o.rules, "Check a rules.cfg", "FILE"},
         {"check-fence", 0, 0, G_OPTION_ARG_FILENAME, &o.fence, "Check a fence.cfg", "FILE"},
+        {"interactive", 'i', 0, G_OPTION_ARG_NONE, &o.interactive, "Take commands (default)", NULL},
+        {"documented", 0, 0, G_OPTION_ARG_NONE, &o.documented, "Strictly documented conduct", NULL},
+        {"plain", 0, 0, G_OPTION_ARG_NONE, &o.plain, "Print the log, draw no view", NULL},
         {"version", 'V', 0, G_OPTION_ARG_NONE, &o.version, "Print the version", NULL},
         {0},
     };
-    g_autoptr(GOptionContext) context = g_option_context_new("- try out high availability");
+    g_autoptr(GOptionContext) context = g_option_context_new("[DIR] - try out high availability");
     g_autoptr(GError) gerr = NULL;
     int r;
 
@@ -110,10 +130,7 @@ int main(int argc, char **argv)
     } else if (o.scenario != NULL) {
         r = run_scenario(o.scenario);
     } else {
-        g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
-
-        fprintf(stderr, "%s", help);
-        r = EXIT_FAILURE;
+        r = run_shell(&o, argc, argv);
     }
     g_free(o.scenario);
     g_free(o.rules);

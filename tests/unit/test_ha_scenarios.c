@@ -2,8 +2,8 @@
 /* Goal: CRM and LRM decide as documented, in order, to the line. Method: scenarios are replayed by
  * the simulator in this process and its log is compared with log.expect beside them: our own bank
  * in tests/sim/scenarios/ha, and, where it is found, the shared reference data. */
-#include "ha-manager/sim/sim_hardware.h"
-#include "ha-manager/sim/sim_scenario.h"
+#include "ha-manager/sim/hasim_hardware.h"
+#include "ha-manager/sim/hasim_scenario.h"
 
 #include <glib.h>
 #include <string.h>
@@ -17,11 +17,11 @@ collect(void *ctx, const char *level, int64_t time, const char *source, const ch
 static char *replay(const char *dir)
 {
     GString *log = g_string_new(NULL);
-    g_autoptr(SimWorld) w = sim_world_new(collect, log);
+    g_autoptr(HaSimWorld) w = hasim_world_new(collect, log);
     g_autoptr(GPtrArray) lists = NULL;
     Err err = ERR_INIT;
 
-    if (sim_scenario_load(w, dir, &lists, &err) < 0 || sim_hardware_run(w, lists, &err) < 0) {
+    if (hasim_scenario_load(w, dir, &lists, &err) < 0 || hasim_hardware_run(w, lists, &err) < 0) {
         g_string_append_printf(log, "ended with: %s\n", err_text(&err));
     }
     return g_string_free(log, FALSE);

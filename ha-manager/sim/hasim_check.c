@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ha-manager/sim/cfg_check.h"
+#include "ha-manager/sim/hasim_check.h"
 
 #include "ha-manager/core/ha_affinity.h"
 #include "ha-manager/core/ha_fence.h"
@@ -52,7 +52,7 @@ static void append_json(GString *out, JsonNode *node)
     g_string_append_c(out, '\n');
 }
 
-int cfg_check_rules(const char *text, char **ret_report, Err *err)
+int hasim_check_rules(const char *text, char **ret_report, Err *err)
 {
     g_autoptr(GString) out = g_string_new("--- Log ---\n");
     g_autoptr(HaRules) rules = NULL;
@@ -109,7 +109,7 @@ static bool append_level(GString *out, const HaFence *fence, guint level)
     return any;
 }
 
-char *cfg_check_fence(const char *text, const char *file)
+char *hasim_check_fence(const char *text, const char *file)
 {
     g_autoptr(HaFence) fence = NULL;
     g_autofree char *errors = NULL;

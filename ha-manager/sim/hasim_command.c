@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ha-manager/sim/sim_command.h"
+#include "ha-manager/sim/hasim_command.h"
 
 #include "ha-manager/core/ha_manager_status.h"
 #include "ha-manager/core/ha_resources.h"
@@ -12,8 +12,8 @@
 
 /* A command, split. */
 typedef struct Call {
-    SimWorld *w;
-    SimSchedule *sched;
+    HaSimWorld *w;
+    HaSimSchedule *sched;
     const char *word[WORDS_MAX]; /* "" where there is none */
     guint n;
     const char *source;
@@ -28,9 +28,9 @@ typedef struct Verb {
 } Verb;
 
 /* The node that the command names, or NULL and the reason. */
-static SimNode *find_node(const Call *c, Err *err)
+static HaSimNode *find_node(const Call *c, Err *err)
 {
-    SimNode *n = sim_world_node(c->w, c->word[1]);
+    HaSimNode *n = hasim_world_node(c->w, c->word[1]);
 
     if (n == NULL) {
         (void)err_setf(err, -EINVAL, "no such node '%s'", c->word[1]); /* the caller returns it */
@@ -43,29 +43,29 @@ static int bad(const Call *c, guint i, Err *err)
     return err_setf(err, -EINVAL, "%s: '%s' makes no sense here", c->word[0], c->word[i]);
 }
 
-static HaNow now_of(const SimDaemon *d)
+static HaNow now_of(const HaSimDaemon *d)
 {
     return (HaNow){{d->clock * US_PER_SEC}, {d->clock}};
 }
 
-static void append_command(SimWorld *w, const char *text)
+static void append_command(HaSimWorld *w, const char *text)
 {
-    g_autofree char *queue = g_strconcat(sim_world_file(w, HA_FILE_COMMANDS), text, "\n", NULL);
+    g_autofree char *queue = g_strconcat(hasim_world_file(w, HA_FILE_COMMANDS), text, "\n", NULL);
 
-    sim_world_set_file(w, HA_FILE_COMMANDS, queue);
+    hasim_world_set_file(w, HA_FILE_COMMANDS, queue);
 }
 
 static int do_power(const Call *c, Err *err)
 {
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
     }
     if (strcmp(c->word[2], "on") == 0) {
-        sim_node_power_on(n, c->w);
+        hasim_node_power_on(n, c->w);
     } else if (strcmp(c->word[2], "off") == 0) {
-        sim_node_power_off(n, c->w);
+        hasim_node_power_off(n, c->w);
     } else {
         return bad(c, 2, err);
     }
@@ -74,7 +74,7 @@ static int do_power(const Call *c, Err *err)
 
 static int do_network(const Call *c, Err *err)
 {
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
@@ -117,7 +117,7 @@ static int do_skip_round(const Call *c, Err *err)
 static int do_cfs(const Call *c, Err *err)
 {
     bool fail = strcmp(c->word[3], "fail") == 0;
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
@@ -138,12 +138,12 @@ static int do_cfs(const Call *c, Err *err)
 static int do_shutdown(const Call *c, Err *err)
 {
     bool reboot = strcmp(c->word[0], "reboot") == 0;
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
     }
-    n->shutdown = reboot ? SIM_REBOOT : SIM_SHUTDOWN;
+    n->shutdown = reboot ? HASIM_REBOOT : HASIM_SHUTDOWN;
     if (n->lrm.lrm != NULL) {
         HaShutdown why = {.node = true, .reboot = reboot};
 
@@ -154,14 +154,14 @@ static int do_shutdown(const Call *c, Err *err)
 
 static int do_restart_lrm(const Call *c, Err *err)
 {
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
     }
     if (n->lrm.lrm != NULL) {
-        HaShutdown why = {.node = n->shutdown != SIM_NO_SHUTDOWN,
-                          .reboot = n->shutdown == SIM_REBOOT};
+        HaShutdown why = {.node = n->shutdown != HASIM_NO_SHUTDOWN,
+                          .reboot = n->shutdown == HASIM_REBOOT};
 
         n->restart_lrm = true;
         ha_lrm_request_shutdown(n->lrm.lrm, why, now_of(&n->lrm));
@@ -173,7 +173,7 @@ static int do_crm(const Call *c, Err *err)
 {
     const char *verb = c->word[2];
     g_autofree char *line = NULL;
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
@@ -183,7 +183,7 @@ static int do_crm(const Call *c, Err *err)
             ha_crm_request_shutdown(n->crm.crm);
         }
     } else if (strcmp(verb, "start") == 0) {
-        sim_start_crm(n, c->w);
+        hasim_start_crm(n, c->w);
     } else if (strcmp(verb, "enable-node-maintenance") == 0 ||
                strcmp(verb, "disable-node-maintenance") == 0) {
         line = g_strdup_printf("%s %s", verb, n->name);
@@ -201,7 +201,7 @@ static int do_crm(const Call *c, Err *err)
 
 static int do_version(const Call *c, Err *err)
 {
-    SimNode *n = find_node(c, err);
+    HaSimNode *n = find_node(c, err);
 
     if (n == NULL) {
         return -EINVAL;
@@ -217,7 +217,7 @@ static int service_request(const Call *c, HaRequest request, Err *err)
 {
     HaRequestEdit edit = {(const char *const *)c->w->types, c->word[1], request};
 
-    return sim_world_edit(c->w, HA_FILE_RESOURCES, ha_resources_edit_request, &edit, err);
+    return hasim_world_edit(c->w, HA_FILE_RESOURCES, ha_resources_edit_request, &edit, err);
 }
 
 static int service_queue(const Call *c, Err *err)
@@ -233,7 +233,7 @@ static int service_add(const Call *c, Err *err)
 {
     int request = c->n > 4 ? ha_request_from_name(c->word[4]) : HA_REQUEST_STARTED;
     HaRequestEdit edit = {(const char *const *)c->w->types, c->word[1], (HaRequest)request};
-    SimNode *n = sim_world_node(c->w, c->word[3]);
+    HaSimNode *n = hasim_world_node(c->w, c->word[3]);
     int r;
 
     if (n == NULL) {
@@ -243,11 +243,11 @@ static int service_add(const Call *c, Err *err)
         return bad(c, 4, err);
     }
     edit.request = request < 0 ? HA_REQUEST_STARTED : (HaRequest)request;
-    r = sim_world_edit(c->w, HA_FILE_RESOURCES, ha_resources_edit_add, &edit, err);
+    r = hasim_world_edit(c->w, HA_FILE_RESOURCES, ha_resources_edit_add, &edit, err);
     if (r < 0) {
         return r;
     }
-    sim_world_add_guest(c->w, c->word[1], n->name);
+    hasim_world_add_guest(c->w, c->word[1], n->name);
     if (c->n > 5 && strcmp(c->word[5], "0") != 0) {
         strmap_set(n->running, c->word[1], GINT_TO_POINTER(1));
     } else {
@@ -259,7 +259,7 @@ static int service_add(const Call *c, Err *err)
 static int service_delete(const Call *c, Err *err)
 {
     HaRequestEdit edit = {(const char *const *)c->w->types, c->word[1], HA_REQUEST_DISABLED};
-    int r = sim_world_edit(c->w, HA_FILE_RESOURCES, ha_resources_edit_remove, &edit, err);
+    int r = hasim_world_edit(c->w, HA_FILE_RESOURCES, ha_resources_edit_remove, &edit, err);
 
     if (r == 0) {
         (void)strmap_remove(c->w->guests, c->word[1]); /* unknown: as good as deleted */
@@ -269,7 +269,7 @@ static int service_delete(const Call *c, Err *err)
 
 static int set_stats(const Call *c, bool is_static, Err *err)
 {
-    SimGuest *g = sim_world_guest(c->w, c->word[1]);
+    HaSimGuest *g = hasim_world_guest(c->w, c->word[1]);
 
     for (guint i = 3; i + 1 < c->n; i += 2) {
         double value = g_ascii_strtod(c->word[i + 1], NULL);
@@ -294,11 +294,11 @@ static int set_stats(const Call *c, bool is_static, Err *err)
     return 0;
 }
 
-static bool disarmed_ignore(const SimWorld *w)
+static bool disarmed_ignore(const HaSimWorld *w)
 {
     g_autoptr(HaManagerStatus) ms = NULL;
 
-    return ha_manager_status_parse(sim_world_file(w, HA_FILE_MANAGER_STATUS), NULL, NULL, &ms,
+    return ha_manager_status_parse(hasim_world_file(w, HA_FILE_MANAGER_STATUS), NULL, NULL, &ms,
                                    NULL) == 0 &&
            ms->disarm && ms->disarm_mode == HA_DISARM_IGNORE;
 }
@@ -306,16 +306,16 @@ static bool disarmed_ignore(const SimWorld *w)
 /* Moving a guest by hand is only right where HA does not care for it. */
 static int service_manual_migrate(const Call *c, Err *err)
 {
-    SimGuest *g = sim_world_guest(c->w, c->word[1]);
+    HaSimGuest *g = hasim_world_guest(c->w, c->word[1]);
     g_autoptr(HaResources) res = NULL;
     int r =
         ha_resources_parse((const char *const *)c->w->types,
-                           sim_world_file(c->w, HA_FILE_RESOURCES), NULL, NULL, NULL, &res, err);
+                           hasim_world_file(c->w, HA_FILE_RESOURCES), NULL, NULL, NULL, &res, err);
 
     if (r < 0) {
         return r;
     }
-    if (sim_world_node(c->w, c->word[3]) == NULL) {
+    if (hasim_world_node(c->w, c->word[3]) == NULL) {
         return err_setf(err, -EINVAL, "no such node '%s'", c->word[3]);
     }
     if (ha_resources_request(res, c->word[1]) != HA_REQUEST_IGNORED && !disarmed_ignore(c->w)) {
@@ -328,7 +328,7 @@ static int service_manual_migrate(const Call *c, Err *err)
 
 static int service_lock(const Call *c, const char *lock)
 {
-    SimGuest *g = sim_world_guest(c->w, c->word[1]);
+    HaSimGuest *g = hasim_world_guest(c->w, c->word[1]);
 
     g_free(g->lock);
     g->lock = g_strdup(lock);
@@ -371,7 +371,7 @@ static int do_service(const Call *c, Err *err)
     if (strcmp(c->word[2], "add") == 0 && c->n > 3) {
         return service_add(c, err);
     }
-    if (sim_world_guest(c->w, c->word[1]) == NULL) {
+    if (hasim_world_guest(c->w, c->word[1]) == NULL) {
         return err_setf(err, -EINVAL, "no such service '%s'", c->word[1]);
     }
     return do_known_service(c, err);
@@ -402,7 +402,7 @@ static const Verb verbs[] = {
      "service SID manual-migrate NODE"},
 };
 
-const char *sim_command_help(void)
+const char *hasim_command_help(void)
 {
     static char *text;
 
@@ -427,7 +427,8 @@ static const Verb *find_verb(const char *name)
     return NULL;
 }
 
-int sim_command_run(SimWorld *w, SimSchedule *sched, const char *cmd, const char *source, Err *err)
+int hasim_command_run(
+    HaSimWorld *w, HaSimSchedule *sched, const char *cmd, const char *source, Err *err)
 {
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
     g_auto(GStrv) parts = g_strsplit_set(cmd, " \t", -1);
@@ -450,6 +451,6 @@ int sim_command_run(SimWorld *w, SimSchedule *sched, const char *cmd, const char
     if (c.n < verb->min || c.n > verb->max) {
         return err_setf(err, -EINVAL, "usage: %s", verb->help);
     }
-    sim_log(w, "info", source, "execute %s", cmd);
+    hasim_log(w, "info", source, "execute %s", cmd);
     return verb->run(&c, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ha-manager/sim/sim_scenario.h"
+#include "ha-manager/sim/hasim_scenario.h"
 
 #include "ha-manager/core/ha_json.h"
 #include "ha-manager/core/ha_limits.h"
@@ -54,7 +54,7 @@ static int require_object(const char *dir, const char *name, JsonObject **ret_ob
     return r;
 }
 
-static int load_hardware(SimWorld *w, const char *dir, Err *err)
+static int load_hardware(HaSimWorld *w, const char *dir, Err *err)
 {
     g_autoptr(JsonObject) root = NULL;
     g_autoptr(GList) names = NULL;
@@ -66,12 +66,12 @@ static int load_hardware(SimWorld *w, const char *dir, Err *err)
     names = json_object_get_members(root);
     for (const GList *l = names; l != NULL; l = l->next) {
         JsonObject *o = ha_json_object(root, l->data);
-        SimNode *n;
+        HaSimNode *n;
 
         if (o == NULL || strmap_size(w->nodes) >= HA_NODES_MAX) {
             return err_setf(err, -EBADMSG, "hardware_status: node '%s'", (const char *)l->data);
         }
-        n = sim_world_add_node(w, l->data);
+        n = hasim_world_add_node(w, l->data);
         n->power = g_strcmp0(ha_json_text(o, "power"), "on") == 0;
         n->network = g_strcmp0(ha_json_text(o, "network"), "on") == 0;
         n->maxcpu = ha_json_double(o, "maxcpu", 0);
@@ -85,7 +85,7 @@ static int load_hardware(SimWorld *w, const char *dir, Err *err)
 }
 
 /* The types that are used beside vm and ct, so that all of them can be configured. */
-static void add_types(SimWorld *w, const GList *sids)
+static void add_types(HaSimWorld *w, const GList *sids)
 {
     g_autoptr(StrMap) types = strmap_new(NULL);
     char **list;
@@ -133,7 +133,7 @@ static void append_section(GString *out, const char *sid, JsonObject *o)
     g_string_append_c(out, '\n');
 }
 
-static int load_services(SimWorld *w, const char *dir, Err *err)
+static int load_services(HaSimWorld *w, const char *dir, Err *err)
 {
     g_autoptr(JsonObject) root = NULL;
     g_autoptr(GList) sids = NULL;
@@ -150,23 +150,23 @@ static int load_services(SimWorld *w, const char *dir, Err *err)
         JsonObject *o = ha_json_object(root, sid);
         const char *node = o != NULL ? ha_json_text(o, "node") : NULL;
         const char *colon = strchr(sid, ':');
-        SimGuest *g;
+        HaSimGuest *g;
 
         if (node == NULL || colon == NULL || colon[1] == '\0') {
             return err_setf(err, -EBADMSG, "service_config: service '%s' or its node", sid);
         }
-        g = sim_world_add_guest(w, sid, node);
+        g = hasim_world_add_guest(w, sid, node);
         g->lock = ha_json_scalar(o, "lock");
         append_section(text, sid, o);
     }
-    sim_world_set_file(w, HA_FILE_RESOURCES, text->str);
+    hasim_world_set_file(w, HA_FILE_RESOURCES, text->str);
     return 0;
 }
 
-static int load_running(SimWorld *w, const char *dir, Err *err)
+static int load_running(HaSimWorld *w, const char *dir, Err *err)
 {
     for (guint i = 0; i < strmap_size(w->nodes); i++) {
-        SimNode *n = strmap_value(w->nodes, i);
+        HaSimNode *n = strmap_value(w->nodes, i);
         g_autofree char *name = g_strdup_printf("service_status_%s", n->name);
         g_autoptr(JsonObject) root = NULL;
         g_autoptr(GList) sids = NULL;
@@ -185,7 +185,7 @@ static int load_running(SimWorld *w, const char *dir, Err *err)
     return 0;
 }
 
-static int load_stats(SimWorld *w, const char *dir, bool is_static, Err *err)
+static int load_stats(HaSimWorld *w, const char *dir, bool is_static, Err *err)
 {
     const char *name = is_static ? "static_service_stats" : "dynamic_service_stats";
     g_autoptr(JsonObject) root = NULL;
@@ -201,7 +201,7 @@ static int load_stats(SimWorld *w, const char *dir, bool is_static, Err *err)
     }
     for (guint i = 0; root != NULL && i < strmap_size(w->guests); i++) {
         JsonObject *o = ha_json_object(root, strmap_key(w->guests, i));
-        SimGuest *g = strmap_value(w->guests, i);
+        HaSimGuest *g = strmap_value(w->guests, i);
 
         if (o == NULL) {
             continue;
@@ -235,7 +235,7 @@ static void append_list(GString *out, JsonObject *root, const char *key)
 }
 
 /* Here datacenter.cfg is JSON; the core reads its usual form. */
-static int load_datacenter(SimWorld *w, const char *dir, Err *err)
+static int load_datacenter(HaSimWorld *w, const char *dir, Err *err)
 {
     g_autoptr(JsonObject) root = NULL;
     g_autoptr(GString) text = g_string_new(NULL);
@@ -249,11 +249,11 @@ static int load_datacenter(SimWorld *w, const char *dir, Err *err)
     g_string_append(text, "\ncrs: ");
     append_list(text, root, "crs");
     g_string_append_c(text, '\n');
-    sim_world_set_file(w, HA_FILE_DATACENTER, text->str);
+    hasim_world_set_file(w, HA_FILE_DATACENTER, text->str);
     return 0;
 }
 
-static int load_texts(SimWorld *w, const char *dir, Err *err)
+static int load_texts(HaSimWorld *w, const char *dir, Err *err)
 {
     static const struct {
         const char *name;
@@ -273,7 +273,7 @@ static int load_texts(SimWorld *w, const char *dir, Err *err)
             return r;
         }
         if (text != NULL) {
-            sim_world_set_file(w, files[i].file, text);
+            hasim_world_set_file(w, files[i].file, text);
         }
     }
     return 0;
@@ -323,7 +323,7 @@ static int load_commands(const char *dir, GPtrArray **ret_lists, Err *err)
     return 0;
 }
 
-int sim_scenario_load(SimWorld *w, const char *dir, GPtrArray **ret_lists, Err *err)
+int hasim_scenario_load(HaSimWorld *w, const char *dir, GPtrArray **ret_lists, Err *err)
 {
     int r = load_hardware(w, dir, err);
 

@@ -2,7 +2,7 @@
 /* Simulated services: ha-scenarios.md section 6. `vm` and `ct` do as told; `fa` fails as its number
  * says. */
 #include "ha-manager/core/ha_resources.h"
-#include "ha-manager/sim/sim_world.h"
+#include "ha-manager/sim/hasim_world.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,7 +16,7 @@ typedef struct Failing {
 } Failing;
 
 static void __attribute__((format(printf, 3, 4)))
-say(const SimDaemon *d, const char *level, const char *fmt, ...)
+say(const HaSimDaemon *d, const char *level, const char *fmt, ...)
 {
     g_autofree char *text = NULL;
     va_list ap;
@@ -54,7 +54,7 @@ static Failing failing(const char *sid)
                      .node = digit(id, len, 5)};
 }
 
-static bool applies(const SimDaemon *d, const Failing *f)
+static bool applies(const HaSimDaemon *d, const Failing *f)
 {
     g_autofree char *name = g_strdup_printf("node%d", f->node);
 
@@ -62,7 +62,7 @@ static bool applies(const SimDaemon *d, const Failing *f)
 }
 
 /* Counts an attempt; true when it is one that fails. */
-static bool attempt_fails(const SimDaemon *d, int *attempts, const Failing *f, int failures)
+static bool attempt_fails(const HaSimDaemon *d, int *attempts, const Failing *f, int failures)
 {
     if (applies(d, f) && ++*attempts <= failures) {
         return true;
@@ -71,23 +71,23 @@ static bool attempt_fails(const SimDaemon *d, int *attempts, const Failing *f, i
     return false;
 }
 
-bool sim_agent_has_type(void *ctx, const char *type)
+bool hasim_agent_has_type(void *ctx, const char *type)
 {
     (void)ctx;
     return strcmp(type, "vm") == 0 || strcmp(type, "ct") == 0 || strcmp(type, "fa") == 0;
 }
 
-int sim_agent_running(void *ctx, const char *sid)
+int hasim_agent_running(void *ctx, const char *sid)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
     return strmap_has(d->node->running, sid);
 }
 
-void sim_agent_start(void *ctx, const char *sid)
+void hasim_agent_start(void *ctx, const char *sid)
 {
-    SimDaemon *d = ctx;
-    SimGuest *g = sim_world_guest(d->world, sid);
+    HaSimDaemon *d = ctx;
+    HaSimGuest *g = hasim_world_guest(d->world, sid);
     Failing f = failing(sid);
 
     if (g == NULL || attempt_fails(d, &g->failed_starts, &f, f.starts)) {
@@ -100,10 +100,10 @@ void sim_agent_start(void *ctx, const char *sid)
     strmap_set(d->node->running, sid, GINT_TO_POINTER(1));
 }
 
-void sim_agent_stop(void *ctx, const char *sid, int64_t timeout_s)
+void hasim_agent_stop(void *ctx, const char *sid, int64_t timeout_s)
 {
-    SimDaemon *d = ctx;
-    const SimGuest *g = sim_world_guest(d->world, sid);
+    HaSimDaemon *d = ctx;
+    const HaSimGuest *g = hasim_world_guest(d->world, sid);
     Failing f = failing(sid);
 
     (void)timeout_s;
@@ -117,10 +117,10 @@ void sim_agent_stop(void *ctx, const char *sid, int64_t timeout_s)
     (void)strmap_remove(d->node->running, sid); /* stopped already is as good */
 }
 
-int sim_agent_migrate(void *ctx, const char *sid, const char *target, bool online)
+int hasim_agent_migrate(void *ctx, const char *sid, const char *target, bool online)
 {
-    SimDaemon *d = ctx;
-    SimGuest *g = sim_world_guest(d->world, sid);
+    HaSimDaemon *d = ctx;
+    HaSimGuest *g = hasim_world_guest(d->world, sid);
     Failing f = failing(sid);
     bool running = strmap_has(d->node->running, sid);
     const char *verb;
@@ -140,7 +140,7 @@ int sim_agent_migrate(void *ctx, const char *sid, const char *target, bool onlin
     }
     if (!online && running) {
         say(d, "info", "stopping service %s (relocate)", sid);
-        sim_agent_stop(ctx, sid, -1);
+        hasim_agent_stop(ctx, sid, -1);
         say(d, "info", "service status %s stopped", sid);
     }
     g_free(g->node);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ha-manager/sim/sim_world.h"
+#include "ha-manager/sim/hasim_world.h"
 
 #include "ha-manager/core/ha_resources.h"
 
@@ -18,7 +18,7 @@
 #define DEFAULT_NODE_MAXCPU  24.0
 #define DEFAULT_NODE_MAXMEM  (131072 * MIB)
 
-static void stop_daemon(SimDaemon *d)
+static void stop_daemon(HaSimDaemon *d)
 {
     g_clear_pointer(&d->crm, ha_crm_free);
     g_clear_pointer(&d->lrm, ha_lrm_free);
@@ -26,7 +26,7 @@ static void stop_daemon(SimDaemon *d)
 
 static void node_free(void *data)
 {
-    SimNode *n = data;
+    HaSimNode *n = data;
 
     stop_daemon(&n->crm);
     stop_daemon(&n->lrm);
@@ -42,7 +42,7 @@ static void node_free(void *data)
 
 static void guest_free(void *data)
 {
-    SimGuest *g = data;
+    HaSimGuest *g = data;
 
     g_free(g->node);
     g_free(g->lock);
@@ -51,15 +51,15 @@ static void guest_free(void *data)
 
 static void lock_free(void *data)
 {
-    SimLock *l = data;
+    HaSimLock *l = data;
 
     g_free(l->node);
     g_free(l);
 }
 
-SimWorld *sim_world_new(SimLog log, void *log_ctx)
+HaSimWorld *hasim_world_new(HaSimLog log, void *log_ctx)
 {
-    SimWorld *w = g_new0(SimWorld, 1);
+    HaSimWorld *w = g_new0(HaSimWorld, 1);
 
     w->nodes = strmap_new(node_free);
     w->guests = strmap_new(guest_free);
@@ -72,7 +72,7 @@ SimWorld *sim_world_new(SimLog log, void *log_ctx)
     return w;
 }
 
-void sim_world_free(SimWorld *w)
+void hasim_world_free(HaSimWorld *w)
 {
     if (w == NULL) {
         return;
@@ -87,7 +87,7 @@ void sim_world_free(SimWorld *w)
     g_free(w);
 }
 
-static void daemon_init(SimDaemon *d, SimWorld *w, SimNode *n, bool is_lrm)
+static void daemon_init(HaSimDaemon *d, HaSimWorld *w, HaSimNode *n, bool is_lrm)
 {
     d->world = w;
     d->node = n;
@@ -95,40 +95,40 @@ static void daemon_init(SimDaemon *d, SimWorld *w, SimNode *n, bool is_lrm)
     d->source = g_strdup_printf("%s/%s", n->name, is_lrm ? "lrm" : "crm");
 }
 
-SimNode *sim_world_add_node(SimWorld *w, const char *name)
+HaSimNode *hasim_world_add_node(HaSimWorld *w, const char *name)
 {
-    SimNode *n = g_new0(SimNode, 1);
+    HaSimNode *n = g_new0(HaSimNode, 1);
 
     n->name = g_strdup(name);
     n->version = g_strdup(DEFAULT_VERSION);
     n->running = strmap_new(NULL);
-    n->watchdogs = g_array_new(FALSE, FALSE, sizeof(SimWatchdog));
+    n->watchdogs = g_array_new(FALSE, FALSE, sizeof(HaSimWatchdog));
     daemon_init(&n->crm, w, n, false);
     daemon_init(&n->lrm, w, n, true);
     strmap_set(w->nodes, name, n);
     return n;
 }
 
-SimNode *sim_world_node(const SimWorld *w, const char *name)
+HaSimNode *hasim_world_node(const HaSimWorld *w, const char *name)
 {
     return strmap_get(w->nodes, name);
 }
 
-SimGuest *sim_world_add_guest(SimWorld *w, const char *sid, const char *node)
+HaSimGuest *hasim_world_add_guest(HaSimWorld *w, const char *sid, const char *node)
 {
-    SimGuest *g = g_new0(SimGuest, 1);
+    HaSimGuest *g = g_new0(HaSimGuest, 1);
 
     g->node = g_strdup(node);
     strmap_set(w->guests, sid, g);
     return g;
 }
 
-SimGuest *sim_world_guest(const SimWorld *w, const char *sid)
+HaSimGuest *hasim_world_guest(const HaSimWorld *w, const char *sid)
 {
     return strmap_get(w->guests, sid);
 }
 
-void sim_log(const SimWorld *w, const char *level, const char *source, const char *fmt, ...)
+void hasim_log(const HaSimWorld *w, const char *level, const char *source, const char *fmt, ...)
 {
     g_autofree char *text = NULL;
     va_list ap;
@@ -139,58 +139,58 @@ void sim_log(const SimWorld *w, const char *level, const char *source, const cha
     w->log(w->log_ctx, level, w->time, source, text);
 }
 
-bool sim_world_quorate(const SimWorld *w)
+bool hasim_world_quorate(const HaSimWorld *w)
 {
     guint online = 0;
 
     for (guint i = 0; i < strmap_size(w->nodes); i++) {
-        const SimNode *n = strmap_value(w->nodes, i);
+        const HaSimNode *n = strmap_value(w->nodes, i);
 
         online += n->power && n->network;
     }
     return online > strmap_size(w->nodes) / 2;
 }
 
-bool sim_node_online(const SimWorld *w, const SimNode *n)
+bool hasim_node_online(const HaSimWorld *w, const HaSimNode *n)
 {
-    return n->power && n->network && sim_world_quorate(w);
+    return n->power && n->network && hasim_world_quorate(w);
 }
 
-void sim_start_crm(SimNode *n, SimWorld *w)
+void hasim_start_crm(HaSimNode *n, HaSimWorld *w)
 {
     if (n->crm.crm == NULL) {
         n->crm.watchdog = 0;
-        sim_env_init(&n->crm);
+        hasim_env_init(&n->crm);
         n->crm.env.seed = ++w->next_seed;
         n->crm.crm = ha_crm_new(&n->crm.env);
     }
 }
 
-void sim_start_lrm(SimNode *n, SimWorld *w)
+void hasim_start_lrm(HaSimNode *n, HaSimWorld *w)
 {
     if (n->lrm.lrm == NULL) {
         n->lrm.watchdog = 0;
-        sim_env_init(&n->lrm);
+        hasim_env_init(&n->lrm);
         n->lrm.env.seed = ++w->next_seed;
         n->lrm.lrm = ha_lrm_new(&n->lrm.env, NULL);
     }
 }
 
-void sim_node_power_on(SimNode *n, SimWorld *w)
+void hasim_node_power_on(HaSimNode *n, HaSimWorld *w)
 {
     if (!n->power) {
-        sim_start_crm(n, w);
-        sim_start_lrm(n, w);
+        hasim_start_crm(n, w);
+        hasim_start_lrm(n, w);
         n->restart_lrm = false;
         n->cfs_rw_fail = false;
         n->cfs_update_fail = false;
     }
     n->power = true;
     n->network = true;
-    n->shutdown = SIM_NO_SHUTDOWN;
+    n->shutdown = HASIM_NO_SHUTDOWN;
 }
 
-static void kill_daemon(SimDaemon *d)
+static void kill_daemon(HaSimDaemon *d)
 {
     if (d->crm != NULL || d->lrm != NULL) {
         d->world->log(d->world->log_ctx, "info", d->clock, d->source, "killed by poweroff");
@@ -198,7 +198,7 @@ static void kill_daemon(SimDaemon *d)
     }
 }
 
-void sim_node_power_off(SimNode *n, SimWorld *w)
+void hasim_node_power_off(HaSimNode *n, HaSimWorld *w)
 {
     (void)w;
     if (n->power) {
@@ -209,15 +209,15 @@ void sim_node_power_off(SimNode *n, SimWorld *w)
     }
     n->power = false;
     n->network = false;
-    n->shutdown = SIM_NO_SHUTDOWN;
+    n->shutdown = HASIM_NO_SHUTDOWN;
 }
 
-bool sim_node_watchdog_expired(SimNode *n, const SimWorld *w)
+bool hasim_node_watchdog_expired(HaSimNode *n, const HaSimWorld *w)
 {
     bool expired = false;
 
     for (guint i = 0; i < n->watchdogs->len;) {
-        if (w->time - g_array_index(n->watchdogs, SimWatchdog, i).fed > SIM_WATCHDOG_LIFE) {
+        if (w->time - g_array_index(n->watchdogs, HaSimWatchdog, i).fed > HASIM_WATCHDOG_LIFE) {
             g_array_remove_index(n->watchdogs, i);
             expired = true;
         } else {
@@ -227,29 +227,29 @@ bool sim_node_watchdog_expired(SimNode *n, const SimWorld *w)
     return expired;
 }
 
-const char *sim_world_file(const SimWorld *w, HaFile file)
+const char *hasim_world_file(const HaSimWorld *w, HaFile file)
 {
     return w->files[file] != NULL ? w->files[file] : "";
 }
 
-void sim_world_set_file(SimWorld *w, HaFile file, const char *text)
+void hasim_world_set_file(HaSimWorld *w, HaFile file, const char *text)
 {
     g_free(w->files[file]);
     w->files[file] = g_strdup(text);
 }
 
-int sim_world_edit(SimWorld *w, HaFile file, HaEdit edit, void *data, Err *err)
+int hasim_world_edit(HaSimWorld *w, HaFile file, HaEdit edit, void *data, Err *err)
 {
     g_autofree char *text = NULL;
-    int r = edit(sim_world_file(w, file), &text, data, err);
+    int r = edit(hasim_world_file(w, file), &text, data, err);
 
     if (r == 0) {
-        sim_world_set_file(w, file, text);
+        hasim_world_set_file(w, file, text);
     }
     return r < 0 ? r : 0;
 }
 
-static HaLoad guest_load(const SimWorld *w, const SimGuest *g)
+static HaLoad guest_load(const HaSimWorld *w, const HaSimGuest *g)
 {
     HaLoad load = g->load;
 
@@ -264,7 +264,8 @@ static HaLoad guest_load(const SimWorld *w, const SimGuest *g)
     return load;
 }
 
-static void add_guest_load(const SimWorld *w, const char *sid, const SimGuest *g, HaLoads *loads)
+static void
+add_guest_load(const HaSimWorld *w, const char *sid, const HaSimGuest *g, HaLoads *loads)
 {
     HaLoad load = guest_load(w, g);
 
@@ -273,7 +274,7 @@ static void add_guest_load(const SimWorld *w, const char *sid, const SimGuest *g
     }
 }
 
-static HaLoad node_load(const SimWorld *w, const SimNode *n, HaScheduler mode)
+static HaLoad node_load(const HaSimWorld *w, const HaSimNode *n, HaScheduler mode)
 {
     HaLoad load = {.maxcpu = n->maxcpu, .maxmem = n->maxmem};
 
@@ -283,7 +284,7 @@ static HaLoad node_load(const SimWorld *w, const SimNode *n, HaScheduler mode)
     load.maxcpu = load.maxcpu > 0 ? load.maxcpu : DEFAULT_NODE_MAXCPU;
     load.maxmem = load.maxmem > 0 ? load.maxmem : DEFAULT_NODE_MAXMEM;
     for (guint i = 0; i < strmap_size(w->guests); i++) {
-        const SimGuest *g = strmap_value(w->guests, i);
+        const HaSimGuest *g = strmap_value(w->guests, i);
         HaLoad of_guest = guest_load(w, g);
 
         if (strcmp(g->node, n->name) == 0 && strmap_has(n->running, strmap_key(w->guests, i))) {
@@ -294,10 +295,10 @@ static HaLoad node_load(const SimWorld *w, const SimNode *n, HaScheduler mode)
     return load;
 }
 
-void sim_world_loads(const SimWorld *w, HaScheduler mode, HaLoads *loads)
+void hasim_world_loads(const HaSimWorld *w, HaScheduler mode, HaLoads *loads)
 {
     for (guint i = 0; i < strmap_size(w->nodes); i++) {
-        const SimNode *n = strmap_value(w->nodes, i);
+        const HaSimNode *n = strmap_value(w->nodes, i);
         HaLoad load = node_load(w, n, mode);
 
         if (load.maxcpu > 0 || load.maxmem > 0) {

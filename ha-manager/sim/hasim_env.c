@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What CRM and LRM see of the simulated cluster: HaEnvOps on a SimDaemon. */
+/* What CRM and LRM see of the simulated cluster: HaEnvOps on a HaSimDaemon. */
 #include "ha-manager/core/ha_resources.h"
-#include "ha-manager/sim/sim_world.h"
+#include "ha-manager/sim/hasim_world.h"
 
 #include <errno.h>
 #include <string.h>
 
 static MonoTime env_mono(void *ctx)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
     return (MonoTime){d->clock * US_PER_SEC};
 }
@@ -40,7 +40,7 @@ static const char *level_text(TraceLevel level)
 
 static void env_log(void *ctx, TraceLevel level, const char *text)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
     if (level != TRACE_DEBUG) {
         d->world->log(d->world->log_ctx, level_text(level), d->clock, d->source, text);
@@ -49,7 +49,7 @@ static void env_log(void *ctx, TraceLevel level, const char *text)
 
 static void env_notify(void *ctx, const HaNotice *notice)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
     g_autofree char *text = g_strdup_printf("%s: %s", notice->prefix, notice->text);
 
     d->world->log(d->world->log_ctx, "emai", d->clock, d->source, text);
@@ -57,32 +57,32 @@ static void env_notify(void *ctx, const HaNotice *notice)
 
 static bool env_quorate(void *ctx)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
-    return sim_node_online(d->world, d->node);
+    return hasim_node_online(d->world, d->node);
 }
 
 static int env_refresh(void *ctx)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
     return d->node->cfs_update_fail ? -EIO : 0;
 }
 
 static int env_members(void *ctx, StrMap *ret_online, Err *err)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
     (void)err;
     for (guint i = 0; i < strmap_size(d->world->nodes); i++) {
-        const SimNode *n = strmap_value(d->world->nodes, i);
+        const HaSimNode *n = strmap_value(d->world->nodes, i);
 
-        strmap_set(ret_online, n->name, GINT_TO_POINTER(sim_node_online(d->world, n)));
+        strmap_set(ret_online, n->name, GINT_TO_POINTER(hasim_node_online(d->world, n)));
     }
     return 0;
 }
 
-static int check_cfs(const SimDaemon *d, HaFile file, Err *err)
+static int check_cfs(const HaSimDaemon *d, HaFile file, Err *err)
 {
     if (d->node->cfs_rw_fail && file != HA_FILE_DATACENTER) {
         return err_setf(err, -ENOTCONN, "cfs connection refused - not mounted?");
@@ -92,66 +92,66 @@ static int check_cfs(const SimDaemon *d, HaFile file, Err *err)
 
 static int env_read(void *ctx, HaFile file, const char *node, char **ret_text, Err *err)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
     int r = check_cfs(d, file, err);
 
     if (r < 0) {
         return r;
     }
     if (file == HA_FILE_LRM_STATUS) {
-        const SimNode *n = sim_world_node(d->world, node);
+        const HaSimNode *n = hasim_world_node(d->world, node);
 
         *ret_text = g_strdup(n != NULL && n->lrm_status != NULL ? n->lrm_status : "");
     } else {
-        *ret_text = g_strdup(sim_world_file(d->world, file));
+        *ret_text = g_strdup(hasim_world_file(d->world, file));
     }
     return 0;
 }
 
 static int env_write(void *ctx, HaFile file, const char *node, const char *text, Err *err)
 {
-    SimDaemon *d = ctx;
+    HaSimDaemon *d = ctx;
     int r = check_cfs(d, file, err);
 
     if (r < 0) {
         return r;
     }
     if (file == HA_FILE_LRM_STATUS) {
-        SimNode *n = sim_world_node(d->world, node);
+        HaSimNode *n = hasim_world_node(d->world, node);
 
         g_free(n->lrm_status);
         n->lrm_status = g_strdup(text);
     } else {
-        sim_world_set_file(d->world, file, text);
+        hasim_world_set_file(d->world, file, text);
     }
     return 0;
 }
 
 static int env_update(void *ctx, HaFile file, HaEdit edit, void *data, Err *err)
 {
-    SimDaemon *d = ctx;
+    HaSimDaemon *d = ctx;
     int r = check_cfs(d, file, err);
 
-    return r < 0 ? r : sim_world_edit(d->world, file, edit, data, err);
+    return r < 0 ? r : hasim_world_edit(d->world, file, edit, data, err);
 }
 
 static int env_lock(void *ctx, const char *name)
 {
-    SimDaemon *d = ctx;
-    SimLock *l = strmap_get(d->world->locks, name);
+    HaSimDaemon *d = ctx;
+    HaSimLock *l = strmap_get(d->world->locks, name);
     g_autofree char *text = NULL;
 
-    if (!sim_node_online(d->world, d->node)) {
+    if (!hasim_node_online(d->world, d->node)) {
         return -EROFS;
     }
-    if (l != NULL && d->clock - l->time <= SIM_LOCK_LIFE) {
+    if (l != NULL && d->clock - l->time <= HASIM_LOCK_LIFE) {
         if (strcmp(l->node, d->node->name) != 0) {
             return -EBUSY;
         }
         l->time = d->clock;
         return 0;
     }
-    l = g_new0(SimLock, 1);
+    l = g_new0(HaSimLock, 1);
     l->node = g_strdup(d->node->name);
     l->time = d->clock;
     strmap_set(d->world->locks, name, l);
@@ -162,25 +162,25 @@ static int env_lock(void *ctx, const char *name)
 
 static int env_unlock(void *ctx, const char *name)
 {
-    SimDaemon *d = ctx;
-    const SimLock *l = strmap_get(d->world->locks, name);
+    HaSimDaemon *d = ctx;
+    const HaSimLock *l = strmap_get(d->world->locks, name);
 
-    if (!sim_node_online(d->world, d->node)) {
+    if (!hasim_node_online(d->world, d->node)) {
         return -EROFS;
     }
     if (l == NULL || strcmp(l->node, d->node->name) != 0) {
         return -EPERM;
     }
-    if (d->clock - l->time <= SIM_LOCK_LIFE) {
+    if (d->clock - l->time <= HASIM_LOCK_LIFE) {
         (void)strmap_remove(d->world->locks, name); /* was found above */
     }
     return 0;
 }
 
-static SimWatchdog *find_watchdog(const SimDaemon *d)
+static HaSimWatchdog *find_watchdog(const HaSimDaemon *d)
 {
     for (guint i = 0; i < d->node->watchdogs->len; i++) {
-        SimWatchdog *wd = &g_array_index(d->node->watchdogs, SimWatchdog, i);
+        HaSimWatchdog *wd = &g_array_index(d->node->watchdogs, HaSimWatchdog, i);
 
         if (wd->handle == d->watchdog) {
             return wd;
@@ -191,8 +191,8 @@ static SimWatchdog *find_watchdog(const SimDaemon *d)
 
 static int env_watchdog_open(void *ctx)
 {
-    SimDaemon *d = ctx;
-    SimWatchdog wd = {++d->world->next_watchdog, d->clock};
+    HaSimDaemon *d = ctx;
+    HaSimWatchdog wd = {++d->world->next_watchdog, d->clock};
 
     d->watchdog = wd.handle;
     g_array_append_val(d->node->watchdogs, wd);
@@ -200,11 +200,11 @@ static int env_watchdog_open(void *ctx)
 }
 
 /* 0 when the handle is there and has not run out. */
-static int check_watchdog(const SimDaemon *d, SimWatchdog **ret_wd)
+static int check_watchdog(const HaSimDaemon *d, HaSimWatchdog **ret_wd)
 {
-    SimWatchdog *wd = find_watchdog(d);
+    HaSimWatchdog *wd = find_watchdog(d);
 
-    if (wd == NULL || d->clock - wd->fed > SIM_WATCHDOG_LIFE) {
+    if (wd == NULL || d->clock - wd->fed > HASIM_WATCHDOG_LIFE) {
         return -ESTALE;
     }
     *ret_wd = wd;
@@ -213,7 +213,7 @@ static int check_watchdog(const SimDaemon *d, SimWatchdog **ret_wd)
 
 static int env_watchdog_feed(void *ctx, MonoTime since)
 {
-    SimWatchdog *wd;
+    HaSimWatchdog *wd;
     int r = check_watchdog(ctx, &wd);
 
     if (r == 0) {
@@ -224,13 +224,13 @@ static int env_watchdog_feed(void *ctx, MonoTime since)
 
 static int env_watchdog_close(void *ctx)
 {
-    SimDaemon *d = ctx;
-    SimWatchdog *wd;
+    HaSimDaemon *d = ctx;
+    HaSimWatchdog *wd;
     int r = check_watchdog(d, &wd);
 
     if (r == 0) {
         g_array_remove_index(d->node->watchdogs,
-                             (guint)(wd - &g_array_index(d->node->watchdogs, SimWatchdog, 0)));
+                             (guint)(wd - &g_array_index(d->node->watchdogs, HaSimWatchdog, 0)));
         d->watchdog = 0;
     }
     return r;
@@ -238,15 +238,15 @@ static int env_watchdog_close(void *ctx)
 
 static int env_guests(void *ctx, StrMap *ret_guests, Err *err)
 {
-    const SimDaemon *d = ctx;
-    const SimWorld *w = d->world;
+    const HaSimDaemon *d = ctx;
+    const HaSimWorld *w = d->world;
     g_autoptr(HaResources) res = NULL;
-    int r = ha_resources_parse((const char *const *)w->types, sim_world_file(w, HA_FILE_RESOURCES),
-                               NULL, NULL, NULL, &res, err);
+    int r = ha_resources_parse((const char *const *)w->types,
+                               hasim_world_file(w, HA_FILE_RESOURCES), NULL, NULL, NULL, &res, err);
 
     for (guint i = 0; r == 0 && i < strmap_size(w->guests); i++) {
         const char *sid = strmap_key(w->guests, i);
-        const SimGuest *g = strmap_value(w->guests, i);
+        const HaSimGuest *g = strmap_value(w->guests, i);
         HaGuest *guest = g_new0(HaGuest, 1);
 
         guest->node = g_strdup(g->node);
@@ -258,16 +258,16 @@ static int env_guests(void *ctx, StrMap *ret_guests, Err *err)
 
 static char *env_guest_node(void *ctx, const char *sid)
 {
-    const SimDaemon *d = ctx;
-    const SimGuest *g = sim_world_guest(d->world, sid);
+    const HaSimDaemon *d = ctx;
+    const HaSimGuest *g = hasim_world_guest(d->world, sid);
 
     return g != NULL ? g_strdup(g->node) : NULL;
 }
 
 static int env_guest_move(void *ctx, const char *sid, const char *from, const char *to, Err *err)
 {
-    const SimDaemon *d = ctx;
-    SimGuest *g = sim_world_guest(d->world, sid);
+    const HaSimDaemon *d = ctx;
+    HaSimGuest *g = hasim_world_guest(d->world, sid);
 
     if (g == NULL) {
         return err_setf(err, -ENOENT, "service '%s' has no guest", sid);
@@ -283,16 +283,16 @@ static int env_guest_move(void *ctx, const char *sid, const char *from, const ch
 
 static char *env_guest_lock(void *ctx, const char *sid)
 {
-    const SimDaemon *d = ctx;
-    const SimGuest *g = sim_world_guest(d->world, sid);
+    const HaSimDaemon *d = ctx;
+    const HaSimGuest *g = hasim_world_guest(d->world, sid);
 
     return g != NULL ? g_strdup(g->lock) : NULL;
 }
 
 static int env_guest_unlock(void *ctx, const char *sid, const char *lock, Err *err)
 {
-    const SimDaemon *d = ctx;
-    SimGuest *g = sim_world_guest(d->world, sid);
+    const HaSimDaemon *d = ctx;
+    HaSimGuest *g = hasim_world_guest(d->world, sid);
 
     if (g == NULL || g_strcmp0(g->lock, lock) != 0) {
         return err_setf(err, -ENOENT, "no such lock");
@@ -303,17 +303,17 @@ static int env_guest_unlock(void *ctx, const char *sid, const char *lock, Err *e
 
 static int env_loads(void *ctx, HaScheduler mode, HaLoads *loads, Err *err)
 {
-    const SimDaemon *d = ctx;
+    const HaSimDaemon *d = ctx;
 
     (void)err;
-    sim_world_loads(d->world, mode, loads);
+    hasim_world_loads(d->world, mode, loads);
     return 0;
 }
 
 static char *env_node_version(void *ctx, const char *node)
 {
-    const SimDaemon *d = ctx;
-    const SimNode *n = sim_world_node(d->world, node);
+    const HaSimDaemon *d = ctx;
+    const HaSimNode *n = hasim_world_node(d->world, node);
 
     return n != NULL ? g_strdup(n->version) : NULL;
 }
@@ -341,16 +341,16 @@ static const HaEnvOps sim_ops = {
     .guest_unlock = env_guest_unlock,
     .loads = env_loads,
     .node_version = env_node_version,
-    .agent_has_type = sim_agent_has_type,
-    .agent_running = sim_agent_running,
-    .agent_start = sim_agent_start,
-    .agent_stop = sim_agent_stop,
-    .agent_migrate = sim_agent_migrate,
+    .agent_has_type = hasim_agent_has_type,
+    .agent_running = hasim_agent_running,
+    .agent_start = hasim_agent_start,
+    .agent_stop = hasim_agent_stop,
+    .agent_migrate = hasim_agent_migrate,
 };
 
-void sim_env_init(SimDaemon *d)
+void hasim_env_init(HaSimDaemon *d)
 {
-    SimWorld *w = d->world;
+    HaSimWorld *w = d->world;
 
     d->env = (HaEnv){
         .ops = &sim_ops,
