@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as ha/fence.cfg: an error names a line, or the commands can be made; what is written reads
- * the same. */
+/* Any bytes as ha/fence.cfg: an error names a line, or the commands can be made; what is written
+ * reads the same. */
 #include "ha-manager/core/ha_fence.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -21,7 +21,7 @@ static void walk(const HaFence *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    g_autofree char *text = g_strndup((const char *)data, size);
+    g_autofree char *text = g_strndup(size > 0 ? (const char *)data : "", size);
     g_autoptr(HaFence) f = NULL;
     g_autoptr(HaFence) again = NULL;
     g_autofree char *errors = NULL;

@@ -31,7 +31,7 @@ static void check_sense(const HaRules *rules, const HaAffinity *affinity)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    g_autofree char *text = g_strndup((const char *)data, size);
+    g_autofree char *text = g_strndup(size > 0 ? (const char *)data : "", size);
     g_autoptr(HaRules) rules = NULL;
     g_autoptr(HaRules) none = ha_rules_new();
     g_autoptr(HaAffinity) affinity = NULL;
