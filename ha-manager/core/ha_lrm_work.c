@@ -270,7 +270,7 @@ static HaJob *take_job(HaWork *w, HaJob *job)
     HaJob *taken = g_new(HaJob, 1);
 
     *taken = *job;
-    *job = (HaJob){NULL};
+    *job = (HaJob){0};
     (void)strmap_remove(w->waiting, taken->sid); /* it came from there */
     return taken;
 }
