@@ -14,3 +14,4 @@ sbin_PROGRAMS += %D%/quorate-api
 %C%_quorate_api_LDADD = %D%/libapiio.a %D%/libapicore.a lib/port/libport.a lib/wire/libwire.a \
 	lib/base/libbase.a $(MICROHTTPD_LIBS) $(GNUTLS_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) \
 	$(GLIB_LIBS)
+dist_man_MANS += %D%/quorate-api.8

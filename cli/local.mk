@@ -12,6 +12,9 @@ bin_PROGRAMS += %D%/pvecm
 	$(SSL_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) \
 	$(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GLIB_LIBS)
 
+dist_man_MANS += %D%/pvecm.1
+dist_bashcompletion_DATA += %D%/completion/pvecm
+
 # qm
 bin_PROGRAMS += %D%/qm
 %C%_qm_SOURCES = %D%/qm.c %D%/qm_verbs.h %D%/qm_table.c %D%/qm_showcmd.c

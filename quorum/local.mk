@@ -27,3 +27,4 @@ sbin_PROGRAMS += %D%/quorate-joind
 	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) \
 	$(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GIO_LIBS) \
 	$(GLIB_LIBS)
+dist_man_MANS += %D%/quorate-joind.8
