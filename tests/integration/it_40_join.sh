@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Goal: a cluster is made by one command, a node joins by one token, and wherever a join fails or is
-# killed the node ends fully in or fully out, and the cluster keeps its quorum.
-# Method: bare nodes of the lab; the daemons are started by pvecm itself. Killing: the joiner dies at
-# its n-th rename(2), for n from 1 until it gets through.
+# Goal: a cluster is made by one command, a node joins by one token, and wherever a join fails or
+# is killed the node ends fully in or fully out, and the cluster keeps its quorum.
+# Method: bare nodes of the lab; daemons are started by pvecm. The joiner is killed at its n-th
+# rename(2), for n from 1 until it gets through.
 . "$(dirname "$0")/lib.sh"
 need corosync ip nsenter strace faketime
 BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api" "$BUILD/quorum/quorate-joind"
+need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
+need "$BUILD/quorum/quorate-joind"
 
 on()
 {
@@ -94,7 +95,8 @@ claims_of_refusals()
     refuse 'a bad cluster name is refused' on 1 'pvecm create bad_name'
     check 'a dry run changes nothing' on 1 \
         'pvecm create lab1 --dry-run >/dev/null && test ! -e /etc/pve/corosync.conf'
-    check 'create makes a quorate cluster of one' on 1 'pvecm create lab1 && echo x >/etc/pve/written'
+    check 'create makes a quorate cluster of one' on 1 \
+        'pvecm create lab1 && echo x >/etc/pve/written'
     refuse 'a second create is refused' on 1 'pvecm create lab2'
     check 'pvecm status agrees with corosync-quorumtool' fields_agree
     check 'keys are for root only' on 1 'test "$(stat -c %a /etc/corosync/authkey)" = 400 &&
