@@ -84,7 +84,7 @@ def cmd_up(args):
 
 
 def form_by_join(lab):
-    """Makes the cluster as a person would: `pvecm create`, then token and `pvecm add` on the others."""
+    """Makes the cluster as a person would: `pvecm create`, then `pvecm add` on the others."""
     for n in lab.numbers():
         # Debian's package brings an example, which pmxcfs would take for this node's cluster.
         lab.run(n, ['rm', '-f', '/etc/corosync/corosync.conf'])
