@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tools around the code, the checks of the tree, and the targets a developer types.
-EXTRA_DIST += \
-	%D%/check-headers %D%/check-layers %D%/deps %D%/lab %D%/quickstart %D%/soak %D%/test %D%/tidy \
-	%D%/lib/house.py \
-	%D%/lib/labcli.py %D%/lib/labinit.py %D%/lib/lablib.py %D%/lib/labns.py %D%/lib/labview.py \
-	docs/dependencies.md docs/testing.md .ci/run \
-	tests/integration/lib.sh tests/integration/it_01_lab.sh
+# Whole folders: what a test or a person needs is there without a line for each file.
+EXTRA_DIST += %D% docs .ci tests/integration tests/lib/tsan.supp
+
+dist-hook:
+	find $(distdir) \( -name __pycache__ -o -name .deps -o -name '*.o' \) -prune -exec rm -rf {} +
 
 noinst_HEADERS += tests/lib/tsan_glib.h
-EXTRA_DIST += tests/lib/tsan.supp
 
 HOUSE_TESTS += tests/house/test_house
 TESTS += $(HOUSE_TESTS)

@@ -13,7 +13,7 @@ CONDITIONS = {
     'quorate': 'corosync has quorum',
     'inquorate': 'corosync has no quorum',
     'mounted': '/etc/pve is mounted and answers',
-    'joined': 'pmxcfs has quorum and sees its members online',
+    'joined': 'pmxcfs has quorum, sees its members online and has the state of the cluster',
     'settled': 'all of these that the number of members allows, as far as the daemons run',
 }
 
@@ -37,16 +37,21 @@ def corosync_view(lab, n):
 
 def mount_view(lab, n):
     """{'mounted', 'cfs_quorate', 'online'} as /etc/pve on the node tells them."""
-    view = {'mounted': False, 'cfs_quorate': None, 'online': None}
-    status, out = lab.query(n, ['sh', '-c',
-                                'grep " /etc/pve fuse" /proc/mounts && cat /etc/pve/.members'])
+    view = {'mounted': False, 'cfs_quorate': None, 'online': None, 'cfs_mode': None}
+    status, out = lab.query(n, ['sh', '-c', 'grep -q " /etc/pve fuse" /proc/mounts || exit 1; '
+                                'cat /etc/pve/.members || exit 1; echo; echo METRICS; '
+                                'cat /etc/pve/.metrics 2>/dev/null; exit 0'])
     if status != 0:
         return view
+    text, _, metrics = out.partition('\nMETRICS\n')
     try:
-        members = json.loads(out.partition('\n')[2])
+        members = json.loads(text)
     except ValueError:
         return view
     view['mounted'] = True
+    mode = re.search(r'^pmxcfs_mode\{mode="(\w+)"\} 1$', metrics, re.MULTILINE)
+    if mode:
+        view['cfs_mode'] = mode.group(1)
     cluster = members.get('cluster')
     if cluster is not None:
         view['cfs_quorate'] = cluster.get('quorate') == 1
@@ -58,7 +63,8 @@ def mount_view(lab, n):
 def node_view(lab, n):
     view = {'node': n, 'name': lab.hostname(n), 'address': lab.address(n),
             'state': lab.node_state(n), 'side': lab.side_of(n), 'daemons': {},
-            'quorate': None, 'members': None, 'mounted': False, 'cfs_quorate': None, 'online': None}
+            'quorate': None, 'members': None, 'mounted': False, 'cfs_quorate': None, 'online': None,
+            'cfs_mode': None}
     if view['state'] != 'up':
         return view
     for name, child in lab.children(n).items():
@@ -121,8 +127,10 @@ def unmet(lab, n, condition, view):
     if condition == 'mounted':
         return None if view['mounted'] else '/etc/pve does not answer'
     wanted = expected_members(lab, n)
-    return None if view['cfs_quorate'] and view['online'] == wanted \
-        else f'pmxcfs: quorate {view["cfs_quorate"]}, online {view["online"]}, not {wanted}'
+    if not view['cfs_quorate'] or view['online'] != wanted:
+        return f'pmxcfs: quorate {view["cfs_quorate"]}, online {view["online"]}, not {wanted}'
+    # A foreign pmxcfs does not tell its mode.
+    return None if view['cfs_mode'] in (None, 'SYNCED') else f'pmxcfs is in mode {view["cfs_mode"]}'
 
 
 def first_unmet(lab, numbers, conditions):

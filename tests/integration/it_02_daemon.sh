@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Goal: the daemon's command line, exit statuses, foreground and background, pid file, signals, stale
-# mounts, second instance, refusals at start, full and read-only disks, change feed and metrics are
-# as documented (reference pmxcfs chapter 2, man pages). Method: a real daemon in namespaces.
+# Goal: the daemon's command line, exit statuses, foreground and background, pid file, signals,
+# stale mounts, second instance, refusals at start, full and read-only disks, change feed and
+# metrics are as documented (reference pmxcfs chapter 2, man pages). Method: a real daemon in
+# namespaces.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/one_node.sh"
 one_node
@@ -107,10 +108,12 @@ check 'stale mount: and serves' [ -f "$PVE/still-there" ]
 daemon_stop
 check 'a file where the mount should be: exit status 255' \
     status_is 255 run -l --mountpoint "$WORK/etc/hosts"
-check 'a missing mount point is made' eval 'run -l --mountpoint "$WORK/new" && mountpoint -q "$WORK/new"'
+check 'a missing mount point is made' \
+    eval 'run -l --mountpoint "$WORK/new" && mountpoint -q "$WORK/new"'
 kill "$(cat "$WORK/pmxcfs.pid")"
 within 5 [ ! -e "$WORK/pmxcfs.pid" ]
-check 'group missing: exit status 255 and a reason' says "no-such-group" run -l --group no-such-group
+check 'group missing: exit status 255 and a reason' \
+    says "no-such-group" run -l --group no-such-group
 check 'node name without an address: exit status 255' \
     eval 'hostname nowhere; status_is 255 run -l; s=$?; hostname single; [ "$s" = 0 ]'
 check 'node name without an address: says what to do' \

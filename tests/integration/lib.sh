@@ -50,7 +50,8 @@ show_lab()
     lab status | sed 's/^/# /'
     local n
     for n in $(seq 1 "$LAB_NODES"); do
-        lab logs "$n" -n 25 2>/dev/null | sed "s/^/# node $n: /"
+        lab logs "$n" corosync -n 6 2>/dev/null | sed "s/^/# node $n: /"
+        lab logs "$n" pmxcfs -n 20 2>/dev/null | sed "s/^/# node $n: /"
     done
 }
 
