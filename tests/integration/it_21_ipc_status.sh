@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Goal: on three real nodes every request of the IPC service answers as documented, status keys, log
-# and RRD values reach all nodes and tell the truth about nodes that fail, and no client, whatever it
-# does, hurts the daemon.
-# Method: a lab; pmxcfs-ipc as root, www-data and nobody; a JSON parser on every answer; a client that
-# writes nonsense into the memory it shares; kills, partitions and restarts.
+# and RRD values reach all nodes and tell the truth about nodes that fail, and no client, whatever
+# it does, hurts the daemon.
+# Method: a lab; pmxcfs-ipc as root, www-data and nobody; a JSON parser on every answer; a client
+# that writes nonsense into the memory it shares; kills, partitions and restarts.
 # Timeout: 300
 . "$(dirname "$0")/lib.sh"
 need corosync ip nft nsenter python3 setpriv rrdtool
@@ -115,7 +115,8 @@ refuse 'verify-token knows no other' sh -c "echo 'u@pam!t wrong' | '$TOP/scripts
 
 check 'set-status' ipc 1 set-status --value='hello world' kv/test
 for n in 1 2 3; do
-    check "node $n sees the key" within 5 answers 'hello world' ipc "$n" get-status --node=node1 kv/test
+    check "node $n sees the key" \
+        within 5 answers 'hello world' ipc "$n" get-status --node=node1 kv/test
 done
 check 'the version file counts it' has '"kv/test": 0' ipc 2 version
 check 'removal' ipc 1 set-status --remove kv/test
@@ -132,7 +133,8 @@ check 'and JSON that says what was logged' sh -c "'$TOP/scripts/lab' exec --name
     '$IPC' get-log --max=1 | python3 -c '
 import json, sys
 e = json.load(sys.stdin)[\"data\"][0]
-assert e[\"msg\"] == \"C:\\\\dir \\\"quoted\\\" \\u00e4\" and e[\"node\"] == \"node2\" and e[\"pri\"] == 4, e'"
+assert e[\"msg\"] == \"C:\\\\dir \\\"quoted\\\" \\u00e4\", e
+assert e[\"node\"] == \"node2\" and e[\"pri\"] == 4, e'"
 
 # ---- RRD ----
 
@@ -277,5 +279,6 @@ check 'and IPC goes on' alive
 check 'keys can be set' ipc 1 set-status --value=later kv/one
 lab start 1
 check 'it is back' within 30 shows 1 '1 1 1'
-check 'and tells what it was told meanwhile' within 10 answers later ipc 2 get-status --node=node1 kv/one
+check 'and tells what it was told meanwhile' \
+    within 10 answers later ipc 2 get-status --node=node1 kv/one
 finish
