@@ -173,6 +173,17 @@ static void full_ring(Fixture *f, gconstpointer unused)
 
 /* ---- a client that lies ---- */
 
+/* libqb in this very process believes what it finds in the memory: it must not look again. */
+static void abandon(Fixture *f)
+{
+    static GPtrArray *all; /* reachable, so that no leak is reported */
+
+    if (all == NULL) {
+        all = g_ptr_array_new();
+    }
+    g_ptr_array_add(all, g_steal_pointer(&f->peer));
+}
+
 /* Any result is right, as long as there is one. */
 static void survived(int rc)
 {
@@ -303,8 +314,7 @@ static void random_memory(Fixture *f, gconstpointer unused)
             rc = shmring_take(&f->ring, &got);
         }
         survived(shmring_put(&f->ring, &iov, 1));
-        /* libqb in this very process believes it all: it must not look again. */
-        f->peer = NULL;
+        abandon(f);
     }
 }
 
@@ -320,7 +330,7 @@ static void truncated_files(Fixture *f, gconstpointer data)
     g_assert_cmpint(truncate(path, 0), ==, 0);
     g_assert_cmpint(shmring_take(&f->ring, &got), ==, -EFAULT);
     g_assert_cmpint(shmring_put(&f->ring, &iov, 1), ==, -EFAULT);
-    f->peer = NULL; /* would fault itself; its mapping goes with the process */
+    abandon(f);
 }
 
 static void no_space_left(Fixture *f, gconstpointer unused)
