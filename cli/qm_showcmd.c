@@ -64,7 +64,9 @@ static int find_section(const VmConf *conf, const VmSection **ret, Err *err)
 
 static int make(uint32_t vmid, const VmConf *conf, QemuCmd **ret, Err *err)
 {
-    HostWorldOptions options = {.root = qm_options.root, .assume = qm_options.assume};
+    HostWorldOptions options = {.root = qm_options.root,
+                                .assume = qm_options.assume,
+                                .run_dir = qm_options.run_dir};
     g_autoptr(HostWorld) world = NULL;
     const VmSection *section = NULL;
     QemuCmdParams params = {.vmid = vmid};

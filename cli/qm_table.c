@@ -10,8 +10,15 @@ QmOptions qm_options;
             "Use this tree in the place of /etc/pve", "DIR"                                        \
     }
 
+#define RUN_DIR_OPTION                                                                             \
+    {                                                                                              \
+        "run-dir", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.run_dir,                               \
+            "Where sockets and pid files are, /var/run/qemu-server by default", "DIR"              \
+    }
+
 static GOptionEntry showcmd_options[] = {
     ROOT_OPTION,
+    RUN_DIR_OPTION,
     {"config", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.config,
      "Use this file as the guest's configuration", "FILE"},
     {"assume", 0, 0, G_OPTION_ARG_STRING, &qm_options.assume,

@@ -14,6 +14,7 @@ typedef struct QmOptions {
     char *config;   /* --config: file outside the tree */
     char *assume;   /* --assume: facts of another host */
     char *snapshot; /* --snapshot */
+    char *run_dir;  /* --run-dir: sockets and pid files */
     gboolean pretty;
 } QmOptions;
 extern QmOptions qm_options;

@@ -36,3 +36,5 @@ noinst_LIBRARIES += %D%/io/libguest_io.a
 %C%_io_libguest_io_a_SOURCES = %D%/io/textfile.c %D%/io/textfile.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/host_world.c %D%/io/host_world.h %D%/io/host_world_priv.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/host_assume.c %D%/io/host_probe.c
+
+dist_man_MANS += %D%/vmid.conf.5

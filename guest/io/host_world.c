@@ -129,7 +129,10 @@ int host_world_new(const HostWorldOptions *options, HostWorld **ret, Err *err)
     w->facts.arch = ARCH_N;
     w->facts.run_dir =
         options->run_dir != NULL ? host_world_keep(w, g_strdup(options->run_dir)) : RUN_DIR;
-    w->facts.event_socket = EVENT_SOCKET;
+    w->facts.event_socket =
+        options->run_dir != NULL
+            ? host_world_keep(w, g_build_filename(options->run_dir, "qmeventd.sock", NULL))
+            : EVENT_SOCKET;
     w->facts.firmware_dir = FIRMWARE_DIR;
     w->facts.arm_firmware_dir = ARM_FIRMWARE_DIR;
     w->facts.script_dir = QM_SCRIPT_DIR;

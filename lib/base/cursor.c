@@ -36,7 +36,7 @@ uint16_t reader_le16(Reader *r)
 {
     const uint8_t *p = reader_bytes(r, 2);
 
-    return p != NULL ? (uint16_t)(p[0] | p[1] << 8) : 0;
+    return (uint16_t)(p != NULL ? p[0] | p[1] << 8 : 0);
 }
 
 uint32_t reader_le32(Reader *r)

@@ -4,3 +4,10 @@ TESTS += %D%/guest_commands.sh %D%/reference_commands.sh
 EXTRA_DIST += %D%/guest_commands.sh %D%/reference_commands.sh %D%/guest
 %D%/guest_commands.log: cli/qm$(EXEEXT)
 %D%/reference_commands.log: cli/qm$(EXEEXT)
+
+check_PROGRAMS += %D%/print_options
+%C%_print_options_SOURCES = %D%/print_options.c
+%C%_print_options_LDADD = $(guest_core_ldadd)
+TESTS += %D%/vmid_conf_page.sh
+EXTRA_DIST += %D%/vmid_conf_page.sh
+%D%/vmid_conf_page.log: %D%/print_options$(EXEEXT)
