@@ -36,3 +36,4 @@ bin_PROGRAMS += %D%/pmxcfs-ipc
 	lib/base/libbase.a $(QB_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 dist_man_MANS += %D%/pmxcfs-ipc.1
 dist_bashcompletion_DATA += %D%/completion/pmxcfs-ipc
+dist_man_MANS += %D%/qm.1

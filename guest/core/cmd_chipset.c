@@ -127,6 +127,9 @@ int cmd_viommu(CmdBuild *b, Err *err)
     if (!cmd_is_q35(b)) {
         return err_setf(err, -EINVAL, "machine: viommu=intel needs type q35");
     }
+    if (bits != NULL && strcmp(bits, "39") != 0 && strcmp(bits, "48") != 0) {
+        return err_setf(err, -EINVAL, "machine: aw-bits of viommu=intel must be 39 or 48");
+    }
     cmd_first_device(b, "intel-iommu,intremap=on,caching-mode=on%s", aw);
     cmd_machine_flag(b, "kernel-irqchip=split");
     return 0;

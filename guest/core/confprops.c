@@ -7,13 +7,15 @@
 
 /* ------------------------------------------------------------------ disks */
 
+#define BPS_MAX INT64_C(1000000000000000) /* what QEMU takes */
+
 /* One kind of limit: a rate, a burst, and how long a burst may last. */
 #define LIMIT_KEYS(dir, words)                                                                     \
     {.name = "mbps" dir, .kind = PROP_NUMBER, .max = 1048576, .text = "MB/s" words},               \
         {.name = "mbps" dir "_max", .kind = PROP_NUMBER, .max = 1048576, .text = "burst MB/s"},    \
         {.name = "bps" dir,                                                                        \
          .kind = PROP_INT,                                                                         \
-         .max = INT64_MAX,                                                                         \
+         .max = BPS_MAX,                                                                           \
          .text = "bytes/s" words ", becomes mbps"},                                                \
         {.name = "bps" dir "_max_length",                                                          \
          .kind = PROP_INT,                                                                         \
@@ -113,7 +115,7 @@ static const PropKey scsi_keys[] = {
     DISK_KEYS,
     SSD_KEYS,
     THREAD_KEYS,
-    {.name = "queues", .kind = PROP_INT, .min = 2, .max = 1024, .text = "number of queues"},
+    {.name = "queues", .kind = PROP_INT, .min = 2, .max = 1021, .text = "number of queues"},
     {.name = "scsiblock", .kind = PROP_BOOL, .text = "pass the host's SCSI disk through as it is"},
     {.name = "vendor", .kind = PROP_TEXT, .max = 8, .text = "vendor name, up to 8 characters"},
     {.name = "product", .kind = PROP_TEXT, .max = 16, .text = "product name, up to 16 characters"},
@@ -367,7 +369,12 @@ static const PropKey rng_keys[] = {
      .max = INT32_MAX,
      .fallback = "1024",
      .text = "bytes per period, 0: no limit"},
-    {.name = "period", .kind = PROP_INT, .max = INT32_MAX, .fallback = "1000", .text = "in ms"},
+    {.name = "period",
+     .kind = PROP_INT,
+     .min = 1,
+     .max = INT32_MAX,
+     .fallback = "1000",
+     .text = "in ms"},
 };
 SCHEMA(props_rng, "rng", rng_keys);
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+EXTRA_DIST += %D%/it_50_guest_cmds.sh %D%/guest_start.py
