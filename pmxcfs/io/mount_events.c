@@ -273,7 +273,7 @@ static void end(MountEvents *ev, bool quit)
 {
     g_mutex_lock(&ev->wake_lock);
     ev->stop = true;
-    ev->quit = quit;
+    ev->quit = ev->quit || quit; /* mount_stop may come after mount_run has asked for the end */
     ev->news = true;
     g_cond_signal(&ev->cond);
     g_mutex_unlock(&ev->wake_lock);
