@@ -130,7 +130,20 @@ static void give_up(Engine *e, uint64_t token)
     metrics_add(METRIC_DEADLINES, 1);
 }
 
-/* Queues `job` and waits for its answer. */
+/* In local mode the caller itself does what it asks for; else, and when the engine has ended, the
+ * job goes to the cfs thread, which answers it one way or the other. */
+static void do_or_push(Engine *e, Job *job)
+{
+    if (e->local && engine_own(e)) {
+        engine_do_job(e, job);
+        engine_disown(e);
+        engine_job_free(job);
+    } else {
+        engine_push(e, job);
+    }
+}
+
+/* Has `job` done and waits for its answer. */
 static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
 {
     Waiter w = {.result = -EBUSY};
@@ -149,7 +162,7 @@ static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
     g_hash_table_insert(e->waiters, &token, &w);
     pthread_mutex_unlock(&e->wait_lock);
 
-    engine_push(e, job);
+    do_or_push(e, job);
 
     pthread_mutex_lock(&e->wait_lock);
     while (!w.done && r == 0) {
@@ -279,6 +292,7 @@ Engine *engine_new(const EngineConfig *cfg)
     e->log_quorum = log_tracer("quorum");
     e->feed = feed_new(e->start);
     tree_lock_init(&e->tree_lock);
+    pthread_mutex_init(&e->owner_lock, NULL);
     pthread_mutex_init(&e->status_lock, NULL);
     pthread_mutex_init(&e->wait_lock, NULL);
     pthread_mutex_init(&e->queue_lock, NULL);
@@ -332,6 +346,9 @@ void engine_stop(Engine *e)
     if (e->thread != NULL) {
         engine_push(e, engine_job_new(JOB_STOP));
         g_thread_join(g_steal_pointer(&e->thread));
+        pthread_mutex_lock(&e->owner_lock); /* behind whoever is at work now */
+        e->ended = true;
+        pthread_mutex_unlock(&e->owner_lock);
         engine_answer_all(e, -EBUSY, "the daemon is stopping: " REPLICA_TEXT_UNKNOWN);
         feed_shutdown(e->feed);
     }
@@ -379,6 +396,7 @@ void engine_free(Engine *e)
     pthread_mutex_destroy(&e->queue_lock);
     pthread_mutex_destroy(&e->wait_lock);
     pthread_mutex_destroy(&e->status_lock);
+    pthread_mutex_destroy(&e->owner_lock);
     pthread_rwlock_destroy(&e->tree_lock);
     g_free(e->nodename);
     g_free(e->database);

@@ -2,14 +2,14 @@
 /*
  * engine: the one place where readers, writers, the replica, the group and the disk meet.
  *
- * It owns the tree, the replica, the status store and the thread "cfs" which alone changes them.
- * FUSE workers and IPC call the functions below from any thread: reads take a short reader lock and
- * get references to immutable entries; changes are queued to the cfs thread and the caller waits
- * for the answer, with a deadline (INV-4). No lock is held across a wait, a send or a disk
- * operation.
+ * It owns the tree, the replica, the status store and the thread "cfs". FUSE workers and IPC call
+ * the functions below from any thread: reads take a short reader lock and get references to
+ * immutable entries; changes are done by one owner at a time, and their callers wait for the
+ * answer, with a deadline (INV-4). In cluster mode the owner is the cfs thread, to which changes
+ * are queued; in local mode, where no message has to go round, the calling thread itself becomes
+ * the owner for the moment. No lock is held across a wait, a send or a disk operation.
  *
- * Lock order (ARCHITECTURE.md): engine queue, tree lock, status lock; none is held when another
- * room is called back.
+ * Lock order: ARCHITECTURE.md.
  */
 #ifndef PMXCFS_IO_ENGINE_H
 #define PMXCFS_IO_ENGINE_H
@@ -105,8 +105,9 @@ typedef struct EngineNotice {
     bool quorate;
 } EngineNotice;
 
-/* Registers a listener; before engine_start only. Called on the cfs thread after the change became
- * visible to readers and before its caller is answered; must only queue and return. */
+/* Registers a listener; before engine_start only. Called by the owner, one notice at a time, after
+ * the change became visible to readers and before its caller is answered; may read, must not ask
+ * for changes, must only queue and return. */
 void engine_listen(Engine *e, void (*fn)(void *ctx, const EngineNotice *n), void *ctx);
 
 /* ---- life ---------------------------------------------------------------------------------- */

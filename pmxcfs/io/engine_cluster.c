@@ -7,16 +7,22 @@
 
 static void on_config_event(void *ctx, const GroupEvent *ev)
 {
-    engine_step(ctx, &(ReplicaEvent){.kind = REPLICA_EV_GROUP, .group = ev});
+    if (engine_own(ctx)) {
+        engine_step(ctx, &(ReplicaEvent){.kind = REPLICA_EV_GROUP, .group = ev});
+        engine_disown(ctx);
+    }
 }
 
 /* ---- quorum and node list ------------------------------------------------------------------ */
 
 static void tell_replica(Engine *e)
 {
-    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_QUORUM,
-                                   .quorate = atomic_load(&e->quorate),
-                                   .expected_members = e->expected_members});
+    if (engine_own(e)) {
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_QUORUM,
+                                       .quorate = atomic_load(&e->quorate),
+                                       .expected_members = e->expected_members});
+        engine_disown(e);
+    }
 }
 
 /* Callers are refused before anybody else hears of a loss. */
@@ -30,8 +36,11 @@ static void on_quorum(void *ctx, bool quorate)
     status_set_quorate(e->status, quorate);
     pthread_mutex_unlock(&e->status_lock);
     tell_replica(e);
-    feed_append_quorum(e->feed, quorate, clock_wall());
-    engine_notify(e, &n);
+    if (engine_own(e)) {
+        feed_append_quorum(e->feed, quorate, clock_wall());
+        engine_notify(e, &n);
+        engine_disown(e);
+    }
 }
 
 static void on_cluster(

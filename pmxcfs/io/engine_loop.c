@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cfs thread: jobs and events into the replica, its actions out to disk, group and callers. */
+/* Jobs and events into the replica, its actions out to disk, group and callers. */
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
 #include "pmxcfs/core/cfspath.h"
@@ -71,7 +71,10 @@ static gboolean on_tick(gpointer data)
     Engine *e = data;
 
     g_source_set_ready_time(e->tick_source, -1);
-    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_TICK});
+    if (engine_own(e)) {
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_TICK});
+        engine_disown(e);
+    }
     return G_SOURCE_CONTINUE;
 }
 
@@ -148,6 +151,30 @@ static void perform(Engine *e, const ReplicaAction *a)
     }
 }
 
+bool engine_own(Engine *e)
+{
+    pthread_mutex_lock(&e->owner_lock);
+    if (!e->ended) {
+        return true;
+    }
+    pthread_mutex_unlock(&e->owner_lock);
+    return false;
+}
+
+void engine_disown(Engine *e)
+{
+    pthread_mutex_unlock(&e->owner_lock);
+}
+
+/* The store may hold back a change that more will follow; not while somebody waits for it. */
+static void hurry_store(Engine *e, const ReplicaStatus *now)
+{
+    if (now->waiting > 0 && e->submitted > e->hurried) {
+        e->hurried = e->submitted;
+        store_hurry(e->store, e->submitted);
+    }
+}
+
 /* One event to the replica, all that follows from it, and the copy of its state for the views. */
 void engine_step(Engine *e, ReplicaEvent *ev)
 {
@@ -162,6 +189,7 @@ void engine_step(Engine *e, ReplicaEvent *ev)
         perform(e, &g_array_index(up.actions, ReplicaAction, i));
     }
     replica_status(e->replica, &now);
+    hurry_store(e, &now);
     pthread_mutex_lock(&e->status_lock);
     e->shown = now;
     pthread_mutex_unlock(&e->status_lock);
@@ -194,11 +222,10 @@ static void on_submit(Engine *e, const Job *job)
 
 static void on_sync(Engine *e, const Job *job)
 {
-    store_hurry(e->store, job->seq + e->seq_base);
     engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = job->token, .seq = job->seq});
 }
 
-static void do_job(Engine *e, const Job *job)
+void engine_do_job(Engine *e, const Job *job)
 {
     switch (job->kind) {
     case JOB_SUBMIT:
@@ -227,11 +254,8 @@ static void do_job(Engine *e, const Job *job)
         engine_saved(e, job->code);
         break;
     case JOB_STATUS:
-        engine_status_perform(e, &job->status);
-        break;
     case JOB_STOP:
-        g_main_loop_quit(e->loop);
-        break;
+        g_assert_not_reached(); /* the cfs thread's own */
     }
 }
 
@@ -262,7 +286,14 @@ static gboolean queue_dispatch(GSource *source, GSourceFunc callback, gpointer d
     (void)data;
     while (job != NULL) {
         Job *next = job->next;
-        do_job(e, job);
+        if (job->kind == JOB_STATUS) {
+            engine_status_perform(e, &job->status);
+        } else if (job->kind == JOB_STOP) {
+            g_main_loop_quit(e->loop);
+        } else if (engine_own(e)) {
+            engine_do_job(e, job);
+            engine_disown(e);
+        }
         engine_job_free(job);
         job = next;
     }
@@ -329,9 +360,12 @@ gpointer engine_thread(gpointer data)
     g_main_context_push_thread_default(e->context);
     if (!e->local) {
         engine_cluster_start(e);
-        push_conf(e, true);
     }
-    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_START});
+    if (engine_own(e)) {
+        push_conf(e, true);
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_START});
+        engine_disown(e);
+    }
     engine_status_start(e);
     g_main_loop_run(e->loop);
     if (!e->local) {

@@ -18,24 +18,28 @@ static const MemdbLimits read_limits = {CFS_FILE_SIZE_MAX_NATIVE, CFS_TOTAL_SIZE
 
 /* ---- callbacks of the store (its thread) --------------------------------------------------- */
 
-static void on_committed(void *ctx, uint64_t seq)
+/* While the first changes of a fresh database are written nobody else is there to hear of it. */
+static bool heard_as_seed(Engine *e, uint64_t stored, int code, const char *text)
 {
-    Engine *e = ctx;
-    Job *job;
-    bool grown = false;
+    bool seeding;
 
     pthread_mutex_lock(&e->seed_lock);
-    if (e->seeding) {
-        e->seed_stored = seq;
-        pthread_cond_signal(&e->seed_cond);
-        pthread_mutex_unlock(&e->seed_lock);
-        return;
+    seeding = e->seeding;
+    if (seeding && code == 0) {
+        e->seed_stored = stored;
+    } else if (seeding) {
+        e->seed_code = code;
+        g_strlcpy(e->seed_text, text, sizeof e->seed_text);
     }
+    pthread_cond_signal(&e->seed_cond);
     pthread_mutex_unlock(&e->seed_lock);
-    if (seq <= e->seq_base) {
-        return;
-    }
-    seq -= e->seq_base;
+    return seeding;
+}
+
+static void push_stored(Engine *e, uint64_t seq)
+{
+    bool grown = false;
+
     pthread_mutex_lock(&e->queue_lock);
     if (e->stored != NULL) {
         e->stored->seq = seq;
@@ -43,9 +47,25 @@ static void on_committed(void *ctx, uint64_t seq)
     }
     pthread_mutex_unlock(&e->queue_lock);
     if (!grown) {
-        job = engine_job_new(JOB_STORED);
+        Job *job = engine_job_new(JOB_STORED);
         job->seq = seq;
         engine_push(e, job);
+    }
+}
+
+static void on_committed(void *ctx, uint64_t seq)
+{
+    Engine *e = ctx;
+
+    if (heard_as_seed(e, seq, 0, NULL) || seq <= e->seq_base) {
+        return;
+    }
+    seq -= e->seq_base;
+    if (!e->local) {
+        push_stored(e, seq);
+    } else if (engine_own(e)) {
+        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_STORED, .seq = seq});
+        engine_disown(e);
     }
 }
 
@@ -55,15 +75,9 @@ static void on_failed(void *ctx, uint64_t first_seq, int code, const char *text)
     Job *job;
 
     log_line(TRACE_ERR, "database", "'%s': %s", e->database, text);
-    pthread_mutex_lock(&e->seed_lock);
-    if (e->seeding) {
-        e->seed_code = code;
-        g_strlcpy(e->seed_text, text, sizeof e->seed_text);
-        pthread_cond_signal(&e->seed_cond);
-        pthread_mutex_unlock(&e->seed_lock);
+    if (heard_as_seed(e, 0, code, text)) {
         return;
     }
-    pthread_mutex_unlock(&e->seed_lock);
     job = engine_job_new(JOB_STORE_FAILED);
     job->seq = first_seq - e->seq_base;
     job->code = code;

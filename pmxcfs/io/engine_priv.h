@@ -110,6 +110,16 @@ struct Engine {
     char seed_text[ERR_TEXT_MAX];
     bool seeding;
 
+    /* Who has this lock is the owner of replica, tree (as its writer) and the copies below. In
+     * cluster mode that is always the cfs thread, because what a change leads to belongs to its
+     * loop. In local mode a change is quickest where it is asked for: callers, and the store's
+     * thread with what it has committed, become the owner for the one step. Taken before any other
+     * lock. */
+    pthread_mutex_t owner_lock;
+    bool ended;         /* nothing more may be stepped; under owner_lock */
+    uint64_t submitted; /* newest number given to the store, its own counting */
+    uint64_t hurried;   /* of them, those that the store was told not to hold back */
+
     /* cfs thread */
     GMainContext *context;
     GMainLoop *loop;
@@ -149,12 +159,17 @@ int engine_write_seeds(Engine *e, Err *err) must_check;
 void engine_loop_init(Engine *e); /* sources on a context of its own; no thread yet */
 void engine_loop_done(Engine *e);
 gpointer engine_thread(gpointer data);
-/* One event to the replica and all that follows from it; sets the times of `ev`. */
+/* To be the owner; true. False, and the lock is not held, when the engine has ended. */
+bool engine_own(Engine *e) must_check;
+void engine_disown(Engine *e);
+/* One event to the replica and all that follows from it; sets the times of `ev`. Owner only. */
 void engine_step(Engine *e, ReplicaEvent *ev);
+/* Performs one job of those that need the owner. Owner only. */
+void engine_do_job(Engine *e, const Job *job);
 
 void engine_set_ready(GSource *source, MonoTime at); /* MONO_NEVER: not at all */
 
-/* ---- engine_save.c: on the cfs thread ---- */
+/* ---- engine_save.c: owner only ---- */
 void engine_save_init(Engine *e);
 void engine_save_done(Engine *e);
 /* Hands a delta to the store; behind copies that are under way it waits for them. */

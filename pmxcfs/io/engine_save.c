@@ -125,9 +125,8 @@ void engine_save_losing_tree(Engine *e, const ReplicaAction *a)
 
 static void submit(Engine *e, MemdbDelta *delta, uint64_t seq)
 {
-    uint64_t given = store_submit(e->store, delta);
-
-    g_assert(given == seq + e->seq_base);
+    e->submitted = store_submit(e->store, delta);
+    g_assert(e->submitted == seq + e->seq_base);
 }
 
 void engine_store(Engine *e, const ReplicaAction *a)

@@ -50,9 +50,10 @@ void engine_status_perform(Engine *e, const StatusGroupUpdate *up)
     pthread_mutex_lock(&e->status_lock);
     generation = status_generation(e->status);
     pthread_mutex_unlock(&e->status_lock);
-    if (generation != e->status_seen) {
+    if (generation != e->status_seen && engine_own(e)) { /* listeners hear one thing at a time */
         e->status_seen = generation;
         engine_notify(e, &n);
+        engine_disown(e);
     }
 }
 

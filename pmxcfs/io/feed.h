@@ -4,7 +4,7 @@
  * `.events`. A bounded list of lines, one JSON object each, with ascending sequence numbers; who is
  * too slow gets a line that says so. Format and rules for readers: man page pmxcfs-events(5).
  *
- * The engine appends on the cfs thread; any thread may read. Readers never block the appender.
+ * One appender at a time (the engine's owner); any thread may read. Readers never block it.
  */
 #ifndef PMXCFS_IO_FEED_H
 #define PMXCFS_IO_FEED_H
@@ -29,7 +29,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Feed, feed_free)
  * the first append. */
 void feed_set_listener(Feed *f, void (*fn)(void *ctx), void *ctx);
 
-/* ---- appending (one thread) ------------------------------------------------------------------ */
+/* ---- appending (one at a time) ------------------------------------------------------------------
+ */
 
 /* One line per entry that changed; a delta that replaces the tree, or more entries than are kept,
  * gives the one line "resync". `own`: by a caller on this node. `undone`: the change was taken
