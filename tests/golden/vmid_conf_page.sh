@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Goal: the manual page vmid.conf(5) says what the option table says, and is sound.
-
-
-
+# Method: its generated part is compared with what print_options prints; mandoc reads the page.
+# After a change of the table: UPDATE=1 make check TESTS=tests/golden/vmid_conf_page.sh
+set -u
 page=${top_srcdir:?}/guest/vmid.conf.5
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -122,7 +122,8 @@ def rows():
                                   capture_output=True, text=True).stdout
         for name in re.findall(r'^(pc-(?:i440fx|q35)-\S+)', machines, re.MULTILINE):
             yield ('machine', 'type', name)
-        yield from (('hotplug', '-', 'memory,cpu'), ('usb0', '-', 'plain'), ('boot', 'order', 'net0'))
+        yield from (('hotplug', '-', 'memory,cpu'), ('usb0', '-', 'plain'),
+                    ('boot', 'order', 'net0'))
 
 
 def config(key, prop, value):
