@@ -456,6 +456,86 @@ static void test_disk_broken(Fix *f, gconstpointer data)
     assert_content(f, "x", "after");
 }
 
+/* All that a reader sees, as text. */
+static void snapshot_dir(Fix *f, uint64_t dir, const char *path, GString *out)
+{
+    g_autoptr(GPtrArray) list = engine_list(f->e, dir);
+
+    for (guint i = 0; i < list->len; i++) {
+        const Entry *e = g_ptr_array_index(list, i);
+        g_autofree char *full = g_strdup_printf("%s/%s", path, e->name);
+        char buf[64];
+        size_t n = entry_read(e, 0, buf, sizeof buf);
+        g_string_append_printf(out, "%s %d %u %.*s\n", full, e->type, e->size, (int)n, buf);
+        if (e->type == ENTRY_DIR) {
+            snapshot_dir(f, e->inode, full, out);
+        }
+    }
+}
+
+static char *snapshot(Fix *f)
+{
+    GString *out = g_string_new(NULL);
+
+    snapshot_dir(f, 0, "", out);
+    return g_string_free(out, FALSE);
+}
+
+static int delete_all(Fix *f)
+{
+    static const char *const paths[] = {"d/a", "b", "c", "d"};
+    int n = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        n += submit(f, (TreeOp){.kind = TREE_OP_DELETE, .path = paths[i]}) == 0;
+    }
+    return n;
+}
+
+/* Results do not matter: each call tells the truth, whatever that is. */
+static int some_changes(Fix *f)
+{
+    int failed = 0;
+
+    failed += make_dir(f, "d") < 0;
+    failed += make(f, "d/a") < 0;
+    failed += put(f, "d/a", "one", 3) < 0;
+    failed += submit(f, (TreeOp){.kind = TREE_OP_RENAME, .path = "d/a", .to = "b"}) < 0;
+    failed += put(f, "b", "two", 3) < 0;
+    failed += make(f, "c") < 0;
+    failed += submit(f, (TreeOp){.kind = TREE_OP_RENAME, .path = "c", .to = "b"}) < 0;
+    failed += submit(f, (TreeOp){.kind = TREE_OP_DELETE, .path = "d"}) < 0;
+    return failed;
+}
+
+/* One call of the disk fails, each in turn: memory and file agree afterwards, and work goes on. */
+static void test_disk_each_call(Fix *f, gconstpointer data)
+{
+    bool met = true;
+    guint runs = 0, refused = 0;
+
+    (void)data;
+    for (int kind = FAULT_NONE + 1; kind < FAULT_N; kind++) {
+        met = true;
+        for (uint64_t n = 1; met; n++) {
+            crashdisk_fault(disk, (FaultKind)kind, n, false);
+            refused += some_changes(f) > 0;
+            met = crashdisk_fault_met(disk);
+            crashdisk_fault(disk, FAULT_NONE, 0, false);
+            g_autofree char *in_memory = snapshot(f);
+            restart(f);
+            g_autofree char *on_disk = snapshot(f);
+            g_assert_cmpstr(in_memory, ==, on_disk);
+            (void)delete_all(f);
+            g_assert_cmpint(some_changes(f), ==, 0);
+            (void)delete_all(f);
+            runs++;
+        }
+    }
+    g_test_message("%u runs, %u with refused changes", runs, refused);
+    g_assert_cmpuint(refused, >, 20);
+}
+
 /* ---- threads ------------------------------------------------------------------------------- */
 
 #define WRITERS 4
@@ -604,5 +684,6 @@ int main(int argc, char **argv)
     ADD("threads/whole-files-only", test_crowd);
     ADD_DISK("disk/full-and-space-returns", test_disk_full);
     ADD_DISK("disk/broken-and-repaired", test_disk_broken);
+    ADD_DISK("disk/each-call-fails-once", test_disk_each_call);
     return g_test_run();
 }
