@@ -155,19 +155,35 @@ static int write_batch(Store *s, StoreBatch *b, Err *err)
     return 0;
 }
 
+/* What a caller of write() may see: the text tells the rest. */
+static int caller_errno(int code)
+{
+    switch (code) {
+    case -ENOSPC:
+    case -EDQUOT:
+    case -EROFS:
+    case -EFBIG:
+        return code;
+    default:
+        return -EIO;
+    }
+}
+
 /* Everything from `first_seq` on is lost until the owner says that it has taken it back. */
 static void fail_from(Store *s, uint64_t first_seq, const Err *err)
 {
+    int code = caller_errno(err->code);
+
     (void)pthread_mutex_lock(&s->lock);
     s->failed = true;
-    s->last_error = err->code;
+    s->last_error = code;
     s->stats.failures++;
     g_queue_clear_full(&s->queue, (GDestroyNotify)memdb_delta_unref);
     s->backlog_bytes = 0;
     s->urgent = false;
     (void)pthread_mutex_unlock(&s->lock);
     if (s->opt.on_failed != NULL) {
-        s->opt.on_failed(s->opt.ctx, first_seq, err->code, err_text(err));
+        s->opt.on_failed(s->opt.ctx, first_seq, code, err_text(err));
     }
 }
 

@@ -44,8 +44,8 @@ typedef struct StoreOptions {
     /* Called on the store's thread, in order, never concurrently. `seq`: everything up to and
      * including this delta is committed. */
     void (*on_committed)(void *ctx, uint64_t seq);
-    /* All deltas from `first_seq` on are lost; `code` is -ENOSPC, -EROFS, -EIO ...; `text`
-     * borrowed. */
+    /* All deltas from `first_seq` on are lost; `code` is -ENOSPC, -EDQUOT, -EROFS, -EFBIG or, for
+     * all else, -EIO; `text`, borrowed, says what happened. */
     void (*on_failed)(void *ctx, uint64_t first_seq, int code, const char *text);
     void *ctx;
 } StoreOptions;

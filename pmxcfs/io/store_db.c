@@ -560,6 +560,18 @@ int store_db_probe(StoreDb *d, Err *err)
     return store_db_write(d, &batch, err);
 }
 
+int store_db_compact(StoreDb *d, Err *err)
+{
+    g_autofree char *sql = g_strdup_printf("PRAGMA page_size=%d; VACUUM", STORE_PAGE_SIZE);
+    int rc = d->mode == STORE_DB_WAL ? go_direct(d, err) : 0; /* in WAL mode the size stays */
+
+    /* VACUUM builds the new content in a database of its own, attached for the time. */
+    (void)sqlite3_limit(d->db, SQLITE_LIMIT_ATTACHED, 1);
+    rc = rc < 0 ? rc : store_db_exec(d, sql, err);
+    (void)sqlite3_limit(d->db, SQLITE_LIMIT_ATTACHED, 0);
+    return rc < 0 ? rc : read_page_size(d, err);
+}
+
 static int fold_for_good(StoreDb *d, Err *err)
 {
     int rc = 0;

@@ -83,6 +83,9 @@ bool store_db_wants_idle(const StoreDb *d);
 /* Writes and syncs a few bytes. */
 int store_db_probe(StoreDb *d, Err *err) must_check;
 
+/* Rewrites the file without free pages and with our page size. Atomic: SQLite does it. */
+int store_db_compact(StoreDb *d, Err *err) must_check;
+
 void store_db_stats(const StoreDb *d, StoreDbStats *ret); /* any thread */
 
 /* Folds everything into one file, closes and frees. NULL is allowed. */

@@ -58,23 +58,26 @@ int store_file_rename_new(const char *from, const char *to, Err *err)
 
 /* ---- moving aside ------------------------------------------------------------------------ */
 
-static char *aside_name(const char *path, const char *reason, unsigned try)
+static char *stamped_name(const char *path, const char *word, const char *reason, unsigned try)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *stamp = g_date_time_format(now, "%Y%m%dT%H%M%SZ");
-    g_autofree char *word = g_strndup(reason, REASON_MAX);
+    g_autofree char *why = g_strndup(reason, REASON_MAX);
 
-    g_strcanon(word, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-", '-');
-    return try == 0 ? g_strdup_printf("%s.damaged-%s-%s", path, stamp, word)
-                    : g_strdup_printf("%s.damaged-%s-%s-%u", path, stamp, word, try);
+    g_strcanon(why, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-", '-');
+    return try == 0 ? g_strdup_printf("%s.%s-%s-%s", path, word, stamp, why)
+                    : g_strdup_printf("%s.%s-%s-%s-%u", path, word, stamp, why, try);
 }
 
-/* Renames `path` to the first free name, without its companions. */
-static int move_one_aside(const char *path, const char *reason, char **ret, Err *err)
+typedef int (*PlaceFn)(const char *from, const char *to, Err *err);
+
+/* Renames or copies `path` to the first free name, without its companions. */
+static int place_at_free_name(
+    PlaceFn place, const char *path, const char *word, const char *reason, char **ret, Err *err)
 {
     for (unsigned try = 0; try < NAME_TRIES_MAX; try++) {
-        g_autofree char *to = aside_name(path, reason, try);
-        int rc = store_file_rename_new(path, to, err);
+        g_autofree char *to = stamped_name(path, word, reason, try);
+        int rc = place(path, to, err);
 
         if (rc == 0) {
             *ret = g_steal_pointer(&to);
@@ -84,33 +87,50 @@ static int move_one_aside(const char *path, const char *reason, char **ret, Err 
             return rc;
         }
     }
-    return err_setf(err, -EEXIST, "no free name to move %s to", path);
+    return err_setf(err, -EEXIST, "no free name beside %s", path);
 }
 
-int store_set_aside(const char *path, const char *reason, char **ret_name, Err *err)
+/* The database first: without it the WAL cannot be taken for that of a healthy database, and a
+ * crash right here leaves a WAL alone, which the next store_open moves aside as well. */
+static int place_all(
+    PlaceFn place, const char *path, const char *word, const char *reason, char **ret, Err *err)
 {
     g_autofree char *to = NULL;
-    /* The database first: without it the WAL cannot be taken for that of a healthy database, and a
-     * crash right here leaves a WAL alone, which the next store_open moves aside as well. */
-    int rc = move_one_aside(path, reason, &to, err);
+    int rc = place_at_free_name(place, path, word, reason, &to, err);
 
     for (size_t i = 0; rc == 0 && i < G_N_ELEMENTS(companions); i++) {
         g_autofree char *side = g_strconcat(path, companions[i], NULL);
         g_autofree char *side_to = g_strconcat(to, companions[i], NULL);
-        Err ignored = ERR_INIT;
-        int side_rc = store_file_rename_new(side, side_to, &ignored);
+        Err missing = ERR_INIT;
+        int side_rc = place(side, side_to, &missing);
 
         if (side_rc < 0 && side_rc != -ENOENT) {
-            rc = err_setf(err, side_rc, "%s", ignored.text);
+            rc = err_setf(err, side_rc, "%s", missing.text);
         }
     }
     if (rc == 0) {
         rc = store_file_sync_dir(path, err);
     }
-    if (rc == 0 && ret_name != NULL) {
-        *ret_name = g_steal_pointer(&to);
+    if (rc == 0 && ret != NULL) {
+        *ret = g_steal_pointer(&to);
     }
     return rc;
+}
+
+int store_file_keep(
+    const char *path, const char *word, const char *reason, char **ret_name, Err *err)
+{
+    return place_all(store_file_rename_new, path, word, reason, ret_name, err);
+}
+
+int store_file_back_up(const char *path, const char *reason, char **ret_name, Err *err)
+{
+    return place_all(store_file_copy, path, "backup", reason, ret_name, err);
+}
+
+int store_set_aside(const char *path, const char *reason, char **ret_name, Err *err)
+{
+    return store_file_keep(path, "damaged", reason, ret_name, err);
 }
 
 /* ---- locking ----------------------------------------------------------------------------- */
@@ -130,7 +150,8 @@ static int move_strays_aside(const char *path, Err *err)
 
         if (lstat(side, &st) == 0 && st.st_size > 0) {
             g_autofree char *to = NULL;
-            int rc = move_one_aside(side, "without-database", &to, err);
+            int rc = place_at_free_name(store_file_rename_new, side, "damaged", "without-database",
+                                        &to, err);
 
             if (rc < 0) {
                 return rc;

@@ -33,6 +33,14 @@ int store_file_copy(const char *from, const char *to, Err *err) must_check;
 /* Renames, never over something: -EEXIST. */
 int store_file_rename_new(const char *from, const char *to, Err *err) must_check;
 
+/* Renames a database with its companions to PATH.WORD-YYYYMMDDTHHMMSSZ-REASON[-N]; see
+ * store_set_aside, which does this with the word "damaged". */
+int store_file_keep(
+    const char *path, const char *word, const char *reason, char **ret_name, Err *err) must_check;
+
+/* Copies a database with WAL and journal to such a name, mode 0600, synced. */
+int store_file_back_up(const char *path, const char *reason, char **ret_name, Err *err) must_check;
+
 /* Makes creations, renames and removals in the directory of `path` durable. */
 int store_file_sync_dir(const char *path, Err *err) must_check;
 

@@ -403,6 +403,49 @@ static void test_erofs(void)
     walk_faults(FAULT_EROFS, true, 11);
 }
 
+/* ---- a disk that is full ----------------------------------------------------------------- */
+
+/* The large change that does not fit is refused; the small ones beside it go in, and all is well
+ * again when space returns. */
+static void test_full_disk(void)
+{
+    StoreOptions opt = options(STORE_SYNCED);
+    StoreRig *rig;
+    uint64_t last;
+
+    disk = crashdisk_new(vfs_name);
+    rig = storerig_open(DB, &opt, NULL);
+    g_assert_nonnull(rig);
+    (void)storerig_create(rig, "big");
+    (void)storerig_create(rig, "small");
+    (void)storerig_fill(rig, "big", 30000, 1);
+    g_assert_cmpint(storerig_flush(rig), ==, 0);
+    for (int i = 0; i < 10; i++) {
+        crashdisk_set_capacity(disk, crashdisk_used(disk) + 16 * 1024);
+        last = storerig_fill(rig, "small", 50, (uint64_t)i);
+        (void)storerig_fill(rig, "big", 60000, (uint64_t)i);
+        (void)storerig_fill(rig, "small", 60, (uint64_t)i);
+        g_assert_cmpint(storerig_flush(rig), ==, -ENOSPC);
+        g_assert_cmpuint(storerig_last(rig), ==, last); /* the first of the three stays */
+        g_assert_cmpuint(storerig_committed(rig), ==, last);
+        last = storerig_fill(rig, "small", 70, (uint64_t)i);
+        g_assert_cmpint(storerig_wait(rig, last), ==, 0); /* no latch */
+    }
+    crashdisk_set_capacity(disk, 1);
+    for (int i = 0; i < 100 && store_probe(storerig_store(rig), NULL) == 0; i++) {
+        (void)storerig_fill(rig, "small", 3000, (uint64_t)i); /* until the WAL would have to grow */
+        (void)storerig_flush(rig);
+    }
+    g_assert_cmpint(store_probe(storerig_store(rig), NULL), ==, -ENOSPC);
+    crashdisk_set_capacity(disk, 0);
+    g_assert_cmpint(store_probe(storerig_store(rig), NULL), ==, 0);
+    (void)storerig_fill(rig, "big", 60000, 1);
+    g_assert_cmpint(storerig_flush(rig), ==, 0);
+    storerig_close(rig, NULL);
+    storerig_assert_sound(DB, vfs_name);
+    crashdisk_free(disk);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -413,5 +456,6 @@ int main(int argc, char **argv)
     g_test_add_func("/store-fault/io-error-at-any-call", test_eio);
     g_test_add_func("/store-fault/failed-sync-at-any-sync", test_sync);
     g_test_add_func("/store-fault/read-only-at-any-call", test_erofs);
+    g_test_add_func("/store-fault/full-disk-takes-what-fits", test_full_disk);
     return g_test_run();
 }
