@@ -37,3 +37,14 @@ bin_PROGRAMS += %D%/pmxcfs-ipc
 dist_man_MANS += %D%/pmxcfs-ipc.1
 dist_bashcompletion_DATA += %D%/completion/pmxcfs-ipc
 dist_man_MANS += %D%/qm.1
+
+# pmxcfs-db
+sbin_PROGRAMS += %D%/pmxcfs-db
+%C%_pmxcfs_db_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_pmxcfs_db_SOURCES = %D%/pmxcfs_db.c %D%/pmxcfs_db.h %D%/pmxcfs_db_change.c \
+	%D%/pmxcfs_db_files.c %D%/pmxcfs_db_salvage.c %D%/pmxcfs_db_show.c
+%C%_pmxcfs_db_LDADD = %D%/libcmdline.a pmxcfs/io/libpmxcfs_store.a \
+	pmxcfs/core/libpmxcfs_core.a lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a \
+	$(SQLITE_LIBS) $(JSON_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS) -lpthread
+dist_man_MANS += %D%/pmxcfs-db.8
+dist_bashcompletion_DATA += %D%/completion/pmxcfs-db

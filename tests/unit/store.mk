@@ -21,3 +21,10 @@ check_PROGRAMS += %D%/test_store
 %C%_test_store_LDADD = tests/lib/libstoretest.a $(store_libs)
 TESTS += %D%/test_store
 THREADED_TESTS += %D%/test_store
+
+check_PROGRAMS += %D%/test_pmxcfs_db
+%C%_test_pmxcfs_db_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) $(JSON_CFLAGS)
+%C%_test_pmxcfs_db_SOURCES = %D%/test_pmxcfs_db.c
+%C%_test_pmxcfs_db_LDADD = tests/lib/libstoretest.a $(store_libs)
+EXTRA_%C%_test_pmxcfs_db_DEPENDENCIES = cli/pmxcfs-db
+TESTS += %D%/test_pmxcfs_db
