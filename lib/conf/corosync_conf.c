@@ -123,7 +123,7 @@ static char *take_value(Parser *p)
     const char *stop;
 
     while (p->pos < p->end && *p->pos != '\n') {
-        if ((*p->pos == '#' || *p->pos == '}') && is_blank(p->pos[-1])) {
+        if ((*p->pos == '#' || *p->pos == '}') && (p->pos == start || is_blank(p->pos[-1]))) {
             break;
         }
         p->pos++;

@@ -20,6 +20,15 @@ fuzz_programs += %D%/fuzz_wire_dfsm %D%/fuzz_wire_dcdb
 %C%_fuzz_wire_dcdb_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_corosync_conf %D%/fuzz_join
+%C%_fuzz_corosync_conf_SOURCES = %D%/fuzz_corosync_conf.c $(fuzz_main)
+%C%_fuzz_corosync_conf_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_corosync_conf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+%C%_fuzz_join_SOURCES = %D%/fuzz_join.c $(fuzz_main)
+%C%_fuzz_join_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_join_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/wire/libwire.a \
+	lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+
 fuzz_programs += %D%/fuzz_vmconf %D%/fuzz_propstring
 %C%_fuzz_vmconf_SOURCES = %D%/fuzz_vmconf.c $(fuzz_main)
 %C%_fuzz_vmconf_LDFLAGS = $(fuzz_ldflags)

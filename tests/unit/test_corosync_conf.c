@@ -77,6 +77,7 @@ static void bad_grammar_names_the_line(void)
         {"totem {\n version 2\n}\n", "line 2: 'version' is neither"},
         {"totem {\n version:\n}\n", "line 2: key 'version' has no value"},
         {"totem {\n", "line 1: section 'totem' is never closed"},
+        {"totem {\n version:#2\n}\n", "line 2: key 'version' has no value"},
         {"}\n", "line 1: '}' without an open section"},
         {"a: b\n", "line 1: key 'a' stands outside"},
         {"\n\n  !\n", "line 3: unexpected character '!'"},
