@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Goal: what ties a node's tree to its host and its peers holds on real nodes: corosync.conf reaches
-# every host and only when it is good and newer; a node whose disk is full refuses with ENOSPC, reads
+# every host and only when good and newer; a node whose disk is full refuses with ENOSPC, reads
 # on, and comes back by itself; a restarted corosync is found again; locks expire, once, everywhere;
 # changes made elsewhere are told; copies of replaced content are kept, few of the routine ones.
 # Method: a lab of three, with a lock left to expire in the background meanwhile.
@@ -84,18 +84,27 @@ OLD=$(host_version 1)
 NEW=$((OLD + 1))
 check 'a new corosync.conf is written' edit_conf 2 "s/config_version: .*/config_version: $NEW/"
 check 'it reaches every host' within 10 host_versions_are "$NEW $NEW $NEW"
-check 'corosync runs with it on every node' eval \
-    'within 10 running_version 1 $NEW && within 10 running_version 2 $NEW && within 10 running_version 3 $NEW'
-check '.members shows it' within 10 at 3 "grep -q '\"version\": $NEW, \"nodes\": 3' /etc/pve/.members"
+running_versions_are()
+{
+    running_version 1 "$1" && running_version 2 "$1" && running_version 3 "$1"
+}
+check 'corosync runs with it on every node' within 10 running_versions_are "$NEW"
+check ".members shows it" within 10 at 3 \
+    "grep -q '\"version\": $NEW, \"nodes\": 3' /etc/pve/.members"
 check 'an older one is written' edit_conf 1 "s/config_version: .*/config_version: $OLD/"
 check 'it reaches no host' eval 'sleep 2; host_versions_are "$NEW $NEW $NEW"'
 check 'a broken one is written' at 1 \
     "printf 'totem {\n config_version: 99\n' >/etc/pve/corosync.conf"
 check 'it reaches no host either' eval 'sleep 2; host_versions_are "$NEW $NEW $NEW"'
 check 'the cluster goes on' everywhere /etc/pve/.debug 0
-check 'a good one is written again' at 3 \
-    "sed 's/config_version: .*/config_version: $((NEW + 1))/' /etc/corosync/corosync.conf >/etc/pve/corosync.conf"
-check 'it reaches every host' within 10 host_versions_are "$((NEW + 1)) $((NEW + 1)) $((NEW + 1))"
+NEXT=$((NEW + 1))
+good_again()
+{
+    at 3 "sed 's/config_version: .*/config_version: $NEXT/' /etc/corosync/corosync.conf \
+        >/etc/pve/corosync.conf"
+}
+check 'a good one is written again' good_again
+check 'it reaches every host' within 10 host_versions_are "$NEXT $NEXT $NEXT"
 
 # ---- change feed ----
 
@@ -171,12 +180,19 @@ expired()
     at 2 'touch -d @0 /etc/pve/priv/lock/left-behind' 2>&1 | grep -q 'No such file' ||
         at 2 'test ! -d /etc/pve/priv/lock/left-behind'
 }
-while [ $((SECONDS - LOCKED_AT)) -lt 118 ]; do
+while [ $((SECONDS - LOCKED_AT)) -lt 114 ]; do
     sleep 1
 done
 check 'before its time the lock is kept' \
     refused_soon 2 'ermission denied' 'touch -d @0 /etc/pve/priv/lock/left-behind'
 check 'after 120 s without renewal it is given away' within 40 expired
-check 'it is gone for all' eval 'for n in 1 2 3; do at $n "test ! -d /etc/pve/priv/lock/left-behind" || exit 1; done'
+gone_for_all()
+{
+    local n
+    for n in 1 2 3; do
+        at "$n" 'test ! -d /etc/pve/priv/lock/left-behind' || return 1
+    done
+}
+check 'it is gone for all' within 5 gone_for_all
 check 'and can be taken' at 3 'mkdir /etc/pve/priv/lock/left-behind'
 finish
