@@ -24,8 +24,8 @@ bin_PROGRAMS += %D%/qm
 # pmxcfs-wait
 bin_PROGRAMS += %D%/pmxcfs-wait
 %C%_pmxcfs_wait_SOURCES = %D%/pmxcfs_wait.c
-%C%_pmxcfs_wait_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
-%C%_pmxcfs_wait_LDADD = lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+%C%_pmxcfs_wait_LDADD = lib/cfs/libcfs.a lib/port/libport.a lib/base/libbase.a $(JSON_LIBS) \
+	$(GLIB_LIBS)
 dist_man_MANS += %D%/pmxcfs-wait.1
 
 # pmxcfs-ipc

@@ -10,7 +10,8 @@
 need corosync ip nft nsenter python3 setpriv rrdtool
 
 IPC=$(build_dir)/cli/pmxcfs-ipc
-need "$IPC"
+PROBE=$(build_dir)/tests/integration/watch_probe
+need "$IPC" "$PROBE"
 
 on()
 {
@@ -200,13 +201,11 @@ def connect():
 
 def map_file(path):
     fd = os.open(path, os.O_RDWR)
-    m = mmap.mmap(fd, os.fstat(fd).st_size)
-    os.close(fd)
-    return m
+    return mmap.mmap(fd, os.fstat(fd).st_size), fd
 
 for turn in range(60):
     s, prefix = connect()
-    head, data = map_file(prefix + '-header'), map_file(prefix + '-data')
+    (head, head_fd), (data, data_fd) = map_file(prefix + '-header'), map_file(prefix + '-data')
     for _ in range(40):
         word = random.choice((0, 1, 0xa1a1a1a1, 0xffffffff, random.getrandbits(32)))
         struct.pack_into('<I', head, random.randrange(0, 3) * 4, word)
@@ -220,12 +219,14 @@ for turn in range(60):
     head[12:12 + 4096] = b'/etc/pve-must-stay'.ljust(4096, b'\0')
     head[4108:4108 + 4096] = b'/etc/pve-must-stay'.ljust(4096, b'\0')
     if turn % 3 == 0:
-        os.truncate(prefix + random.choice(('-header', '-data')), 0)
+        os.ftruncate(random.choice((head_fd, data_fd)), 0)
         try:
             s.send(b'x')
         except OSError:
             pass
     s.close()
+    os.close(head_fd)
+    os.close(data_fd)
 silent = [socket.socket(socket.AF_UNIX) for _ in range(150)]
 for s in silent:
     s.setblocking(False)
@@ -260,6 +261,25 @@ lab start 3
 check 'it returns' within 30 shows 1 '1 1 1'
 refuse 'its old keys are gone' ipc 1 get-status --node=node3 kv/three
 check 'the log is the same again' within 10 same_log
+
+# ---- a watcher lives through a restart of its daemon ----
+
+probed()
+{
+    grep -qE "$1" "$WORK/probe.out"
+}
+
+lab exec 1 -- timeout 120 "$PROBE" /etc/pve >"$WORK/probe.out" 2>&1 &
+sleep 0.5
+on 2 sh -c 'echo one >/etc/pve/watched1'
+check 'a watcher hears of a change on another node' within 10 probed ' watched1$'
+lab stop 1 pmxcfs
+on 2 sh -c 'echo two >/etc/pve/watched2'
+lab start 1
+check 'and of what happened while its daemon was down' within 30 probed ' watched2$|^anything'
+on 2 sh -c 'echo three >/etc/pve/watched3'
+check 'and goes on' within 10 probed ' watched3$'
+check 'all are online for what follows' within 30 shows 1 '1 1 1'
 
 lab partition 1,2/3
 check 'the majority shows the lost node offline' within 20 shows 1 '1 1 0'

@@ -71,3 +71,13 @@ check_PROGRAMS += %D%/test_rrd
 	lib/base/libbase.a $(RRD_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_rrd
 THREADED_TESTS += %D%/test_rrd
+
+check_PROGRAMS += %D%/test_watch
+%C%_test_watch_SOURCES = %D%/test_watch.c
+%C%_test_watch_LDADD = lib/cfs/libcfs.a lib/port/libport.a lib/base/libbase.a $(JSON_LIBS) \
+	$(GLIB_LIBS)
+TESTS += %D%/test_watch
+
+check_PROGRAMS += tests/integration/watch_probe
+tests_integration_watch_probe_SOURCES = tests/integration/watch_probe.c
+tests_integration_watch_probe_LDADD = $(%C%_test_watch_LDADD)
