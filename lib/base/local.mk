@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
 	%D%/jsontext.c %D%/jsontext.h \
+	%D%/jsontree.c %D%/jsontree.h \
 	%D%/prng.c %D%/prng.h \
 	%D%/sha256.c %D%/sha256.h \
 	%D%/sizetext.c %D%/sizetext.h \

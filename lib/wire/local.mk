@@ -10,3 +10,4 @@ noinst_LIBRARIES += %D%/libwire.a
 %C%_libwire_a_SOURCES += %D%/wire_http.c %D%/wire_http.h
 %C%_libwire_a_SOURCES += %D%/wire_api.c %D%/wire_api.h
 %C%_libwire_a_SOURCES += %D%/wire_ipc.c %D%/wire_ipc.h
+%C%_libwire_a_SOURCES += %D%/wire_qmp.c %D%/wire_qmp.h

@@ -58,6 +58,11 @@ fuzz_programs += %D%/fuzz_ipc_request
 %C%_fuzz_ipc_request_LDADD = pmxcfs/io/libpmxcfs_ipc.a pmxcfs/core/libpmxcfs_core.a \
 	lib/wire/libwire.a lib/base/libbase.a $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_wire_qmp
+%C%_fuzz_wire_qmp_SOURCES = %D%/fuzz_wire_qmp.c $(fuzz_main)
+%C%_fuzz_wire_qmp_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_wire_qmp_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+
 fuzz_programs += %D%/fuzz_storagecfg %D%/fuzz_volid %D%/fuzz_qemucmd
 %C%_fuzz_storagecfg_SOURCES = %D%/fuzz_storagecfg.c $(fuzz_main)
 %C%_fuzz_storagecfg_LDFLAGS = $(fuzz_ldflags)

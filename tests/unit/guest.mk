@@ -31,3 +31,14 @@ check_PROGRAMS += %D%/test_qemucmd
 %C%_test_qemucmd_SOURCES = %D%/test_qemucmd.c
 %C%_test_qemucmd_LDADD = $(guest_core_ldadd)
 TESTS += %D%/test_qemucmd
+
+check_PROGRAMS += %D%/test_jsontree
+%C%_test_jsontree_SOURCES = %D%/test_jsontree.c
+%C%_test_jsontree_LDADD = lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_jsontree
+
+check_PROGRAMS += %D%/test_qmp
+%C%_test_qmp_SOURCES = %D%/test_qmp.c
+%C%_test_qmp_LDADD = lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a $(GIO_LIBS) \
+	$(GLIB_LIBS)
+TESTS += %D%/test_qmp
