@@ -13,7 +13,7 @@ import time
 
 import labns
 import labview
-from lablib import (DAEMON_NAMES, DAEMONS, default_build, Lab, LAB, lab_names, LabError,
+from lablib import (DAEMON_NAMES, DAEMONS, default_build, INTERRUPTS, Lab, LAB, lab_names, LabError,
                     node_environment, NODES_MAX, tail, wait_until)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_NODE = 1, 2, 125
@@ -74,7 +74,7 @@ def cmd_up(args):
     except BaseException as error:
         if args.keep and isinstance(error, LabError):
             raise LabError(f"{error}\nthe lab was kept: 'lab down' removes it") from None
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         if isinstance(error, LabError):
             show_failed(lab)
         lab.destroy()

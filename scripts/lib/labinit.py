@@ -24,6 +24,7 @@ BOUND = ('/var/lib/pve-cluster', '/var/lib/corosync', '/var/lib/rrdcached')
 def be_recorded(parent, directory):
     """Dies with the command that started it until its number stands in DIRECTORY/keeper."""
     labns.die_with_parent(True)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())  # the command blocked some to start us
     if os.getppid() != parent:
         raise SystemExit(1)
     labns.Process.of(os.getpid()).save(os.path.join(directory, 'keeper'))
@@ -38,10 +39,12 @@ def keep_node(directory, hostname):
     if pid == 0:
         labns.die_with_parent(True)
         os.close(record)
-        os.read(recorded, 1)  # its /proc hides the numbers that are valid outside
-        Init(directory, hostname).run()
-        os._exit(0)
+        # Waits, since its own /proc will hide the numbers that are valid outside.
+        if os.read(recorded, 1):
+            Init(directory, hostname).run()
+        os._exit(0)  # the keeper died before it wrote the number down
     labns.Process.of(pid).save(os.path.join(directory, 'pid'))
+    os.write(record, b'1')
     os.close(record)
     os.waitpid(pid, 0)
 

@@ -28,6 +28,7 @@ OVERLAYFS = 'overlay'
 NODES_MAX = 64
 SUBNET = '10.80.0'
 TERM_SECONDS = 15
+INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class LabError(Exception):
@@ -370,10 +371,15 @@ table bridge faults {{
 
     def spawn_keeper(self, kind, directory, words, log_name):
         with open(os.path.join(directory, log_name), 'ab') as log:
-            keeper = subprocess.Popen([LAB, kind, str(os.getpid()), directory] + words,
-                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd='/',
-                                      start_new_session=True)
-        self.keepers.append(keeper)
+            # No interrupt may come between the start and the note of it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+            try:
+                keeper = subprocess.Popen([LAB, kind, str(os.getpid()), directory] + words,
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          cwd='/', start_new_session=True)
+                self.keepers.append(keeper)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return keeper
 
     def make_disk(self, n):
@@ -507,8 +513,9 @@ table bridge faults {{
 
     def destroy(self):
         """Kills what runs, removes the directory. Works on what a broken `up` left, too."""
-        for keeper in self.keepers:
-            keeper.kill()  # one of them may not have recorded itself yet
+        for keeper in self.keepers:  # one of them may not have recorded itself yet
+            keeper.kill()
+            keeper.wait()
         for process in reversed(self.processes()):
             if not process.kill():
                 raise LabError(f'process {process.pid} does not die; nothing was removed')
