@@ -4,6 +4,7 @@
 # is killed the node ends fully in or fully out, and the cluster keeps its quorum.
 # Method: bare nodes of the lab; daemons are started by pvecm. The joiner is killed at its n-th
 # rename(2), for n from 1 until it gets through.
+# Timeout: 900
 . "$(dirname "$0")/lib.sh"
 need corosync ip nsenter strace faketime
 BUILD=$(build_dir)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* watch_probe DIR: prints each change that lib/cfs/watch tells of, one line each, until it is killed.
- * For integration tests: it must survive what the daemon goes through. */
+/* watch_probe DIR: prints each change that lib/cfs/watch tells of, one line each, until it is
+ * killed. For integration tests: it must survive what the daemon goes through. */
 #include "lib/cfs/watch.h"
 
 #include <stdio.h>

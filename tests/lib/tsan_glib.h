@@ -39,8 +39,8 @@
 
 #include <glib.h>
 
-/* Nodes of lists and queues that GLib allocates in one thread and frees in another, under locks that
- * the sanitizer does not see: allocations made by GLib's own code do not count. */
+/* Nodes of lists and queues that GLib allocates in one thread and frees in another, under locks
+ * that the sanitizer does not see: allocations made by GLib's own code do not count. */
 __attribute__((weak, visibility("default"))) const char *__tsan_default_suppressions(void);
 __attribute__((weak, visibility("default"))) const char *__tsan_default_suppressions(void)
 {
