@@ -42,3 +42,8 @@ check_PROGRAMS += %D%/test_qmp
 %C%_test_qmp_LDADD = lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a $(GIO_LIBS) \
 	$(GLIB_LIBS)
 TESTS += %D%/test_qmp
+
+check_PROGRAMS += %D%/test_process
+%C%_test_process_SOURCES = %D%/test_process.c
+%C%_test_process_LDADD = lib/port/libport.a lib/base/libbase.a $(GIO_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_process
