@@ -61,8 +61,9 @@ def cmd_up(args):
             raise LabError(f'{daemon.program} has not been built and is not installed '
                            f'(build directory: {build or "none"})')
     lab.lock()
-    lab.create(lab.config)
+    lab.check_free()
     try:
+        lab.create()
         for n in lab.numbers():
             lab.power_on(n)
             if not args.join:

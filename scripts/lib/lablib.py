@@ -485,7 +485,8 @@ table bridge faults {{
 
     # --------------------------------------------------------------------------------- up and down
 
-    def create(self, config):
+    def check_free(self):
+        """Nothing is in the way of a new lab of this name; nothing has been made yet."""
         if self.exists():
             alive = any(process.state() for process in self.processes())
             raise LabError(f"lab '{self.name}' is up: 'lab down', or another --name" if alive
@@ -494,7 +495,8 @@ table bridge faults {{
             raise LabError(f'the path {self.directory} is too long: set QUORATE_LAB_ROOT')
         if re.search('[,:\\\\]', self.directory):
             raise LabError(f'the path {self.directory} must not contain , : or \\')
-        self.config = config
+
+    def create(self):
         os.makedirs(self.directory)
         self.save()
         self.start_switch()
