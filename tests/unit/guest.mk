@@ -47,3 +47,8 @@ check_PROGRAMS += %D%/test_process
 %C%_test_process_SOURCES = %D%/test_process.c
 %C%_test_process_LDADD = lib/port/libport.a lib/base/libbase.a $(GIO_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_process
+
+check_PROGRAMS += %D%/test_guest_change
+%C%_test_guest_change_SOURCES = %D%/test_guest_change.c
+%C%_test_guest_change_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_guest_change
