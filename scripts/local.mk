@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tools around the code, the checks of the tree, and the targets a developer types.
 # Whole folders: what a test or a person needs is there without a line for each file.
-EXTRA_DIST += %D% docs .ci tests/integration tests/lib/tsan.supp
+EXTRA_DIST += %D% docs .ci tests/integration tests/lib/tsan.supp tests/lib/lsan.supp
 
 dist-hook:
 	find $(distdir) \( -name __pycache__ -o -name .deps -o -name '*.o' \) -prune -exec rm -rf {} +
@@ -16,7 +16,8 @@ EXTRA_DIST += $(HOUSE_TESTS)
 
 # What a sanitizer build runs: every test but those of the source tree.
 check-code:
-	$(MAKE) check TESTS='$(filter-out $(HOUSE_TESTS),$(TESTS))'
+	LSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lib/lsan.supp" \
+	    $(MAKE) check TESTS='$(filter-out $(HOUSE_TESTS),$(TESTS))'
 
 check-threaded:
 	$(MAKE) $(BUILT_SOURCES) $(THREADED_TESTS)

@@ -177,7 +177,7 @@ static void test_lost(Fix *f, gconstpointer data)
     /* A number of an earlier process is lost as well, not taken for a new one. */
     offset = 999 * (guint64)FEED_NUMBERS_PER_SEC + 5;
     g_assert_cmpuint(feed_read(f->feed, &c, offset, buf, sizeof buf), ==, sizeof buf);
-    g_assert_nonnull(strstr(buf, "\"lost\""));
+    g_assert_nonnull(g_strstr_len(buf, sizeof buf, "\"lost\""));
     feed_cursor_done(&c);
 }
 
