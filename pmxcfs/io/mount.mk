@@ -16,4 +16,6 @@ noinst_LIBRARIES += %D%/libpmxcfs_mount.a
 	%D%/mount_overlay.c %D%/mount_overlay.h \
 	%D%/mount_setattr.c \
 	%D%/mount_special.c \
-	%D%/mount_stats.c %D%/mount_stats.h
+	%D%/mount_stats.c %D%/mount_stats.h \
+	%D%/mount_view.c \
+	%D%/mount_write.c

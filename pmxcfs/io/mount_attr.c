@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-/* The news of a removal follows its visibility at once; this only bounds the wait for it. */
-#define NEWS_WAIT_TRIES 50
-#define NEWS_WAIT_US    2000
+/* The listener hears of a change at once after it became visible; this only bounds the wait. */
+#define NEWS_WAIT_TRIES 1000
+#define NEWS_WAIT_US    100
 
 /* A lookup is repeated when the name moved between two looks at the tree. */
 #define LOOKUP_TRIES 8
@@ -27,19 +27,20 @@ Entry *mount_entry_locked(Mount *m, MountNode *n, bool *ret_gone)
     return e;
 }
 
-Entry *mount_entry_and_lock(Mount *m, MountNode *n)
+Entry *mount_entry_and_lock(Mount *m, MountNode *n, bool settled, bool *ret_gone)
 {
-    for (int i = 0; i < NEWS_WAIT_TRIES; i++) {
+    for (int i = 0;; i++) {
         g_mutex_lock(&n->lock);
-        Entry *e = mount_entry_locked(m, n, NULL);
-        if (e != NULL) {
+        Entry *e = mount_entry_locked(m, n, ret_gone);
+        bool news = e == NULL || (n->heard != 0 && e->version > n->heard);
+        if ((!news && !(settled && n->settling > 0)) || i == NEWS_WAIT_TRIES) {
+            n->heard = e != NULL ? e->version : n->heard;
             return e;
         }
         g_mutex_unlock(&n->lock);
+        entry_unref(e);
         g_usleep(NEWS_WAIT_US);
     }
-    g_mutex_lock(&n->lock);
-    return NULL;
 }
 
 static void fill_common(Mount *m, uint64_t ino, mode_t mode, uint64_t size, struct stat *st)
@@ -70,8 +71,8 @@ static mode_t entry_mode(Mount *m, const Entry *e, bool gone)
     return (is_dir ? S_IFDIR : S_IFREG) | cfspath_mode(path, is_dir, engine_quorate(m->engine));
 }
 
-double mount_attr_locked(
-    Mount *m, MountNode *n, const Entry *e, pid_t pid, const void *handle, struct stat *ret)
+static double
+attr_of(Mount *m, MountNode *n, const Entry *e, pid_t pid, const void *handle, struct stat *ret)
 {
     bool gone = n->orphan != NULL;
     bool settled = !mount_view_differs(n);
@@ -89,6 +90,14 @@ double mount_attr_locked(
         ret->st_nlink = 0;
     }
     return settled ? MOUNT_KEEP_SEC : 0;
+}
+
+double mount_attr_locked(
+    Mount *m, MountNode *n, const Entry *e, pid_t pid, const void *handle, struct stat *ret)
+{
+    g_autoptr(Entry) shown = entry_ref((Entry *)(uintptr_t)e);
+    mount_shown_locked(n, &shown);
+    return attr_of(m, n, shown, pid, handle, ret);
 }
 
 void mount_attr_special(Mount *m, CfsSpecial s, struct stat *ret)
@@ -159,9 +168,9 @@ int mount_entry_fill(Mount *m, uint64_t parent, const char *name, struct fuse_en
         /* The node must be there before the state that is told is read: look again. */
         MountNode *n = mount_node_get(m->nodes, mount_ino_of(seen->inode));
         mount_node_told(m->nodes, n);
-        g_mutex_lock(&n->lock);
-        g_autoptr(Entry) e = engine_get(m->engine, seen->inode);
-        bool same = e != NULL && e->parent == seen->parent && strcmp(e->name, name) == 0;
+        bool gone = true;
+        g_autoptr(Entry) e = mount_entry_and_lock(m, n, true, &gone);
+        bool same = !gone && e->parent == seen->parent && strcmp(e->name, name) == 0;
         if (same) {
             node_name(m, n, parent, name);
             ret->ino = n->ino;
@@ -201,7 +210,7 @@ void mount_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     MountNode *n = mount_node_get(c.m->nodes, ino);
     const void *handle = fi != NULL ? (const void *)(uintptr_t)fi->fh : NULL;
-    g_autoptr(Entry) e = mount_entry_and_lock(c.m, n);
+    g_autoptr(Entry) e = mount_entry_and_lock(c.m, n, true, NULL);
     double keep = 0;
     if (e != NULL) {
         keep = mount_attr_locked(c.m, n, e, fuse_req_ctx(req)->pid, handle, &st);

@@ -143,6 +143,7 @@ static void task_run(MountTask *t)
     t->run(t);
     g_free(t->name);
     g_free(t->to_name);
+    g_free(t->data);
     g_free(t);
 }
 

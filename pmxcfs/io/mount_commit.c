@@ -146,10 +146,11 @@ static int commit_inflight(Mount *m, MountNode *n, ReplicaWait wait, Err *err)
     if (wait == REPLICA_WAIT_APPLIED && r >= 0) {
         mount_applied_locked(m, n, seq);
     }
+    n->settling += r < 0;
     g_mutex_unlock(&n->lock);
     if (r < 0) {
         lost(m, n, r, err);
-        mount_inval_data_now(m, n->ino); /* the kernel has pages with what was dropped */
+        mount_inval_settling(m, n); /* the kernel has pages with what was dropped */
     }
     return MIN(r, 0);
 }
@@ -193,7 +194,7 @@ int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err)
 
 void mount_commit_all(Mount *m)
 {
-    g_autoptr(GArray) list = mount_nodes_list(m->nodes, 0, 1);
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes);
     for (guint i = 0; i < list->len; i++) {
         MountNode *n = mount_node_find(m->nodes, g_array_index(list, uint64_t, i));
         if (n != NULL) {
@@ -206,7 +207,7 @@ void mount_commit_all(Mount *m)
 
 void mount_handles_free(Mount *m)
 {
-    g_autoptr(GArray) list = mount_nodes_list(m->nodes, 0, 1);
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes);
     for (guint i = 0; i < list->len; i++) {
         MountNode *n = mount_node_find(m->nodes, g_array_index(list, uint64_t, i));
         while (n->file != NULL && n->file->open != NULL) {

@@ -34,6 +34,7 @@ static void node_free(MountNode *n)
         g_ptr_array_unref(n->listing);
     }
     entry_unref(n->orphan);
+    entry_unref(n->previous);
     g_free(n->name);
     g_mutex_clear(&n->lock);
     g_free(n);
@@ -145,7 +146,7 @@ void mount_node_forget(MountNodes *t, uint64_t ino, uint64_t count)
     }
 }
 
-GArray *mount_nodes_list(MountNodes *t, uint32_t part, uint32_t parts)
+GArray *mount_nodes_list(MountNodes *t)
 {
     GArray *list = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     for (uint32_t i = 0; i < PARTS; i++) {
@@ -154,10 +155,7 @@ GArray *mount_nodes_list(MountNodes *t, uint32_t part, uint32_t parts)
         gpointer p;
         g_hash_table_iter_init(&iter, t->parts[i].nodes);
         while (g_hash_table_iter_next(&iter, NULL, &p)) {
-            uint64_t ino = ((MountNode *)p)->ino;
-            if (ino % parts == part) {
-                g_array_append_val(list, ino);
-            }
+            g_array_append_val(list, ((MountNode *)p)->ino);
         }
         g_mutex_unlock(&t->parts[i].lock);
     }
@@ -180,7 +178,10 @@ void mount_file_drop(Mount *m, MountNode *n)
     if (--f->handles > 0) {
         return;
     }
-    g_assert(!f->busy);
+    g_assert(!f->busy && f->open == NULL);
+    if (n->orphan != NULL && mount_view_differs(n)) {
+        mount_keep_orphan(n); /* others may still read the removed file */
+    }
     atomic_fetch_sub(&m->pending, overlay_bytes(&f->overlay)); /* of a removed file */
     overlay_clear(&f->overlay);
     overlay_op_clear(&f->inflight);

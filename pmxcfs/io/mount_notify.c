@@ -119,6 +119,11 @@ static void tell_inode(MountNotify *all, uint64_t ino, uint32_t what)
     g_mutex_unlock(&n->lock);
 }
 
+void mount_notify_data(MountNotify *all, uint64_t ino)
+{
+    tell_inode(all, ino, TELL_DATA);
+}
+
 void mount_notify_name(MountNotify *all, uint64_t parent, const char *name)
 {
     Notifier *n = name_notifier(all, parent);
@@ -153,6 +158,12 @@ static void tell_all(MountNotify *all, bool everything)
 
 /* ---- the engine's news --------------------------------------------------------------------- */
 
+static bool is_forward(const MemdbEdit *edit)
+{
+    return edit->before != NULL && edit->after != NULL &&
+           edit->after->version > edit->before->version;
+}
+
 /* Brings the node of an edited entry up to date. True when the kernel's pages and attributes are
  * right already, because the change is what a handle here wrote. */
 static bool settle_node(Mount *m, const MemdbEdit *edit, bool own_write)
@@ -169,13 +180,19 @@ static bool settle_node(Mount *m, const MemdbEdit *edit, bool own_write)
         n->orphan = entry_ref(edit->before);
     } else {
         g_clear_pointer(&n->orphan, entry_unref);
-        bool forward = edit->before != NULL && edit->after->version > edit->before->version;
-        if (own_write && forward && n->file != NULL && n->file->has_inflight) {
-            overlay_op_clear(&n->file->inflight);
-            n->file->has_inflight = false;
-            known = true;
+        MountFile *f = own_write && is_forward(edit) ? n->file : NULL;
+        known = f != NULL && f->has_inflight;
+        if (known) {
+            overlay_op_clear(&f->inflight);
+            f->has_inflight = false;
+        } else if (is_forward(edit) && edit->before->data != edit->after->data &&
+                   n->heard < edit->after->version && n->previous == NULL) {
+            n->previous = entry_ref(edit->before);
+            n->previous_until = g_get_monotonic_time() + MOUNT_READERS_WAIT_US;
         }
+        n->heard = edit->after->version;
     }
+    n->untold = n->untold || !known;
     g_mutex_unlock(&n->lock);
     mount_node_put(m->nodes, n);
     return known;
@@ -274,6 +291,38 @@ void mount_inval_data_now(Mount *m, uint64_t ino)
     }
 }
 
+/* Tells of one inode, and shows what is in the tree from then on. While readers are under way who
+ * opened the file before, it can wait a moment: not only the content, also the call itself would
+ * make the kernel take no notice of the size that it just asked for. False: to be told again. */
+static bool tell_one(Mount *m, uint64_t ino, bool data)
+{
+    MountNode *n = mount_node_find(m->nodes, ino);
+    if (n == NULL) {
+        return true; /* nor does the kernel know it */
+    }
+    int r = 0;
+    g_mutex_lock(&n->lock);
+    bool wait =
+        n->previous != NULL && n->cached_opens > 0 && g_get_monotonic_time() < n->previous_until;
+    bool done = data && !n->untold;
+    if (!wait && !done) {
+        mount_settle_locked(n);
+        n->untold = false;
+        n->settling++;
+        g_mutex_unlock(&n->lock);
+        r = inval_inode(m, ino, data);
+        g_mutex_lock(&n->lock);
+        n->settling--;
+        n->untold = n->untold || (data && r == -ENOENT);
+    }
+    g_mutex_unlock(&n->lock);
+    mount_node_put(m->nodes, n);
+    if (r == -ENOENT) {
+        mount_stats_add(m->stats, MOUNT_COUNT_INVAL_RETRY, 1);
+    }
+    return !wait && r != -ENOENT;
+}
+
 /* Tells of the inodes; those that the kernel does not know yet stay in `inodes`. */
 static void tell_inodes(Mount *m, GHashTable *inodes)
 {
@@ -283,10 +332,7 @@ static void tell_inodes(Mount *m, GHashTable *inodes)
     g_hash_table_iter_init(&iter, inodes);
     while (g_hash_table_iter_next(&iter, &key, &what)) {
         uint64_t ino = *(const uint64_t *)key;
-        if (kernel_knows(m, ino) &&
-            inval_inode(m, ino, (GPOINTER_TO_UINT(what) & TELL_DATA) != 0) == -ENOENT) {
-            mount_stats_add(m->stats, MOUNT_COUNT_INVAL_RETRY, 1);
-        } else {
+        if (tell_one(m, ino, (GPOINTER_TO_UINT(what) & TELL_DATA) != 0)) {
             g_hash_table_iter_remove(&iter);
         }
     }
@@ -316,8 +362,9 @@ static void tell_names(Mount *m, GHashTable *names)
 /* ---- everything ---------------------------------------------------------------------------- */
 
 /* Names as the kernel was told: what is not in the tree any more is found by its node. */
-static void expire_told_name(Mount *m, uint64_t ino)
+static void expire_told_name(const Notifier *t, uint64_t ino)
 {
+    Mount *m = t->all->m;
     MountNode *n = mount_node_find(m->nodes, ino);
     if (n == NULL) {
         return;
@@ -327,7 +374,7 @@ static void expire_told_name(Mount *m, uint64_t ino)
     g_autofree char *name = g_strdup(n->name);
     g_mutex_unlock(&n->lock);
     mount_node_put(m->nodes, n);
-    if (name != NULL) {
+    if (name != NULL && name_notifier(t->all, parent) == t) {
         inval_name(m, parent, name, true);
     }
 }
@@ -346,13 +393,27 @@ static void expire_tree_names(Mount *m, uint64_t dir)
     (void)inval_inode(m, dir, true);
 }
 
+static void mark_untold(Mount *m, uint64_t ino)
+{
+    MountNode *n = mount_node_find(m->nodes, ino);
+    if (n != NULL) {
+        g_mutex_lock(&n->lock);
+        n->untold = true;
+        g_mutex_unlock(&n->lock);
+        mount_node_put(m->nodes, n);
+    }
+}
+
 /* Puts all inodes into the round. */
 static void add_all_inodes(Mount *m, Round *r)
 {
-    g_autoptr(GArray) list = mount_nodes_list(m->nodes, 0, 1);
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes);
     uint32_t what = r->everything ? TELL_DATA : TELL_ATTR;
     for (guint i = 0; i < list->len; i++) {
         uint64_t ino = g_array_index(list, uint64_t, i);
+        if (r->everything) {
+            mark_untold(m, ino);
+        }
         uint32_t had = GPOINTER_TO_UINT(g_hash_table_lookup(r->inodes, &ino));
         g_hash_table_insert(r->inodes, g_memdup2(&ino, sizeof(ino)), GUINT_TO_POINTER(had | what));
     }
@@ -361,15 +422,17 @@ static void add_all_inodes(Mount *m, Round *r)
     }
 }
 
-/* All names of this notifier's share. */
+/* All names in this notifier's directories. */
 static void tell_all_names(Notifier *n)
 {
     Mount *m = n->all->m;
-    g_autoptr(GArray) list = mount_nodes_list(m->nodes, n->index - 1, MOUNT_NAME_NOTIFIERS);
+    g_autoptr(GArray) list = mount_nodes_list(m->nodes);
     for (guint i = 0; i < list->len; i++) {
         uint64_t ino = g_array_index(list, uint64_t, i);
-        expire_told_name(m, ino);
-        expire_tree_names(m, ino);
+        expire_told_name(n, ino);
+        if (name_notifier(n->all, ino) == n) {
+            expire_tree_names(m, ino);
+        }
     }
 }
 

@@ -8,7 +8,9 @@
  *   mount_attr.c     attributes, entries, statfs
  *   mount_name.c     requests that work on names
  *   mount_dir.c      listings
- *   mount_file.c     open, read, write
+ *   mount_file.c     open, read, close
+ *   mount_view.c     what a file looks like to whom
+ *   mount_write.c    write, flush, fsync
  *   mount_commit.c   what was written becomes a change
  *   mount_setattr.c  truncate, times, chmod, chown
  *   mount_special.c  links and virtual files of the top level
@@ -46,6 +48,10 @@
  * returns. */
 #define MOUNT_PENDING_MAX (64u * 1024u * 1024u)
 
+/* The first write after a truncation to nothing waits at most this long for those who opened the
+ * file before and read it through the page cache: they shall not see parts of both. */
+#define MOUNT_READERS_WAIT_US 100000
+
 /* Threads that tell the kernel of changes: one for inodes, the others for names. */
 #define MOUNT_NAME_NOTIFIERS 3u
 #define MOUNT_NOTIFIERS      (1u + MOUNT_NAME_NOTIFIERS)
@@ -82,11 +88,19 @@ typedef struct MountNode {
     GMutex lock;     /* guards all below */
     uint64_t parent; /* node id of the directory in which the kernel was told to find it */
     char *name;
-    Entry *orphan;       /* last state of an entry that is gone */
-    bool pages_cached;   /* a read went to the page cache since the kernel last dropped the pages */
-    MountFile *file;     /* NULL: no handle can write */
-    GPtrArray *listing;  /* directory: children by inode, for the requests after the first */
-    uint64_t listing_of; /* Mount.changes when it was made */
+    Entry *orphan;         /* last state of an entry that is gone */
+    uint64_t heard;        /* version of the newest change that the listener heard of */
+    Entry *previous;       /* changed by another node: the state that the kernel still believes in,
+                              until it is told; what it caches must be of one moment with that */
+    bool untold;           /* its content changed and the kernel was not told */
+    gint64 previous_until; /* when it is told at the latest, also if readers are under way */
+    uint32_t settling;     /* a change is visible and its pages are just being dropped: the kernel
+                              must not hear of the new size before */
+    bool pages_cached; /* a read went to the page cache since the kernel last dropped the pages */
+    uint32_t cached_opens; /* handles that read through the page cache */
+    MountFile *file;       /* NULL: no handle can write */
+    GPtrArray *listing;    /* directory: children by inode, for the requests after the first */
+    uint64_t listing_of;   /* Mount.changes when it was made */
 } MountNode;
 
 typedef struct MountNodes MountNodes;
@@ -102,8 +116,8 @@ void mount_node_put(MountNodes *t, MountNode *n); /* NULL is allowed */
 /* The kernel is about to be told of it once more; or forgot it `n` times. */
 void mount_node_told(MountNodes *t, MountNode *n);
 void mount_node_forget(MountNodes *t, uint64_t ino, uint64_t n);
-/* Node ids that leave `part` when divided by `parts`. Caller frees. */
-GArray *mount_nodes_list(MountNodes *t, uint32_t part, uint32_t parts);
+/* All node ids. Caller frees. */
+GArray *mount_nodes_list(MountNodes *t);
 
 /* Makes sure `n->file` exists and counts a handle; the opposite frees it when nothing is left.
  * Node lock held. */
@@ -219,7 +233,9 @@ struct MountTask {
     struct stat attr;
     int to_set;
     unsigned flags;
+    char *data; /* to be written */
     size_t size;
+    off_t off;
 };
 
 MountTask *mount_task_new(
@@ -242,8 +258,10 @@ void mount_attr_special(Mount *m, CfsSpecial s, struct stat *ret);
 /* The entry that node `n` stands for, or its last state when it is gone (*ret_gone, may be NULL).
  * NULL when it never was. Node lock held. */
 Entry *mount_entry_locked(Mount *m, MountNode *n, bool *ret_gone);
-/* The same, and takes the node lock, also with NULL; waits a moment for the news of a removal. */
-Entry *mount_entry_and_lock(Mount *m, MountNode *n);
+/* The same, and takes the node lock, also with NULL. Waits a moment for the listener when the tree
+ * has a change that it did not hear of yet. `settled`: waits too while pages are being dropped; not
+ * for requests that hold pages. */
+Entry *mount_entry_and_lock(Mount *m, MountNode *n, bool settled, bool *ret_gone);
 
 /* Fills `ret` for the tree's child `name` of `parent` and counts it as told to the kernel. With
  * -ENOENT too: then it says for how long the name may be taken as missing. */
@@ -255,15 +273,16 @@ void mount_entry_fill_special(Mount *m, CfsSpecial s, struct fuse_entry_param *r
 /* Full path of child `name` of directory `parent`. -ENOENT, -ENAMETOOLONG. */
 int mount_child_path(Mount *m, uint64_t parent, const char *name, char **ret) must_check;
 
-/* ---- files (mount_file.c, mount_commit.c) -------------------------------------------------- */
+/* ---- files (mount_file.c, mount_view.c, mount_write.c, mount_commit.c) --------------------- */
 
 typedef struct MountHandle {
     MountNode *node; /* one reference */
     bool writes;
-    pid_t pid;  /* who opened it */
-    bool fresh; /* opened and not used yet: a size set to 0 now is its O_TRUNC */
-    bool cuts;  /* cut the file to nothing; seen by its process at once, by others with the first
-                   bytes written by anyone, or with its close */
+    bool direct; /* bypasses the page cache */
+    pid_t pid;   /* who opened it */
+    bool fresh;  /* opened and not used yet: a size set to 0 now is its O_TRUNC */
+    bool cuts;   /* cut the file to nothing; seen by its process at once, by others with the first
+                    bytes written by anyone, or with its close */
 } MountHandle;
 
 /* Takes its own reference of the node `ino`. */
@@ -273,6 +292,9 @@ void mount_handle_free(Mount *m, MountHandle *h);
 void mount_handle_cut(MountHandle *h);
 /* The file was made by change `seq`, applied and perhaps not yet durable. */
 void mount_handle_applied(Mount *m, MountHandle *h, uint64_t seq);
+MountHandle *mount_handle_of(const struct fuse_file_info *fi); /* NULL: it only reads */
+/* Is there anything that a flush or release of this handle must do? */
+bool mount_handle_has_work(const MountHandle *h, bool release);
 /* How the kernel shall treat the handle. */
 void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi);
 
@@ -280,6 +302,17 @@ void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi);
 uint32_t mount_view_size(const MountNode *n, const Entry *base, pid_t pid, const void *handle);
 /* Something is written and not yet applied. Node lock held. */
 bool mount_view_differs(const MountNode *n);
+/* What the kernel and its page cache shall see in place of *e. Node lock held. */
+void mount_shown_locked(const MountNode *n, Entry **e);
+/* A caller here changes the file: nobody is shown an earlier state any more. Node lock held. */
+void mount_settle_locked(MountNode *n);
+/* Drops the pages of a change for which `settling` was counted when it became visible, and counts
+ * down. As mount_inval_data_now. */
+void mount_inval_settling(Mount *m, MountNode *n);
+/* `len` bytes at `off` as the layers show them. Caller frees. Node lock held, file there. */
+uint8_t *mount_view_compose(const MountNode *n, const Entry *base, uint32_t off, uint32_t len);
+/* Makes what was written to a removed file part of its last state. Node lock held. */
+void mount_keep_orphan(MountNode *n);
 /* Size of what lies below the overlay. Node lock held, file there. */
 uint32_t mount_below_locked(const MountNode *n, const Entry *base);
 /* A truncation that waited for bytes is now one for all; cuts or extends. As above. */
@@ -319,6 +352,8 @@ void mount_notify_free(MountNotify *n);
 /* The engine's listener. */
 void mount_notify_listen(void *mount, const EngineNotice *notice);
 
+/* Queues an inode whose content changed. */
+void mount_notify_data(MountNotify *n, uint64_t ino);
 /* Queues a name and the listing it is in. */
 void mount_notify_name(MountNotify *n, uint64_t parent, const char *name);
 

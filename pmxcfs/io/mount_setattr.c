@@ -57,6 +57,7 @@ static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size)
     if (base == NULL) {
         return -ESTALE;
     }
+    mount_settle_locked(n);
     if (base->type == ENTRY_DIR) {
         return -EISDIR;
     }
@@ -97,10 +98,11 @@ static int set_size(MountTask *t, MountNode *n)
     }
     if (drop) {
         n->pages_cached = false;
+        n->settling++;
     }
     g_mutex_unlock(&n->lock);
     if (drop) {
-        mount_inval_data_now(m, n->ino);
+        mount_inval_settling(m, n);
     }
     if (r == 0 && h == NULL) {
         r = mount_commit(m, n, REPLICA_WAIT_DURABLE, true, NULL); /* no close will follow */
@@ -150,6 +152,14 @@ static int set_time(MountTask *t, MountNode *n, const Entry *e)
     if (e->type == ENTRY_DIR && time == 0 && cfspath_is_below_lock(path)) {
         return poke_lock(m, e, path);
     }
+    g_mutex_lock(&n->lock);
+    bool drop = n->previous != NULL;
+    mount_settle_locked(n);
+    n->settling += drop;
+    g_mutex_unlock(&n->lock);
+    if (drop) {
+        mount_inval_settling(m, n);
+    }
     TreeOp op = {.kind = TREE_OP_MTIME, .path = path, .mtime = time};
     mount_path_hold(n);
     r = mount_submit(m, &op, REPLICA_WAIT_DURABLE, NULL, NULL);
@@ -162,7 +172,7 @@ static int set_time(MountTask *t, MountNode *n, const Entry *e)
 static int set_all(MountTask *t, MountNode *n)
 {
     Mount *m = t->call.m;
-    g_autoptr(Entry) e = mount_entry_and_lock(m, n);
+    g_autoptr(Entry) e = mount_entry_and_lock(m, n, false, NULL);
     g_mutex_unlock(&n->lock);
     if (e == NULL) {
         return -ENOENT;
@@ -185,7 +195,7 @@ static void run_setattr(MountTask *t)
     struct stat st = {0};
     double keep = 0;
     if (r == 0) {
-        g_autoptr(Entry) e = mount_entry_and_lock(m, n);
+        g_autoptr(Entry) e = mount_entry_and_lock(m, n, false, NULL);
         if (e != NULL) {
             /* Not as the caller sees the size: the kernel would make that the size for all. */
             keep = mount_attr_locked(m, n, e, 0, NULL, &st);

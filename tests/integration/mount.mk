@@ -11,3 +11,11 @@ check_PROGRAMS += %D%/posix_suite
 check_PROGRAMS += %D%/mount_coherence
 %C%_mount_coherence_SOURCES = %D%/mount_coherence.c
 %C%_mount_coherence_LDADD = $(mount_test_libs)
+
+check_PROGRAMS += %D%/mount_model
+%C%_mount_model_SOURCES = %D%/mount_model.c
+%C%_mount_model_LDADD = $(mount_test_libs)
+
+check_PROGRAMS += %D%/mount_stress
+%C%_mount_stress_SOURCES = %D%/mount_stress.c
+%C%_mount_stress_LDADD = $(mount_test_libs)

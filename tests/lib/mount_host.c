@@ -14,6 +14,7 @@
  *   advance SECONDS            locks get older
  *   changes                    changes so far: prints their number
  *   requests                   requests that entered the daemon so far
+ *   sum PATH                   FNV-1a of the content in the tree
  *   stop                       ends; also at the end of input
  */
 #include "pmxcfs/core/cfspath.h"
@@ -74,6 +75,21 @@ static int remote(Engine *e, char **words, guint n)
     return -EINVAL;
 }
 
+static int64_t sum(Engine *e, const char *path)
+{
+    g_autoptr(Entry) entry = NULL;
+    uint32_t hash = 2166136261u;
+    int r = engine_lookup(e, path, &entry);
+    if (r < 0) {
+        return r;
+    }
+    const uint8_t *data = entry->data != NULL ? g_bytes_get_data(entry->data, NULL) : NULL;
+    for (uint32_t i = 0; i < entry->size; i++) {
+        hash = (hash ^ data[i]) * 16777619u;
+    }
+    return hash;
+}
+
 /* Returns the answer's value or -errno. */
 static int64_t command(Host *h, char **words)
 {
@@ -97,6 +113,8 @@ static int64_t command(Host *h, char **words)
         engine_mem_set_delay(h->engine, number);
     } else if (strcmp(word, "advance") == 0) {
         engine_mem_advance(h->engine, number);
+    } else if (strcmp(word, "sum") == 0) {
+        return sum(h->engine, words[1]);
     } else if (strcmp(word, "write") == 0) {
         return n < 3 ? -EINVAL : remote_write(h->engine, words);
     } else if (strcmp(word, "replace") == 0) {
