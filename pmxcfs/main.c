@@ -333,11 +333,12 @@ static void take_down(Daemon *d)
 {
     end_signal_thread(d);
     ipc_server_stop(d->ipc);
-    mount_free(d->mount);
+    /* The engine and its feed tell the mount of changes until they have stopped. */
     if (d->engine != NULL) {
         engine_stop(d->engine);
-        engine_free(d->engine);
     }
+    mount_free(d->mount);
+    engine_free(d->engine);
     rrd_writer_stop(d->rrd);
     if (d->lock_fd >= 0) {
         instance_remove_pid(&d->paths);

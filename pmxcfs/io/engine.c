@@ -352,6 +352,9 @@ void engine_stop(Engine *e)
         engine_answer_all(e, -EBUSY, "the daemon is stopping: " REPLICA_TEXT_UNKNOWN);
         feed_shutdown(e->feed);
     }
+    if (e->prober != NULL) {
+        g_thread_join(g_steal_pointer(&e->prober)); /* it works in the store */
+    }
     close_store(e);
     corosync_conf_sync_free(g_steal_pointer(&e->conf_sync));
 }

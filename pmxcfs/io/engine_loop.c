@@ -342,9 +342,6 @@ static void drop_source(GSource *source)
 void engine_loop_done(Engine *e)
 {
     engine_save_done(e);
-    if (e->prober != NULL) {
-        g_thread_join(e->prober);
-    }
     drop_source(e->queue_source);
     drop_source(e->tick_source);
     drop_source(e->status_tick_source);
