@@ -46,7 +46,7 @@ daemon()
     DAEMON=$!
     within 10 serves || {
         echo "the daemon does not serve:"
-        tail -5 "$WORK/pmxcfs.log"
+        tail -n 30 "$WORK/pmxcfs.log"
         return 1
     }
 }
@@ -65,10 +65,24 @@ daemon_pid()
 daemon_stop()
 {
     local status=0
-    kill "$DAEMON"
+    if ! kill "$DAEMON"; then # it has ended already
+        wait "$DAEMON" || status=$?
+        died_of_signal "$status"
+        return 1
+    fi
     timeout 5 tail --pid="$DAEMON" -f /dev/null || return 1
     wait "$DAEMON" || status=$?
+    died_of_signal "$status"
     return "$status"
+}
+
+# Says what is known of a daemon that a signal ended: there are no core files.
+died_of_signal()
+{
+    if [ "$1" -gt 128 ]; then
+        echo "the daemon was ended by signal $(($1 - 128)); its last words:"
+        tail -n 30 "$WORK/pmxcfs.log"
+    fi
 }
 
 daemon_kill()
