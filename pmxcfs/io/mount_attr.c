@@ -32,7 +32,9 @@ Entry *mount_entry_and_lock(Mount *m, MountNode *n, bool settled, bool *ret_gone
     for (int i = 0;; i++) {
         g_mutex_lock(&n->lock);
         Entry *e = mount_entry_locked(m, n, ret_gone);
-        bool news = e == NULL || (n->heard != 0 && e->version > n->heard);
+        /* Only of files: the root's version moves with every change of the tree. */
+        bool news = e == NULL ||
+                    (e->type == ENTRY_FILE && n->heard != 0 && e->version > n->heard);
         if ((!news && !(settled && n->settling > 0)) || i == NEWS_WAIT_TRIES) {
             n->heard = e != NULL ? e->version : n->heard;
             return e;
