@@ -31,7 +31,7 @@ kill_loop()
     [ "$(grep -c put "$WORK/ack")" -gt "$ROUNDS" ] || { echo 'too little was written'; return 1; }
     daemon_stop || { echo 'did not stop cleanly'; return 1; }
     if [ -x "$BUILD/cli/pmxcfs-db" ]; then
-        "$BUILD/cli/pmxcfs-db" check "$STATE/config.db" || return 1
+        "$BUILD/cli/pmxcfs-db" check -d "$STATE/config.db" || return 1
     fi
     rm -f "$STATE"/config.db*
 }
