@@ -181,6 +181,14 @@ static bool remember(Clusterlog *log, uint64_t node_digest, uint32_t time, uint3
     return true;
 }
 
+/* Was the clock of a node that logs at `time` set back since it logged at `newest`? A small step is
+ * bridged (see stamp_own); after a large one (a machine that came up in another year) the times
+ * tell the truth again at once. */
+static bool clock_was_reset(uint32_t newest, uint32_t time)
+{
+    return newest > time && newest - time > CLUSTERLOG_STEP_MAX_SEC;
+}
+
 /* Time and uid of the next own entry: later than all known ones of this node. A restart begins the
  * uids anew, and a clock may step back; the other members would drop such entries. */
 static void stamp_own(Clusterlog *log, WallTime wall, uint32_t *ret_time, uint32_t *ret_uid)
@@ -189,7 +197,7 @@ static void stamp_own(Clusterlog *log, WallTime wall, uint32_t *ret_time, uint32
     uint32_t time = wall_u32(wall);
     uint32_t uid = log->uid + 1;
 
-    if (seen != NULL && time <= seen->time) {
+    if (seen != NULL && time <= seen->time && !clock_was_reset(seen->time, time)) {
         time = seen->time;
         if (seen->uid == UINT32_MAX) {
             time += time < UINT32_MAX;
@@ -235,6 +243,31 @@ int clusterlog_add(
     return 0;
 }
 
+static bool has_entry(const Clusterlog *log, const WireClogEntry *e)
+{
+    WireClogWalk w;
+    WireClogEntry other;
+    int rc = wire_clog_walk_init(&w, log->ring, WIRE_CLOG_RING_SIZE);
+
+    assert(rc == 0); /* our own ring */
+    while (wire_clog_walk_next(&w, &other, NULL, NULL)) {
+        if (other.time == e->time && other.uid == e->uid && other.node_digest == e->node_digest) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A message brings an entry once; it is old only when a merge has brought it already, or when the
+ * clock of its node was set back. */
+static bool is_old(const Clusterlog *log, const WireClogEntry *e)
+{
+    const Seen *seen = g_hash_table_lookup(log->seen, &e->node_digest);
+
+    return !is_newer(log, e->node_digest, e->time, e->uid) &&
+           (!clock_was_reset(seen->time, e->time) || has_entry(log, e));
+}
+
 int clusterlog_insert(Clusterlog *log, const void *entry, size_t size)
 {
     WireClogEntry e;
@@ -243,7 +276,7 @@ int clusterlog_insert(Clusterlog *log, const void *entry, size_t size)
     if (rc < 0) {
         return rc;
     }
-    if (!is_newer(log, e.node_digest, e.time, e.uid)) {
+    if (is_old(log, &e)) {
         trace(&log->tracer, TRACE_DEBUG, "clusterlog: dropped old entry uid=%u time=%u", e.uid,
               e.time);
         return 0;

@@ -16,7 +16,8 @@
 #include <glib.h>
 #include <stdint.h>
 
-#define CLUSTERLOG_DUMP_DEFAULT 50u /* entries in a dump when no number is asked for */
+#define CLUSTERLOG_DUMP_DEFAULT 50u   /* entries in a dump when no number is asked for */
+#define CLUSTERLOG_STEP_MAX_SEC 3600u /* a clock that steps back further was wrong before */
 
 typedef struct Clusterlog Clusterlog;
 
@@ -35,7 +36,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Clusterlog, clusterlog_free)
 
 /* Adds an entry of this node; it is never dropped. When the wall clock stands before the newest own
  * entry, it gets that one's time and a later uid, so that neither we nor the other members take it
- * for an old one (reference 18.1.18). `ret_entry` (may be NULL) gets its wire form, to be sent as a
+ * for an old one (reference 18.1.18); after a step of more than CLUSTERLOG_STEP_MAX_SEC it gets the
+ * true time. `ret_entry` (may be NULL) gets its wire form, to be sent as a
  * LOG message. -EINVAL: priority above 7. */
 int clusterlog_add(Clusterlog *log,
                    const ClusterlogText *t,
@@ -44,7 +46,7 @@ int clusterlog_add(Clusterlog *log,
                    Err *err) must_check;
 
 /* Inserts an entry from another node: 1 inserted, 0 dropped because it is not newer than the newest
- * one known of its node, -EBADMSG malformed. */
+ * one known of its node (unless its clock was set back by far), -EBADMSG malformed. */
 int clusterlog_insert(Clusterlog *log, const void *entry, size_t size) must_check;
 
 /* The whole ring, its entries put in ascending order first: payload of STATE. */

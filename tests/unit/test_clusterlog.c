@@ -370,6 +370,28 @@ static void clock_steps_back(void)
     g_assert_nonnull(strstr(shown, "\"uid\": 3, \"time\": 5000"));
 }
 
+/* A machine came up in the far future, and its clock was then set right: later entries tell the
+ * true time, nothing is lost, nothing comes twice. */
+static void clock_was_far_ahead(void)
+{
+    g_autoptr(Clusterlog) us = new_log("n1");
+    g_autoptr(Clusterlog) peer = new_log("n2");
+    g_autoptr(GBytes) future = add(us, "from the future", 4000000000);
+    g_autoptr(GBytes) now = add(us, "now", 1800000000);
+    g_autoptr(GBytes) next = add(us, "next", 1800000000);
+    g_autoptr(GBytes) ring = clusterlog_state(us);
+    g_autofree char *shown = dump(us, NULL, 0);
+
+    g_assert_nonnull(strstr(shown, "\"time\": 1800000000"));
+    g_assert_cmpint(insert(peer, future), ==, 1);
+    g_assert_cmpint(insert(peer, now), ==, 1);
+    g_assert_cmpint(insert(peer, now), ==, 0);
+    g_assert_cmpint(insert(peer, next), ==, 1);
+    clusterlog_merge(peer, &ring, 1);
+    g_assert_cmpint(insert(peer, next), ==, 0); /* known by the merge */
+    g_assert_cmpint(insert(peer, future), ==, 0);
+}
+
 /* A restarted daemon starts its uids anew; the log that the others give back knows higher ones. */
 static void restart_in_the_same_second(void)
 {
@@ -502,6 +524,7 @@ int main(int argc, char **argv)
     g_test_add_func("/clusterlog/golden/merge", golden_merge);
     g_test_add_func("/clusterlog/insert/old-entries-are-dropped", old_entries_dropped);
     g_test_add_func("/clusterlog/insert/clock-stepping-back-loses-nothing", clock_steps_back);
+    g_test_add_func("/clusterlog/insert/clock-that-was-far-ahead", clock_was_far_ahead);
     g_test_add_func("/clusterlog/insert/restart-in-the-same-second", restart_in_the_same_second);
     g_test_add_func("/clusterlog/insert/uid-at-its-end", uid_at_its_end);
     g_test_add_func("/clusterlog/merge/keeps-the-newest-once-each", merge_keeps_the_newest);
