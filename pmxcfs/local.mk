@@ -67,8 +67,8 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_store.a
 # The daemon.
 sbin_PROGRAMS += %D%/pmxcfs
 %C%_pmxcfs_SOURCES = %D%/main.c
-%C%_pmxcfs_LDADD = %D%/io/libpmxcfs_mount.a %D%/io/libpmxcfs_ipc.a %D%/io/libpmxcfs_engine.a \
-	%D%/io/libpmxcfs_rrd.a %D%/io/libpmxcfs_store.a %D%/io/libpmxcfs_host.a \
+%C%_pmxcfs_LDADD = %D%/io/libpmxcfs_mount.a %D%/io/libpmxcfs_ipc.a %D%/io/libpmxcfs_rrd.a \
+	%D%/io/libpmxcfs_engine.a %D%/io/libpmxcfs_store.a %D%/io/libpmxcfs_host.a \
 	%D%/core/libpmxcfs_core.a lib/conf/libconf.a lib/wire/libwire.a lib/port/libport.a \
 	lib/base/libbase.a $(FUSE3_LIBS) $(QB_LIBS) $(CPG_LIBS) $(QUORUM_LIBS) $(CMAP_LIBS) \
 	$(COROSYNC_COMMON_LIBS) $(SQLITE_LIBS) $(RRD_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)

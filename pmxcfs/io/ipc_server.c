@@ -2,6 +2,7 @@
 #include "pmxcfs/io/ipc_server.h"
 
 #include "pmxcfs/io/ipc_dispatch.h"
+#include "pmxcfs/io/metrics.h"
 #include "pmxcfs/io/shmipc.h"
 
 #include <errno.h>
@@ -67,14 +68,15 @@ static void perform(IpcServer *s, const Client *client, GBytes *request, IpcAnsw
     WireIpcResponse response;
     gsize size;
     const void *data = g_bytes_get_data(request, &size);
+    bool failed;
 
     ipc_dispatch(s->dispatch, &client->peer, data, size, client->message_max, ret);
+    failed = ret->body == NULL &&
+             wire_ipc_decode_response(ret->head, sizeof ret->head, &response) == 0 &&
+             response.error < 0;
     atomic_fetch_add(&s->requests, 1);
-    if (ret->body == NULL &&
-        wire_ipc_decode_response(ret->head, sizeof ret->head, &response) == 0 &&
-        response.error < 0) {
-        atomic_fetch_add(&s->errors, 1);
-    }
+    atomic_fetch_add(&s->errors, failed);
+    metrics_add(failed ? METRIC_IPC_ERROR : METRIC_IPC_OK, 1);
 }
 
 static void send_answer(IpcServer *s, const Client *client, const IpcAnswer *a)
@@ -165,6 +167,7 @@ static int on_accept(void *ctx, const ShmIpcPeer *peer, ShmIpcConn *c, void **re
         trace(&s->tracer, TRACE_WARNING, "ipc: refused client uid=%u gid=%u pid=%d: %s", peer->uid,
               peer->gid, peer->pid, g_strerror(-rc));
         atomic_fetch_add(&s->refused, 1);
+        metrics_add(METRIC_IPC_REFUSED, 1);
         return rc;
     }
     client = g_new0(Client, 1);

@@ -16,6 +16,9 @@
     X(METRIC_IPC_OK, "pmxcfs_ipc_requests_total", "result=\"ok\"", "Requests of IPC clients")      \
     X(METRIC_IPC_ERROR, "pmxcfs_ipc_requests_total", "result=\"error\"", NULL)                     \
     X(METRIC_IPC_REFUSED, "pmxcfs_ipc_requests_total", "result=\"refused\"", NULL)                 \
+    X(METRIC_RRD_WRITTEN, "pmxcfs_rrd_values_total", "result=\"written\"", "RRD values")           \
+    X(METRIC_RRD_REFUSED, "pmxcfs_rrd_values_total", "result=\"refused\"", NULL)                   \
+    X(METRIC_RRD_DROPPED, "pmxcfs_rrd_values_total", "result=\"dropped\"", NULL)                   \
     X(METRIC_UNDONE, "pmxcfs_changes_undone_total", "", "Changes taken back: the disk refused")    \
     X(METRIC_DEADLINES, "pmxcfs_deadlines_total", "", "Callers who got no answer in time")         \
     X(METRIC_EVENTS, "pmxcfs_events_total", "", "Lines of the change feed")                        \

@@ -3,6 +3,7 @@
 
 #include "lib/port/clock.h"
 #include "pmxcfs/core/rrdmap.h"
+#include "pmxcfs/io/metrics.h"
 #include "pmxcfs/io/rrdcached.h"
 
 #include <errno.h>
@@ -62,18 +63,23 @@ static void job_clear(gpointer data)
     g_free(job->row);
 }
 
-static void count(RrdWriter *w, uint64_t *counter, uint64_t n)
+static void count_written(RrdWriter *w, bool cached)
 {
     g_mutex_lock(&w->lock);
-    *counter += n;
+    w->stats.written++;
+    w->stats.cached += cached;
     g_mutex_unlock(&w->lock);
+    metrics_add(METRIC_RRD_WRITTEN, 1);
 }
 
 static void refuse(RrdWriter *w, const char *id, const char *why)
 {
     MonoTime now = clock_mono();
 
-    count(w, &w->stats.refused, 1);
+    g_mutex_lock(&w->lock);
+    w->stats.refused++;
+    g_mutex_unlock(&w->lock);
+    metrics_add(METRIC_RRD_REFUSED, 1);
     w->complaints++;
     if (!mono_before(now, w->complain_at)) {
         trace(&w->tracer, TRACE_WARNING,
@@ -147,7 +153,7 @@ static void write_file(RrdWriter *w, const Job *job)
 
     rrd_clear_error();
     if (rrd_update_r(job->path, NULL, 1, argv) == 0) {
-        count(w, &w->stats.written, 1);
+        count_written(w, false);
         return;
     }
     refuse(w, job->target.file, rrd_get_error());
@@ -181,8 +187,7 @@ static bool write_cached(RrdWriter *w, GArray *jobs)
         const Job *job = &g_array_index(jobs, Job, i);
 
         if (updates[i].result == 0) {
-            count(w, &w->stats.written, 1);
-            count(w, &w->stats.cached, 1);
+            count_written(w, true);
         } else {
             if (updates[i].result == -ENOENT) {
                 g_hash_table_remove(w->known, job->path);
@@ -298,6 +303,7 @@ void rrd_writer_push(RrdWriter *w, const char *id, GBytes *value)
     g_cond_signal(&w->cond);
     g_mutex_unlock(&w->lock);
     if (oldest != NULL) {
+        metrics_add(METRIC_RRD_DROPPED, 1);
         item_free(oldest);
     }
 }

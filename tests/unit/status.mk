@@ -31,7 +31,8 @@ check_PROGRAMS += %D%/test_wire_ipc
 TESTS += %D%/test_wire_ipc
 
 noinst_HEADERS += %D%/ipc_engine.h
-ipc_test_libs = pmxcfs/io/libpmxcfs_ipc.a lib/cfs/libcfs.a pmxcfs/core/libpmxcfs_core.a \
+ipc_test_libs = pmxcfs/io/libpmxcfs_ipc.a pmxcfs/io/libpmxcfs_engine.a lib/cfs/libcfs.a \
+	pmxcfs/core/libpmxcfs_core.a \
 	lib/wire/libwire.a lib/port/libport.a lib/base/libbase.a $(QB_LIBS) $(SQLITE_LIBS) \
 	$(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 
@@ -67,8 +68,8 @@ TESTS += %D%/test_rrdmap
 check_PROGRAMS += %D%/test_rrd
 %C%_test_rrd_CFLAGS = $(AM_CFLAGS) $(RRD_CFLAGS)
 %C%_test_rrd_SOURCES = %D%/test_rrd.c
-%C%_test_rrd_LDADD = pmxcfs/io/libpmxcfs_rrd.a pmxcfs/core/libpmxcfs_core.a lib/port/libport.a \
-	lib/base/libbase.a $(RRD_LIBS) $(GLIB_LIBS)
+%C%_test_rrd_LDADD = pmxcfs/io/libpmxcfs_rrd.a pmxcfs/io/libpmxcfs_engine.a \
+	pmxcfs/core/libpmxcfs_core.a lib/port/libport.a lib/base/libbase.a $(RRD_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_rrd
 THREADED_TESTS += %D%/test_rrd
 
