@@ -17,7 +17,7 @@
 #define DEFAULT_DATABASE "/var/lib/pve-cluster/config.db"
 #define INSTANCE_LOCK    ".pmxcfs.lockfile" /* reference 1.1; in the directory of the database */
 
-char *db_file;
+static char *database;
 gboolean db_dry_run, db_replace, db_overwrite, db_content;
 
 const MemdbLimits db_limits = {
@@ -25,6 +25,11 @@ const MemdbLimits db_limits = {
     .total_size_max = UINT64_C(2) * CFS_TOTAL_SIZE_MAX_NATIVE,
     .inodes_max = 16 * CFS_INODES_MAX,
 };
+
+const char *db_path(void)
+{
+    return database != NULL ? database : DEFAULT_DATABASE;
+}
 
 uint32_t db_now(void)
 {
@@ -195,7 +200,7 @@ int db_put_in_place(const char *path,
 
 #define DATABASE_OPTION                                                                            \
     {                                                                                              \
-        "database", 'd', 0, G_OPTION_ARG_FILENAME, &db_file, "Default " DEFAULT_DATABASE, "FILE"   \
+        "database", 'd', 0, G_OPTION_ARG_FILENAME, &database, "Default " DEFAULT_DATABASE, "FILE"  \
     }
 #define FLAG(name, short_name, variable, text)                                                     \
     {                                                                                              \
@@ -254,7 +259,6 @@ int main(int argc, char **argv)
 {
     int rc;
 
-    db_file = g_strdup(DEFAULT_DATABASE);
     rc = cli_main("pmxcfs-db", "Works on the database of pmxcfs while the daemon does not run.",
                   verbs, argc, argv);
     if (fflush(stdout) != 0 && rc == CLI_EXIT_OK) {

@@ -15,8 +15,10 @@
 #define DB_EXIT_FOUND 3 /* faults, differences or losses; they were printed */
 #define DB_EXIT_BUSY  4 /* the daemon or another program uses the database */
 
-/* Options, filled by GOption; `db_file` is the default path unless given. */
-extern char *db_file;
+/* The database: --database or the default. */
+const char *db_path(void);
+
+/* Options, filled by GOption. */
 extern gboolean db_dry_run, db_replace, db_overwrite, db_content;
 
 /* What tools read at most: whatever the original may have made, and no more than memory holds. */

@@ -26,13 +26,13 @@ static int write_lost_files(const DbSalvage *s, Repair *r, Err *err)
         return 0;
     }
     /* Beside the kept database, named alike. */
-    r->lost_dir = g_strconcat(r->kept != NULL ? r->kept : db_file, ".lost+found", NULL);
+    r->lost_dir = g_strconcat(r->kept != NULL ? r->kept : db_path(), ".lost+found", NULL);
     return db_write_lost(r->lost_dir, s, err);
 }
 
 static int do_repair(DbSalvage *s, Repair *r, Err *err)
 {
-    int rc = db_put_in_place(db_file, s->kept, &s->root, "before-repair", &r->kept, err);
+    int rc = db_put_in_place(db_path(), s->kept, &s->root, "before-repair", &r->kept, err);
 
     return rc < 0 ? rc : write_lost_files(s, r, err);
 }
@@ -51,7 +51,7 @@ static void print_repair_json(const DbSalvage *s, const Repair *r)
 {
     g_autoptr(GString) out = g_string_new("{\"database\": ");
 
-    json_append_string(out, db_file);
+    json_append_string(out, db_path());
     g_string_append_printf(
         out,
         ",\n \"entries\": %u, \"lost\": %u, \"gone\": %u, \"version\": %" INO ", \"dry_run\": %s",
@@ -72,7 +72,7 @@ static void print_repair_text(const DbSalvage *s, const Repair *r)
     for (guint i = 0; i < s->notes->len; i++) {
         printf("%s\n", (const char *)g_ptr_array_index(s->notes, i));
     }
-    printf("%s: %u entries %s, version %" INO ", %u without a place, %u gone\n", db_file,
+    printf("%s: %u entries %s, version %" INO ", %u without a place, %u gone\n", db_path(),
            s->kept->len, db_dry_run ? "would be kept" : "kept", s->root.version, s->lost->len,
            s->gone);
     if (r->kept != NULL) {
@@ -87,7 +87,7 @@ static void print_repair_text(const DbSalvage *s, const Repair *r)
 static bool is_in_order(int *ret_rc, Err *err)
 {
     g_auto(DbTree) tree = {0};
-    int rc = db_tree_load(db_file, &tree, err);
+    int rc = db_tree_load(db_path(), &tree, err);
     guint faults = 0;
 
     if (rc == -EBADMSG || rc == -E2BIG) {
@@ -114,9 +114,9 @@ int db_verb_repair(char **operands, Err *err)
 
     (void)operands;
     db_salvage_init(&s);
-    rc = rc < 0 ? rc : db_lock(db_file, !db_dry_run, &lock, err);
+    rc = rc < 0 ? rc : db_lock(db_path(), !db_dry_run, &lock, err);
     in_order = rc == 0 && is_in_order(&rc, err);
-    rc = rc < 0 ? rc : db_salvage_read(db_file, &s, err);
+    rc = rc < 0 ? rc : db_salvage_read(db_path(), &s, err);
     rc = rc < 0 ? rc : db_salvage_settle(&s, err);
     if (rc == 0 && !in_order && !db_dry_run) {
         rc = do_repair(&s, &r, err);
@@ -124,7 +124,7 @@ int db_verb_repair(char **operands, Err *err)
     if (rc == 0 && r.json) {
         print_repair_json(&s, &r);
     } else if (rc == 0 && in_order) {
-        printf("%s: nothing to repair\n", db_file);
+        printf("%s: nothing to repair\n", db_path());
     } else if (rc == 0) {
         print_repair_text(&s, &r);
     }
@@ -249,10 +249,10 @@ static int commit_restore(const StoreBatch *batch, Err *err)
     g_autofree char *backup = NULL;
     StoreDb *db = NULL;
     bool fresh;
-    int rc = store_file_back_up(db_file, "before-restore", &backup, err);
+    int rc = store_file_back_up(db_path(), "before-restore", &backup, err);
     int closed;
 
-    rc = rc < 0 ? rc : store_db_open(db_file, &opt, &db, &fresh, err);
+    rc = rc < 0 ? rc : store_db_open(db_path(), &opt, &db, &fresh, err);
     if (rc < 0) {
         return rc;
     }
@@ -298,9 +298,9 @@ int db_verb_restore(char **operands, Err *err)
         g_free(*path);
         *path = normal;
     }
-    rc = db_lock(db_file, !db_dry_run, &lock, err);
+    rc = db_lock(db_path(), !db_dry_run, &lock, err);
     rc = rc < 0 ? rc : db_tree_load_usable(operands[0], &saved, err);
-    rc = rc < 0 ? rc : db_tree_load_usable(db_file, &now, err);
+    rc = rc < 0 ? rc : db_tree_load_usable(db_path(), &now, err);
     rc = rc < 0 ? rc : restore_from(&saved, &now, paths, err);
     db_unlock(lock);
     return db_exit(rc, err);
@@ -314,21 +314,21 @@ int db_verb_compact(char **operands, Err *err)
     StoreDb *db = NULL;
     bool fresh;
     int lock = -1;
-    int rc = db_lock(db_file, true, &lock, err);
+    int rc = db_lock(db_path(), true, &lock, err);
     int closed;
 
     (void)operands;
-    if (rc == 0 && !g_file_test(db_file, G_FILE_TEST_EXISTS)) {
-        rc = err_setf(err, -ENOENT, "%s: %s", db_file, g_strerror(ENOENT));
+    if (rc == 0 && !g_file_test(db_path(), G_FILE_TEST_EXISTS)) {
+        rc = err_setf(err, -ENOENT, "%s: %s", db_path(), g_strerror(ENOENT));
     }
-    rc = rc < 0 ? rc : store_db_open(db_file, &opt, &db, &fresh, err);
+    rc = rc < 0 ? rc : store_db_open(db_path(), &opt, &db, &fresh, err);
     if (rc == 0) {
         rc = store_db_compact(db, err);
         closed = store_db_close(db, rc == 0 ? err : NULL);
         rc = rc < 0 ? rc : closed;
     }
     if (rc == 0) {
-        printf("%s: rewritten\n", db_file);
+        printf("%s: rewritten\n", db_path());
     }
     db_unlock(lock);
     return db_exit(rc, err);

@@ -289,8 +289,8 @@ int db_verb_export(char **operands, Err *err)
         g_free(*path);
         *path = normal;
     }
-    rc = db_lock(db_file, false, &lock, err);
-    rc = rc < 0 ? rc : db_salvage_read(db_file, &s, err);
+    rc = db_lock(db_path(), false, &lock, err);
+    rc = rc < 0 ? rc : db_salvage_read(db_path(), &s, err);
     rc = rc < 0 ? rc : db_salvage_settle(&s, err);
     rc = rc < 0 ? rc : db_write_files(operands[0], &s, paths, &files, err);
     if (rc == 0) {
@@ -531,7 +531,7 @@ int db_verb_import(char **operands, Err *err)
 {
     Import im = {.recursive = true, .own_time = true};
 
-    return make_database(operands[0], db_file, &im, db_replace, err);
+    return make_database(operands[0], db_path(), &im, db_replace, err);
 }
 
 int db_verb_create(char **operands, Err *err)

@@ -175,13 +175,13 @@ int db_verb_check(char **operands, Err *err)
 
     (void)operands;
     g_array_set_clear_func(found, finding_clear);
-    rc = rc < 0 ? rc : db_lock(db_file, false, &lock, err);
-    rc = rc < 0 ? rc : find_faults(db_file, found, &tree, err);
+    rc = rc < 0 ? rc : db_lock(db_path(), false, &lock, err);
+    rc = rc < 0 ? rc : find_faults(db_path(), found, &tree, err);
     if (rc == 0) {
         if (json) {
-            print_check_json(db_file, found);
+            print_check_json(db_path(), found);
         } else {
-            print_check_text(db_file, found, &tree);
+            print_check_text(db_path(), found, &tree);
         }
         rc = found->len > 0 ? DB_EXIT_FOUND : CLI_EXIT_OK;
     }
@@ -254,13 +254,13 @@ static int collect_stat(const DbTree *tree, Stat *s, Err *err)
     StoreDb *db = NULL;
     GHashTable *meta;
     bool fresh;
-    int rc = store_db_open(db_file, &opt, &db, &fresh, err);
+    int rc = store_db_open(db_path(), &opt, &db, &fresh, err);
 
     if (rc < 0) {
         return rc;
     }
-    s->file_bytes = size_of(db_file, "");
-    s->wal_bytes = size_of(db_file, "-wal");
+    s->file_bytes = size_of(db_path(), "");
+    s->wal_bytes = size_of(db_path(), "-wal");
     s->page_size = pragma(db, "PRAGMA page_size");
     s->pages = pragma(db, "PRAGMA page_count");
     s->free_pages = pragma(db, "PRAGMA freelist_count");
@@ -273,7 +273,7 @@ static int collect_stat(const DbTree *tree, Stat *s, Err *err)
 
 static void print_stat_text(const DbTree *t, const Stat *s)
 {
-    printf("database      %s\n", db_file);
+    printf("database      %s\n", db_path());
     printf("size          %" G_GINT64_FORMAT " bytes, %" G_GINT64_FORMAT
            " pages of %" G_GINT64_FORMAT ", %" G_GINT64_FORMAT " free\n",
            s->file_bytes, s->pages, s->page_size, s->free_pages);
@@ -293,7 +293,7 @@ static void print_stat_json(const DbTree *t, const Stat *s)
 {
     g_autoptr(GString) out = g_string_new("{");
 
-    json_text(out, "database", db_file);
+    json_text(out, "database", db_path());
     g_string_append_printf(out,
                            ",\n \"file_bytes\": %" G_GINT64_FORMAT
                            ", \"wal_bytes\": %" G_GINT64_FORMAT ", \"page_size\": %" G_GINT64_FORMAT
@@ -320,8 +320,8 @@ int db_verb_stat(char **operands, Err *err)
     int rc = cli_wants_json(&json, err);
 
     (void)operands;
-    rc = rc < 0 ? rc : db_lock(db_file, false, &lock, err);
-    rc = rc < 0 ? rc : db_tree_load_usable(db_file, &tree, err);
+    rc = rc < 0 ? rc : db_lock(db_path(), false, &lock, err);
+    rc = rc < 0 ? rc : db_tree_load_usable(db_path(), &tree, err);
     rc = rc < 0 ? rc : collect_stat(&tree, &s, err);
     if (rc == 0 && json) {
         print_stat_json(&tree, &s);
@@ -432,8 +432,8 @@ int db_verb_dump(char **operands, Err *err)
     int lock = -1;
     int rc = cli_wants_json(&d.json, err);
 
-    rc = rc < 0 ? rc : db_lock(db_file, false, &lock, err);
-    rc = rc < 0 ? rc : db_tree_load_usable(db_file, &tree, err);
+    rc = rc < 0 ? rc : db_lock(db_path(), false, &lock, err);
+    rc = rc < 0 ? rc : db_tree_load_usable(db_path(), &tree, err);
     if (rc == 0) {
         g_string_append(out, d.json ? "[" : "");
         db_walk(tree.tree, dump_visit, &d);
@@ -594,7 +594,7 @@ static int compare_trees(const DbTree *a, const DbTree *b, bool json)
 /* With one operand the database is the first of the two. */
 int db_verb_compare(char **operands, Err *err)
 {
-    const char *first = operands[1] != NULL ? operands[0] : db_file;
+    const char *first = operands[1] != NULL ? operands[0] : db_path();
     const char *second = operands[1] != NULL ? operands[1] : operands[0];
     g_auto(DbTree) a = {0};
     g_auto(DbTree) b = {0};
