@@ -15,7 +15,7 @@
 #include "lib/base/err.h"
 #include "pmxcfs/io/store_batch.h"
 
-/* A row counts as written directly (rollback journal) when the batch brings at least this much. */
+/* A batch with at least this much new content goes past the WAL. */
 #define STORE_DIRECT_BYTES_MIN (192u * 1024u)
 /* Small batches in a row after which a connection in direct mode goes back to WAL; earlier when
  * idle. */
@@ -37,8 +37,8 @@ typedef struct StoreDbOptions {
     bool read_only;
     bool damaged_ok; /* do not check the pages, take what can be read (read_only) */
     bool synced;
-    size_t checkpoint_bytes; /* 0: STORE_CHECKPOINT_BYTES */
-    size_t direct_bytes_min; /* 0: STORE_DIRECT_BYTES_MIN */
+    size_t checkpoint_bytes; /* 0: the default */
+    size_t direct_bytes_min; /* 0: the default */
 } StoreDbOptions;
 
 typedef struct StoreDbStats {

@@ -74,6 +74,12 @@ fuzz_programs += %D%/fuzz_storagecfg %D%/fuzz_volid %D%/fuzz_qemucmd
 %C%_fuzz_qemucmd_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_qemucmd_LDADD = $(guest_core_ldadd)
 
+fuzz_programs += %D%/fuzz_store
+%C%_fuzz_store_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_fuzz_store_SOURCES = %D%/fuzz_store.c $(fuzz_main)
+%C%_fuzz_store_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_store_LDADD = tests/lib/libstoretest.a $(store_libs)
+
 check_PROGRAMS += $(fuzz_programs)
 if !ENABLE_FUZZ
 TESTS += $(fuzz_programs)

@@ -897,6 +897,14 @@ uint64_t crashdisk_used(CrashDisk *d)
     return n;
 }
 
+void crashdisk_format(CrashDisk *d)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    dir_done(&d->dir);
+    dir_init(&d->dir);
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
 GBytes *crashdisk_get(CrashDisk *d, const char *name)
 {
     const Node *node;
@@ -918,8 +926,10 @@ void crashdisk_put(CrashDisk *d, const char *name, GBytes *content)
     const void *data = g_bytes_get_data(content, &n);
 
     (void)pthread_mutex_lock(&d->lock);
-    g_byte_array_append(node->now, data, (guint)n);
-    g_byte_array_append(node->durable, data, (guint)n);
+    if (n > 0) {
+        g_byte_array_append(node->now, data, (guint)n);
+        g_byte_array_append(node->durable, data, (guint)n);
+    }
     dir_set(d->dir.now, name, node);
     dir_set(d->dir.durable, name, node);
     (void)pthread_mutex_unlock(&d->lock);

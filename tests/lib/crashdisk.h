@@ -71,6 +71,9 @@ bool crashdisk_fault_met(CrashDisk *d);
 void crashdisk_set_capacity(CrashDisk *d, uint64_t bytes);
 uint64_t crashdisk_used(CrashDisk *d);
 
+/* Removes every file; none may be open. */
+void crashdisk_format(CrashDisk *d);
+
 /* Whole files as the program sees them; NULL: no such file. */
 GBytes *crashdisk_get(CrashDisk *d, const char *name);
 void crashdisk_put(CrashDisk *d, const char *name, GBytes *content);

@@ -13,7 +13,7 @@
 struct StoreRig {
     Memdb *tree;
     Store *store;
-    bool fresh;
+    bool fresh, forgets;
     GPtrArray *deltas; /* submitted and not undone */
     GPtrArray *states; /* by sequence number */
     GArray *undone;    /* of uint64_t: numbers */
@@ -163,7 +163,7 @@ uint64_t storerig_submit(StoreRig *r, MemdbDelta *delta)
     g_assert_cmpuint(seq, >=, r->states->len);
     g_ptr_array_add(r->deltas, memdb_delta_ref(delta));
     g_ptr_array_set_size(r->states, (gint)seq); /* numbers that were lost leave NULL */
-    g_ptr_array_add(r->states, checksum_of(r->tree));
+    g_ptr_array_add(r->states, r->forgets ? NULL : checksum_of(r->tree));
     return seq;
 }
 
@@ -312,6 +312,11 @@ GPtrArray *storerig_states(StoreRig *r, bool with_undone)
         g_clear_pointer((GBytes **)&g_ptr_array_index(states, at), g_bytes_unref);
     }
     return states;
+}
+
+void storerig_forget_states(StoreRig *r)
+{
+    r->forgets = true;
 }
 
 int storerig_checksum(const char *path, const StoreOptions *opt, GBytes **ret, Err *err)

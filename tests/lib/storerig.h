@@ -49,6 +49,9 @@ uint64_t storerig_last(StoreRig *r);       /* newest delta that was not undone *
  * there is none, and, unless `with_undone`, where the change was taken back. Caller unrefs. */
 GPtrArray *storerig_states(StoreRig *r, bool with_undone);
 
+/* From now on no states are recorded: a checksum of the whole tree for each change is slow. */
+void storerig_forget_states(StoreRig *r);
+
 /* Checksum of the tree that the file holds, or an error. */
 int storerig_checksum(const char *path, const StoreOptions *opt, GBytes **ret, Err *err);
 

@@ -18,7 +18,7 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_FOUND = 3, EXIT_BUSY = 4 };
 
-/* ---- fixture ---- */
+/* ---- fixture ----------------------------------------------------------------------------- */
 
 typedef struct Place {
     char *dir;
@@ -181,7 +181,7 @@ static GBytes *file_bytes(const char *path)
     return g_bytes_new_take(content, size);
 }
 
-/* ---- looking ---- */
+/* ---- looking ----------------------------------------------------------------------------- */
 
 static void test_healthy(Place *p, gconstpointer unused)
 {
@@ -262,11 +262,16 @@ static void test_usage(Place *p, gconstpointer unused)
 static void test_refuses_while_running(Place *p, gconstpointer unused)
 {
     static const char *const verbs[] = {
-        "check -d DB",           "stat -d DB",
-        "dump -d DB",            "export -d DB DIR/out",
-        "repair -d DB",          "import -d DB DIR/in --replace",
-        "compact -d DB",         "restore -d DB DIR/saved.db top",
-        "compare DB DIR/saved.db", "repair -d DB --dry-run",
+        "check -d DB",
+        "stat -d DB",
+        "dump -d DB",
+        "export -d DB DIR/out",
+        "repair -d DB",
+        "import -d DB DIR/in --replace",
+        "compact -d DB",
+        "restore -d DB DIR/saved.db top",
+        "compare DB DIR/saved.db",
+        "repair -d DB --dry-run",
     };
     g_autofree char *lock = in(p, ".pmxcfs.lockfile");
     g_autofree char *input = in(p, "in");
@@ -326,7 +331,7 @@ static void test_compare(Place *p, gconstpointer unused)
     g_assert_cmpuint(json_array_get_length(json_object_get_array_member(o, "differences")), ==, 4);
 }
 
-/* ---- files out and in ---- */
+/* ---- files out and in -------------------------------------------------------------------- */
 
 static void test_export_import(Place *p, gconstpointer unused)
 {
@@ -434,7 +439,7 @@ static void test_hostile_depth(Place *p, gconstpointer unused)
     g_assert_cmpint(run(p, NULL, NULL, "export -d DB DIR/out top"), ==, EXIT_FOUND);
 }
 
-/* ---- repair ---- */
+/* ---- repair ------------------------------------------------------------------------------ */
 
 static void test_repair_content(Place *p, gconstpointer unused)
 {
@@ -496,11 +501,10 @@ static void test_repair_pages(Place *p, gconstpointer unused)
 
     (void)unused;
     make_sample(p->db);
-    exec_many(p->db,
-              "PRAGMA page_size=512; VACUUM;"
-              "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n LIMIT 60)"
-              " INSERT INTO tree SELECT i, 0, i, 0, 1, 8, 'f' || i, zeroblob(700) FROM n;"
-              "UPDATE tree SET version = 2000 WHERE inode = 0");
+    exec_many(p->db, "PRAGMA page_size=512; VACUUM;"
+                     "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n LIMIT 60)"
+                     " INSERT INTO tree SELECT i, 0, i, 0, 1, 8, 'f' || i, zeroblob(700) FROM n;"
+                     "UPDATE tree SET version = 2000 WHERE inode = 0");
     g_assert_true(g_file_get_contents(p->db, &content, &size, NULL));
     for (gsize page = 1024; page + 512 <= size; page += 512 * 13) {
         g_autofree char *bad = g_memdup2(content, size);
@@ -531,7 +535,7 @@ static void test_repair_pages(Place *p, gconstpointer unused)
     g_assert_cmpmem(content, size, g_bytes_get_data(after, NULL), g_bytes_get_size(after));
 }
 
-/* ---- restore, compact ---- */
+/* ---- restore, compact -------------------------------------------------------------------- */
 
 static void test_restore(Place *p, gconstpointer unused)
 {

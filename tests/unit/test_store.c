@@ -386,6 +386,7 @@ static void test_cost_of_small_files(Place *p, gconstpointer unused)
     double cost;
 
     (void)unused;
+    storerig_forget_states(rig);
     for (int i = 0; i < 2500; i++) {
         g_autofree char *path = g_strdup_printf("file-%d", i);
 
