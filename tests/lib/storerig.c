@@ -345,7 +345,8 @@ static char *faults_beyond_unused_pages(sqlite3 *db)
     sqlite3_stmt *st = NULL;
     GString *faults = g_string_new(NULL);
 
-    g_assert_cmpint(sqlite3_prepare_v2(db, "PRAGMA integrity_check(100000)", -1, &st, NULL), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_prepare_v2(db, "PRAGMA integrity_check(100000)", -1, &st, NULL), ==,
+                    SQLITE_OK);
     while (sqlite3_step(st) == SQLITE_ROW) {
         g_auto(GStrv) lines = g_strsplit((const char *)sqlite3_column_text(st, 0), "\n", -1);
 
