@@ -6,6 +6,9 @@
 #include <string.h>
 
 static void add(GPtrArray *list, const char *option, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+static void add(GPtrArray *list, const char *option, const char *fmt, va_list ap)
 {
     g_ptr_array_add(list, g_strdup(option));
     g_ptr_array_add(list, g_strdup_vprintf(fmt, ap));
