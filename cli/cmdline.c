@@ -72,16 +72,81 @@ static int usage_error(const char *program, const CliVerb *verb, const char *rea
     return CLI_EXIT_USAGE;
 }
 
+/* ------------------------------------------------- options as people write them */
+
+/* The entry that "--name", "-name" or "--name=value" is about, or NULL. */
+static const GOptionEntry *find_option(const GOptionEntry *options, const char *word)
+{
+    size_t dashes = strspn(word, "-");
+    size_t len = strcspn(word + dashes, "=");
+
+    if (dashes == 0 || dashes > 2 || len < 2) {
+        return NULL;
+    }
+    for (; options != NULL && options->long_name != NULL; options++) {
+        if (strlen(options->long_name) == len &&
+            strncmp(options->long_name, word + dashes, len) == 0) {
+            return options;
+        }
+    }
+    return NULL;
+}
+
+/* "1" or "0" for the words that mean true and false, NULL for others. */
+static const char *flag_value(const char *word)
+{
+    static const char *const words[] = {"1", "on", "yes", "true", "0", "off", "no", "false"};
+
+    for (size_t i = 0; word != NULL && i < G_N_ELEMENTS(words); i++) {
+        if (g_ascii_strcasecmp(words[i], word) == 0) {
+            return i < G_N_ELEMENTS(words) / 2 ? "1" : "0";
+        }
+    }
+    return NULL;
+}
+
+/* One dash becomes two, and a flag gets its value attached, so that GOption reads both. Words that
+ * name no option of the verb stay as they are. The caller frees the words. */
+static GPtrArray *normalise(const GOptionEntry *options, const GPtrArray *args)
+{
+    GPtrArray *out = g_ptr_array_new_with_free_func(g_free);
+    bool operands_only = false;
+
+    for (guint i = 0; i < args->len; i++) {
+        const char *word = args->pdata[i];
+        const GOptionEntry *e = operands_only || i == 0 ? NULL : find_option(options, word);
+        const char *value = strchr(word, '=');
+
+        operands_only = operands_only || strcmp(word, "--") == 0;
+        if (e == NULL) {
+            g_ptr_array_add(out, g_strdup(word));
+        } else if (g_strcmp0(e->arg_description, CLI_FLAG_VALUE) != 0) {
+            g_ptr_array_add(out, g_strconcat("--", e->long_name, value, NULL));
+            if (value == NULL && e->arg != G_OPTION_ARG_NONE && i + 1 < args->len) {
+                g_ptr_array_add(out, g_strdup(args->pdata[++i])); /* whatever it looks like */
+            }
+        } else {
+            const char *next = i + 1 < args->len ? flag_value(args->pdata[i + 1]) : NULL;
+            const char *said = value != NULL ? flag_value(value + 1) : next;
+            i += value == NULL && next != NULL;
+            said = said != NULL ? said : value != NULL ? value + 1 : "1";
+            g_ptr_array_add(out, g_strconcat("--", e->long_name, "=", said, NULL));
+        }
+    }
+    return out;
+}
+
 static int run_verb(const char *program, const CliVerb *verb, GPtrArray *args)
 {
     g_autoptr(GOptionContext) context = verb_context(verb);
+    g_autoptr(GPtrArray) words = normalise(verb->options, args);
     g_autoptr(GError) gerror = NULL;
     g_auto(GStrv) argv = NULL;
     Err err = ERR_INIT;
     int n, r;
 
-    g_ptr_array_add(args, NULL);
-    argv = g_strdupv((char **)args->pdata);
+    g_ptr_array_add(words, NULL);
+    argv = g_strdupv((char **)words->pdata);
     if (!g_option_context_parse_strv(context, &argv, &gerror)) {
         return usage_error(program, verb, gerror->message);
     }

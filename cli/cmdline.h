@@ -29,7 +29,8 @@ typedef struct CliVerb {
 } CliVerb;
 
 /* Finds the verb, parses its options and runs it. Prints errors as "PROGRAM VERB: reason". Handles
- * `help [VERB]`, `--help`, `-h` and `--version`. Returns the exit code. */
+ * `help [VERB]`, `--help`, `-h` and `--version`. Options may be written with one dash. Returns the
+ * exit code. */
 int cli_main(const char *program, const char *summary, const CliVerb *verbs, int argc, char **argv);
 
 /* `--output-format` text|json, shared by all verbs that print facts. */
@@ -38,6 +39,14 @@ extern char *cli_output_format;
     {                                                                                              \
         "output-format", 0, 0, G_OPTION_ARG_STRING, &cli_output_format, "text (default) or json",  \
             "FORMAT"                                                                               \
+    }
+
+/* A flag that may be followed by its value, as scripts write it: `--full`, `--full 1`, `--full=0`.
+ * `var` is an int: 1 or 0, and what it was before when the flag is not given. */
+#define CLI_FLAG_VALUE "0|1"
+#define CLI_FLAG(name, var, text)                                                                  \
+    {                                                                                              \
+        name, 0, 0, G_OPTION_ARG_INT, &(var), text, CLI_FLAG_VALUE                                 \
     }
 
 /* True for json; an unknown format is an error of the command line (-EINVAL). */

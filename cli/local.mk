@@ -17,9 +17,11 @@ dist_bashcompletion_DATA += %D%/completion/pvecm
 
 # qm
 bin_PROGRAMS += %D%/qm
-%C%_qm_SOURCES = %D%/qm.c %D%/qm_verbs.h %D%/qm_table.c %D%/qm_showcmd.c
+%C%_qm_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS) $(JSON_CFLAGS)
+%C%_qm_SOURCES = %D%/qm.c %D%/qm_verbs.h
 %C%_qm_LDADD = %D%/libcmdline.a guest/io/libguest_io.a guest/core/libguest_core.a \
-	lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+	lib/cfs/libcfs.a lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a \
+	$(QB_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 
 # pmxcfs-wait
 bin_PROGRAMS += %D%/pmxcfs-wait

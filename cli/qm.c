@@ -3,7 +3,19 @@
 #include "cli/cmdline.h"
 #include "cli/qm_verbs.h"
 
+static void add_all(GArray *verbs, const CliVerb *table)
+{
+    for (; table->name != NULL; table++) {
+        g_array_append_vals(verbs, table, 1);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    return cli_main("qm", "Manages the QEMU guests of this node.", qm_verbs, argc, argv);
+    g_autoptr(GArray) verbs = g_array_new(TRUE, FALSE, sizeof(CliVerb));
+
+    add_all(verbs, qm_store_verbs);
+    add_all(verbs, qm_run_verbs);
+    return cli_main("qm", "Manages the QEMU guests of this node.", (const CliVerb *)verbs->data,
+                    argc, argv);
 }

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qm_table: which verbs there are. */
+/* qm_table: the verbs that read and change configurations and volumes. */
 #include "cli/qm_verbs.h"
 
 QmOptions qm_options;
 
-#define ROOT_OPTION                                                                                \
-    {                                                                                              \
-        "root", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.root,                                     \
-            "Use this tree in the place of /etc/pve", "DIR"                                        \
-    }
-
-#define RUN_DIR_OPTION                                                                             \
-    {                                                                                              \
-        "run-dir", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.run_dir,                               \
-            "Where sockets and pid files are, /var/run/qemu-server by default", "DIR"              \
-    }
-
 static GOptionEntry showcmd_options[] = {
-    ROOT_OPTION,
-    RUN_DIR_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
     {"config", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.config,
      "Use this file as the guest's configuration", "FILE"},
     {"assume", 0, 0, G_OPTION_ARG_STRING, &qm_options.assume,
@@ -31,7 +19,7 @@ static GOptionEntry showcmd_options[] = {
     {0},
 };
 
-const CliVerb qm_verbs[] = {
+const CliVerb qm_store_verbs[] = {
     {"showcmd", "VMID", "Print the QEMU command of a guest; nothing is started or changed", 1, 1,
      showcmd_options, qm_showcmd},
     {0},

@@ -19,7 +19,20 @@ typedef struct QmOptions {
 } QmOptions;
 extern QmOptions qm_options;
 
-extern const CliVerb qm_verbs[];
+/* Two tables that make one: each ends with an empty entry. */
+extern const CliVerb qm_store_verbs[]; /* qm_table.c: configurations and volumes */
+extern const CliVerb qm_run_verbs[];   /* qm_run_table.c: running guests */
+
+#define QM_ROOT_OPTION                                                                             \
+    {                                                                                              \
+        "root", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.root,                                     \
+            "Use this tree in the place of /etc/pve", "DIR"                                        \
+    }
+#define QM_RUN_DIR_OPTION                                                                          \
+    {                                                                                              \
+        "run-dir", 0, 0, G_OPTION_ARG_FILENAME, &qm_options.run_dir,                               \
+            "Where sockets and pid files are, /var/run/qemu-server by default", "DIR"              \
+    }
 
 /* Reads the configuration of `vmid`: --config, or the file in the tree. Warnings go to stderr. The
  * caller frees *ret_path, which may be NULL. */

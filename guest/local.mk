@@ -39,3 +39,5 @@ noinst_LIBRARIES += %D%/io/libguest_io.a
 
 dist_man_MANS += %D%/vmid.conf.5
 %C%_core_libguest_core_a_SOURCES += %D%/core/guest_change.c %D%/core/guest_change.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_tree.c %D%/io/guest_tree.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h

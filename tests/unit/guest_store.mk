@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of what changes configurations and volumes of guests.
+guest_io_ldadd = guest/io/libguest_io.a guest/core/libguest_core.a lib/cfs/libcfs.a \
+	lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(QB_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+
+check_PROGRAMS += %D%/test_guest_edit
+%C%_test_guest_edit_SOURCES = %D%/test_guest_edit.c
+%C%_test_guest_edit_LDADD = $(guest_io_ldadd)
+TESTS += %D%/test_guest_edit
