@@ -30,15 +30,23 @@ bool ha_lease_take(HaLease *l, MonoTime *ret_since)
     return false;
 }
 
+/* Whether what counts from `since` is young enough to act on. */
+static bool in_time(const HaLease *l, MonoTime since, const char *consequence)
+{
+    int64_t late_ms = mono_diff_us(l->env->ops->mono(l->env->ctx), since) / US_PER_MS;
+
+    if (late_ms <= ha_timing_feed_window_ms(l->env->timing)) {
+        return true;
+    }
+    ha_log(l->env, TRACE_WARNING,
+           "renewing lock '%s' and feeding the watchdog took %" G_GINT64_FORMAT " ms - %s", l->name,
+           late_ms, consequence);
+    return false;
+}
+
 bool ha_lease_guard(HaLease *l, MonoTime since)
 {
-    MonoTime now = l->env->ops->mono(l->env->ctx);
-    int64_t late_ms = mono_diff_us(now, since) / US_PER_MS;
-
-    if (late_ms > ha_timing_feed_window_ms(l->env->timing)) {
-        ha_log(l->env, TRACE_WARNING,
-               "renewing lock '%s' took %" G_GINT64_FORMAT " ms - not updating the watchdog",
-               l->name, late_ms);
+    if (!in_time(l, since, "not updating the watchdog")) {
         return false;
     }
     if (!l->watchdog) {
@@ -52,7 +60,9 @@ bool ha_lease_guard(HaLease *l, MonoTime since)
         ha_log(l->env, TRACE_ERR, "unable to update watchdog");
         return false;
     }
-    return true;
+    /* A pause just before the feeding: the lease may be over by now, and nothing guarded the time
+     * between. From here on the watchdog does. */
+    return in_time(l, since, "starting nothing");
 }
 
 bool ha_lease_hold(HaLease *l, bool guard)

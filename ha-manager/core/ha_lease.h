@@ -33,7 +33,9 @@ bool ha_lease_hold(HaLease *l, bool guard);
 /* Takes or renews the lease only; *ret_since is the moment from which it counts. */
 bool ha_lease_take(HaLease *l, MonoTime *ret_since);
 
-/* Feeds the watchdog as of `since`, opening it first where needed. False when that failed. */
+/* Feeds the watchdog as of `since`, opening it first where needed. False when that failed or took
+ * so long that the lease may be over: then nothing may be started (tests/model/ha_lease.pml, defect
+ * CHECK_BEFORE_FEED). */
 bool ha_lease_guard(HaLease *l, MonoTime since);
 
 /* Closes the watchdog, if open: from here on nothing resets this node for our sake. */
