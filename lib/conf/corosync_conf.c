@@ -270,7 +270,7 @@ int corosync_conf_parse(const char *text, size_t size, CorosyncConf **ret, Err *
         return err_setf(err, -E2BIG, "%zu bytes are more than the %u a corosync.conf may have",
                         size, COROSYNC_CONF_SIZE_MAX);
     }
-    if (memchr(text, '\0', size) != NULL) {
+    if (size > 0 && memchr(text, '\0', size) != NULL) {
         return err_setf(err, -EBADMSG, "contains a NUL byte: no text file");
     }
     p.open[0] = conf->root;
@@ -508,6 +508,9 @@ bool corosync_text_version(const char *text, size_t size, uint64_t *ret)
     const char *end = text + size;
     const char *at = text;
 
+    if (size == 0) {
+        return false; /* there may be no pointer either */
+    }
     while ((at = memmem(at, (size_t)(end - at), word, sizeof word - 1)) != NULL) {
         uint64_t v = 0;
         const char *digits;

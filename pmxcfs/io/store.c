@@ -324,6 +324,11 @@ static bool wants_idle(Store *s)
     return wants;
 }
 
+static MonoTime idle_from(const Store *s, int64_t after_ms)
+{
+    return s->opt.idle_at_once ? now_mono() : mono_add_ms(now_mono(), after_ms);
+}
+
 static void go_idle(Store *s)
 {
     (void)pthread_mutex_lock(&s->db_lock);
@@ -335,7 +340,7 @@ static void *store_thread(void *ctx)
 {
     Store *s = ctx;
     bool idle_wanted = wants_idle(s);
-    MonoTime idle_at = mono_add_ms(now_mono(), STORE_DIRECT_IDLE_MS);
+    MonoTime idle_at = idle_from(s, STORE_DIRECT_IDLE_MS);
 
     (void)pthread_mutex_lock(&s->lock);
     for (;;) {
@@ -356,7 +361,7 @@ static void *store_thread(void *ctx)
             if (something) {
                 run_batch(s, &batch);
                 idle_wanted = wants_idle(s);
-                idle_at = mono_add_ms(now_mono(), STORE_DIRECT_IDLE_MS);
+                idle_at = idle_from(s, STORE_DIRECT_IDLE_MS);
             }
             (void)pthread_mutex_lock(&s->lock);
         } else if (idle_wanted && !mono_before(now, idle_at)) {

@@ -41,6 +41,7 @@ typedef struct StoreOptions {
     /* Bounds that tests make small, 0: the default. */
     size_t checkpoint_bytes; /* WAL content that is folded into the database */
     size_t direct_bytes_min; /* new content from which on a batch goes past the WAL */
+    bool idle_at_once;       /* tests: back to WAL as soon as nothing waits */
     /* Called on the store's thread, in order, never concurrently. `seq`: everything up to and
      * including this delta is committed. */
     void (*on_committed)(void *ctx, uint64_t seq);

@@ -133,6 +133,13 @@ static void roll_back(StoreDb *d)
     }
 }
 
+/* Makes SQLite look at the file. Where taking a failed transaction back has failed too, half of it
+ * is in the file and the way back in the journal: looking plays that back, or fails again. */
+static int look(StoreDb *d, Err *err)
+{
+    return store_db_exec(d, "SELECT 1 FROM sqlite_master LIMIT 1", err);
+}
+
 static int read_row0(StoreDb *d, Err *err)
 {
     sqlite3_stmt *st = NULL;
@@ -207,6 +214,12 @@ static int go_wal(StoreDb *d, Err *err)
     int rc;
 
     roll_back(d);
+    /* The change to DELETE below removes the journal without asking whether it is still needed. */
+    rc = look(d, err);
+    if (rc < 0) {
+        d->small_batches = 0;
+        return rc;
+    }
     /* The shared wal-index, which lets others read, needs the normal lock mode. By way of DELETE,
      * since only that removes the empty journal file. */
     rc = store_db_exec(d, "PRAGMA locking_mode=NORMAL", err);

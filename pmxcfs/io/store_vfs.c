@@ -185,8 +185,16 @@ void store_vfs_keep_exclusive(StoreVfs *v, bool keep)
     }
 }
 
+/* While more is held than SQLite knows of, the base VFS would take our own lock for that of a
+ * writer at work, and SQLite would leave a journal alone that it has to play back. */
 static int file_check_reserved(sqlite3_file *f, int *ret)
 {
+    const StoreVfsFile *file = (const StoreVfsFile *)f;
+
+    if (file->held_level >= SQLITE_LOCK_RESERVED) {
+        *ret = file->level >= SQLITE_LOCK_RESERVED; /* ours, so nobody else's */
+        return SQLITE_OK;
+    }
     return base_of(f)->pMethods->xCheckReservedLock(base_of(f), ret);
 }
 

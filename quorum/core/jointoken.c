@@ -432,7 +432,7 @@ int join_record_parse(const char *text, size_t size, JoinRecord *ret, Err *err)
     g_autofree char *copy = NULL;
     RecordSeen seen = {0};
 
-    if (size > JOINTOKEN_LINE_MAX || memchr(text, '\0', size) != NULL) {
+    if (size == 0 || size > JOINTOKEN_LINE_MAX || memchr(text, '\0', size) != NULL) {
         return err_setf(err, -EBADMSG, "the token record is no small text");
     }
     copy = g_strndup(text, size);

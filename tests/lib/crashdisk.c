@@ -29,6 +29,7 @@ typedef struct Node {
     int shared;
     const void *reserved, *exclusive;
     GPtrArray *shm;
+    int shm_users;
     int shm_shared[SHM_SLOT];
     const void *shm_exclusive[SHM_SLOT];
 } Node;
@@ -54,8 +55,8 @@ struct CrashDisk {
     bool stopped;
     int last_errno;
     FaultKind fault;
-    uint64_t fault_in;
-    bool fault_sticky, fault_met;
+    uint64_t fault_in, fault_length;
+    bool fault_met;
     uint64_t capacity;
     Prng prng;
 };
@@ -71,6 +72,7 @@ typedef struct CrashFile {
     Node *node;
     int level;
     bool sync_dir;
+    bool shm_mapped;
     uint32_t shm_shared, shm_exclusive; /* bit masks of slots held */
 } CrashFile;
 
@@ -288,7 +290,8 @@ static FaultKind count(CrashDisk *d, Call call, bool *ret_stop)
     }
     if (fault_applies(d->fault, call) && d->fault_in > 0 && --d->fault_in == 0) {
         d->fault_met = true;
-        d->fault_in = d->fault_sticky ? 1 : 0;
+        d->fault_length -= d->fault_length != CRASHDISK_LASTING;
+        d->fault_in = d->fault_length > 0 ? 1 : 0;
         d->last_errno = d->fault == FAULT_EROFS                               ? EROFS
                         : d->fault == FAULT_ENOSPC || d->fault == FAULT_SHORT ? ENOSPC
                                                                               : EIO;
@@ -331,6 +334,16 @@ static void release_locks(CrashFile *f)
     f->shm_exclusive = 0;
 }
 
+/* As SQLite's own: the first to come finds it empty, whatever the last to leave left there. */
+static void leave_shm(CrashFile *f)
+{
+    release_locks(f);
+    if (f->shm_mapped && --f->node->shm_users == 0) {
+        g_ptr_array_set_size(f->node->shm, 0);
+    }
+    f->shm_mapped = false;
+}
+
 static int unlock_to(CrashFile *f, int level)
 {
     Node *n = f->node;
@@ -351,7 +364,7 @@ static int cf_close(sqlite3_file *file)
     CrashFile *f = crash(file);
 
     (void)pthread_mutex_lock(&f->disk->lock);
-    release_locks(f);
+    leave_shm(f);
     (void)unlock_to(f, SQLITE_LOCK_NONE);
     node_unref(f->node);
     (void)pthread_mutex_unlock(&f->disk->lock);
@@ -576,6 +589,8 @@ static int cf_shm_map(sqlite3_file *file, int page, int size, int extend, void v
     if (count(f->disk, CALL_SHM, &stop) != FAULT_NONE) {
         rc = SQLITE_IOERR_SHMMAP;
     } else {
+        f->node->shm_users += !f->shm_mapped;
+        f->shm_mapped = true;
         while (extend && (int)shm->len <= page) {
             g_ptr_array_add(shm, g_malloc0((gsize)size));
         }
@@ -639,11 +654,9 @@ static int cf_shm_unmap(sqlite3_file *file, int remove)
 {
     CrashFile *f = crash(file);
 
+    (void)remove; /* what nobody uses is forgotten anyway */
     (void)pthread_mutex_lock(&f->disk->lock);
-    release_locks(f);
-    if (remove) {
-        g_ptr_array_set_size(f->node->shm, 0);
-    }
+    leave_shm(f);
     (void)pthread_mutex_unlock(&f->disk->lock);
     return SQLITE_OK;
 }
@@ -860,12 +873,12 @@ bool crashdisk_stopped(CrashDisk *d)
     return stopped;
 }
 
-void crashdisk_fault(CrashDisk *d, FaultKind kind, uint64_t n, bool sticky)
+void crashdisk_fault(CrashDisk *d, FaultKind kind, uint64_t n, uint64_t length)
 {
     (void)pthread_mutex_lock(&d->lock);
     d->fault = kind;
     d->fault_in = n;
-    d->fault_sticky = sticky;
+    d->fault_length = length;
     d->fault_met = kind == FAULT_NONE && d->fault_met; /* a repair does not forget */
     (void)pthread_mutex_unlock(&d->lock);
 }
@@ -1059,6 +1072,7 @@ static void settle_node(Node *n, Survival *s)
     n->reserved = NULL;
     n->exclusive = NULL;
     g_ptr_array_set_size(n->shm, 0);
+    n->shm_users = 0;
     memset(n->shm_shared, 0, sizeof(n->shm_shared));
     memset(n->shm_exclusive, 0, sizeof(n->shm_exclusive));
 }

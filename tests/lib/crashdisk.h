@@ -61,9 +61,10 @@ typedef enum FaultKind {
     FAULT_N
 } FaultKind;
 
-/* The n-th call (from 1) from now on to which `kind` applies fails; with `sticky` all later ones
- * too. */
-void crashdisk_fault(CrashDisk *d, FaultKind kind, uint64_t n, bool sticky);
+/* The n-th call (from 1) from now on to which `kind` applies fails, and those after it, `length` of
+ * them altogether. */
+#define CRASHDISK_LASTING UINT64_MAX
+void crashdisk_fault(CrashDisk *d, FaultKind kind, uint64_t n, uint64_t length);
 /* Has the fault been met? */
 bool crashdisk_fault_met(CrashDisk *d);
 

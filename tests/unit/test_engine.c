@@ -445,12 +445,12 @@ static void test_disk_broken(Fix *f, gconstpointer data)
     (void)data;
     g_assert_cmpint(make(f, "x"), ==, 0);
     g_assert_cmpint(put(f, "x", "before", 6), ==, 6);
-    crashdisk_fault(disk, FAULT_EIO, 1, true);
+    crashdisk_fault(disk, FAULT_EIO, 1, CRASHDISK_LASTING);
     g_assert_cmpint(put(f, "x", "never", 5), ==, -EIO);
     assert_content(f, "x", "before");
     g_assert_cmpint(make(f, "y"), ==, -EIO);
     g_assert_cmpint(lookup(f, "y"), ==, -ENOENT);
-    crashdisk_fault(disk, FAULT_NONE, 0, false);
+    crashdisk_fault(disk, FAULT_NONE, 0, 0);
     g_assert_cmpint(put(f, "x", "after", 5), ==, 5);
     restart(f);
     assert_content(f, "x", "after");
@@ -518,10 +518,10 @@ static void test_disk_each_call(Fix *f, gconstpointer data)
     for (int kind = FAULT_NONE + 1; kind < FAULT_N; kind++) {
         met = true;
         for (uint64_t n = 1; met; n++) {
-            crashdisk_fault(disk, (FaultKind)kind, n, false);
+            crashdisk_fault(disk, (FaultKind)kind, n, 1);
             refused += some_changes(f) > 0;
             met = crashdisk_fault_met(disk);
-            crashdisk_fault(disk, FAULT_NONE, 0, false);
+            crashdisk_fault(disk, FAULT_NONE, 0, 0);
             g_autofree char *in_memory = snapshot(f);
             restart(f);
             g_autofree char *on_disk = snapshot(f);

@@ -18,6 +18,7 @@
 
 static CrashDisk *disk;
 static const char vfs_name[] = "crash";
+static bool idle_at_once; /* for the workload that runs now */
 
 static StoreOptions options(StoreDurability durability)
 {
@@ -27,6 +28,7 @@ static StoreOptions options(StoreDurability durability)
         .vfs = vfs_name,
         .checkpoint_bytes = 16 * 1024,
         .direct_bytes_min = 12 * 1024,
+        .idle_at_once = idle_at_once,
     };
 }
 
@@ -57,7 +59,8 @@ static void step(Run *run, uint64_t seq)
         return;
     }
     /* Never the word for a damaged file: nothing is wrong with it. */
-    if (rc != -EIO && rc != -ENOSPC && rc != -EROFS) {
+    if ((rc != -EIO && rc != -ENOSPC && rc != -EROFS) ||
+        strstr(storerig_failure(run->rig), g_strerror(EBADMSG)) != NULL) {
         g_error("a failing disk gives: %s", storerig_failure(run->rig));
     }
     run->acked = storerig_committed(run->rig);
@@ -68,7 +71,7 @@ static void step(Run *run, uint64_t seq)
         g_array_append_val(run->moments, m);
     }
     if (run->failures == run->heal_after) {
-        crashdisk_fault(disk, FAULT_NONE, 0, false);
+        crashdisk_fault(disk, FAULT_NONE, 0, 0);
     }
 }
 
@@ -275,6 +278,7 @@ static void test_stop_synced(void)
 
     while (run_with_stop(STORE_SYNCED, n)) {
         n += step_size;
+        idle_at_once = !idle_at_once;
     }
     g_test_message("%u changes", (guint)n);
     g_assert_cmpuint(n, >, 500);
@@ -287,6 +291,7 @@ static void test_stop_relaxed(void)
 
     while (run_with_stop(STORE_RELAXED, n)) {
         n += step_size;
+        idle_at_once = !idle_at_once;
     }
     g_assert_cmpuint(n, >, 500);
 }
@@ -321,7 +326,7 @@ static StoreRig *open_after_fault(const char *what)
     if (rig == NULL) {
         /* A healthy file must never be called damaged: it would be set aside. */
         g_assert_true(err.code == -EIO || err.code == -ENOSPC || err.code == -EROFS);
-        crashdisk_fault(disk, FAULT_NONE, 0, false);
+        crashdisk_fault(disk, FAULT_NONE, 0, 0);
         rig = storerig_open(DB, &opt, &err);
         if (rig == NULL) {
             g_error("%s: does not open after the fault is gone: %s", what, err_text(&err));
@@ -331,23 +336,25 @@ static StoreRig *open_after_fault(const char *what)
 }
 
 /* True while the fault was met. */
-static bool run_with_fault(FaultKind kind, uint64_t n, bool lasting)
+static bool run_with_fault(FaultKind kind, uint64_t n, uint64_t length)
 {
-    g_autofree char *what = g_strdup_printf("fault %d at call %u", kind, (guint)n);
+    const bool lasting = length == CRASHDISK_LASTING;
+    g_autofree char *what = g_strdup_printf("fault %d at call %u, %d calls", kind, (guint)n,
+                                            lasting ? -1 : (int)length);
     g_autoptr(GPtrArray) states = NULL;
     g_autoptr(CrashState) end = NULL;
-    Run run = {.heal_after = lasting ? 3 : 0};
+    Run run = {.heal_after = lasting ? 1 + (int)(n % 4) : 0};
     uint64_t found;
     bool met;
 
     disk = crashdisk_new(vfs_name);
-    crashdisk_fault(disk, kind, n, lasting);
+    crashdisk_fault(disk, kind, n, length);
     run.moments = g_array_new(FALSE, FALSE, sizeof(Moment));
     g_array_set_clear_func(run.moments, moment_clear);
     run.rig = open_after_fault(what);
     workload(&run);
     met = crashdisk_fault_met(disk);
-    crashdisk_fault(disk, FAULT_NONE, 0, false);
+    crashdisk_fault(disk, FAULT_NONE, 0, 0);
     fill(&run, "last", 500, 99); /* it takes writes again */
     g_assert_cmpuint(run.acked, ==, storerig_last(run.rig));
     states = storerig_states(run.rig, false);
@@ -355,7 +362,7 @@ static bool run_with_fault(FaultKind kind, uint64_t n, bool lasting)
     storerig_assert_sound(DB, vfs_name);
     found = state_in_file(states, STORE_SYNCED, what);
     g_assert_cmpuint(found, ==, run.acked);
-    if (!lasting) {
+    if (length == 1) {
         check_moments(&run, states, what); /* a disk that stays broken cannot be scrubbed */
     }
     g_array_unref(run.moments);
@@ -363,44 +370,54 @@ static bool run_with_fault(FaultKind kind, uint64_t n, bool lasting)
     return met;
 }
 
-static void walk_faults(FaultKind kind, bool lasting, uint64_t usual_stride)
+#define BURST 0 /* of two to eight calls: also the one that should make good fails */
+
+/* Once as it comes, and once with a return to WAL in every pause: right after a failure too. */
+static void walk_faults(FaultKind kind, uint64_t length, uint64_t usual_stride)
 {
     uint64_t step_size = stride(usual_stride);
-    uint64_t n = first_point(step_size);
 
-    while (run_with_fault(kind, n, lasting)) {
-        n += step_size;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        uint64_t n = first_point(step_size);
+
+        idle_at_once = at_once;
+        while (run_with_fault(kind, n, length != BURST ? length : 2 + n / step_size % 7)) {
+            n += step_size;
+        }
+        g_test_message("%u calls", (guint)n);
+        g_assert_cmpuint(n, >, 50);
     }
-    g_test_message("%u calls", (guint)n);
-    g_assert_cmpuint(n, >, 50);
+    idle_at_once = false;
 }
 
 static void test_enospc(void)
 {
-    walk_faults(FAULT_ENOSPC, false, 7);
-    walk_faults(FAULT_ENOSPC, true, 11);
+    walk_faults(FAULT_ENOSPC, 1, 7);
+    walk_faults(FAULT_ENOSPC, BURST, 11);
+    walk_faults(FAULT_ENOSPC, CRASHDISK_LASTING, 11);
 }
 
 static void test_short_write(void)
 {
-    walk_faults(FAULT_SHORT, false, 7);
+    walk_faults(FAULT_SHORT, 1, 7);
 }
 
 static void test_eio(void)
 {
-    walk_faults(FAULT_EIO, false, 13);
-    walk_faults(FAULT_EIO, true, 29);
+    walk_faults(FAULT_EIO, 1, 13);
+    walk_faults(FAULT_EIO, BURST, 13);
+    walk_faults(FAULT_EIO, CRASHDISK_LASTING, 29);
 }
 
 static void test_sync(void)
 {
-    walk_faults(FAULT_SYNC, false, 1);
-    walk_faults(FAULT_SYNC, true, 3);
+    walk_faults(FAULT_SYNC, 1, 1);
+    walk_faults(FAULT_SYNC, CRASHDISK_LASTING, 3);
 }
 
 static void test_erofs(void)
 {
-    walk_faults(FAULT_EROFS, true, 11);
+    walk_faults(FAULT_EROFS, CRASHDISK_LASTING, 11);
 }
 
 /* ---- a disk that is full ----------------------------------------------------------------- */
