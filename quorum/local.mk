@@ -2,6 +2,7 @@
 noinst_LIBRARIES += %D%/libquorumcore.a
 %C%_libquorumcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
 %C%_libquorumcore_a_SOURCES = \
+	%D%/core/join_info.c %D%/core/join_info.h \
 	%D%/core/join_plan.c %D%/core/join_plan.h \
 	%D%/core/join_request.c %D%/core/join_request.h \
 	%D%/core/jointoken.c %D%/core/jointoken.h \
@@ -13,7 +14,9 @@ noinst_LIBRARIES += %D%/libquorumio.a
 	%D%/io/certs.c %D%/io/certs.h \
 	%D%/io/cluster_create.c %D%/io/cluster_create.h \
 	%D%/io/conf_edit.c %D%/io/conf_edit.h \
+	%D%/io/config_api.c %D%/io/config_api.h \
 	%D%/io/join_client.c %D%/io/join_client.h \
+	%D%/io/join_records.c %D%/io/join_records.h \
 	%D%/io/join_server.c %D%/io/join_server.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \
 	%D%/io/node_files.c %D%/io/node_files.h \
@@ -22,9 +25,8 @@ noinst_LIBRARIES += %D%/libquorumio.a
 
 sbin_PROGRAMS += %D%/quorate-joind
 %C%_quorate_joind_SOURCES = %D%/main_joind.c
-%C%_quorate_joind_LDADD = %D%/libquorumio.a %D%/libquorumcore.a lib/port/libport.a \
-	lib/wire/libwire.a \
-	lib/cfs/libcfs.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) \
-	$(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GIO_LIBS) \
+%C%_quorate_joind_LDADD = %D%/libquorumio.a %D%/libquorumcore.a lib/cfs/libcfs.a \
+	lib/port/libport.a lib/conf/libconf.a lib/wire/libwire.a lib/base/libbase.a $(JSON_LIBS) $(SSL_LIBS) \
+	$(CRYPTO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GIO_LIBS) \
 	$(GLIB_LIBS)
 dist_man_MANS += %D%/quorate-joind.8

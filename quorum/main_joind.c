@@ -5,7 +5,7 @@
  */
 #include "lib/port/api_socket.h"
 #include "lib/port/log.h"
-#include "quorum/io/join_server.h"
+#include "quorum/io/config_api.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REAP_SEC 30
+#define REAP_SEC    30
+#define PROMOTE_SEC 2
 
 static char *option_pve, *option_run_dir, *option_authkey;
 static gboolean option_version;
@@ -41,6 +42,17 @@ static gboolean reap(gpointer data)
 
     if (join_server_reap(data, &err) < 0) {
         log_line(TRACE_DEBUG, "join", "looking for abandoned joins: %s", err_text(&err));
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+/* Nodes that were added with a password wait for their vote. */
+static gboolean promote(gpointer data)
+{
+    Err err = ERR_INIT;
+
+    if (config_api_promote(data, &err) < 0) {
+        log_line(TRACE_DEBUG, "join", "looking for nodes that have shown up: %s", err_text(&err));
     }
     return G_SOURCE_CONTINUE;
 }
@@ -79,6 +91,7 @@ static int serve(JoinServer *s, const char *run_dir, Err *err)
     (void)g_unix_signal_add(SIGTERM, on_signal, loop);
     (void)g_unix_signal_add(SIGINT, on_signal, loop);
     (void)g_timeout_add_seconds(REAP_SEC, reap, s);
+    (void)g_timeout_add_seconds(PROMOTE_SEC, promote, s);
     log_line(TRACE_NOTICE, "join", "serving %s", path);
     g_main_loop_run(loop);
     api_server_stop(server);

@@ -6,9 +6,12 @@
 
 static const ApiRoute routes[] = {
     {"/cluster/config", "joind.sock"},
-    {"/cluster/status", "joind.sock"},
-    {"/access/ticket", "joind.sock"},
-    {"/version", "joind.sock"},
+    {"/cluster/resources", "apid.sock"},
+    {"/cluster/status", "apid.sock"},
+    {"/access", "apid.sock"},
+    {"/nodes", "apid.sock"},
+    {"/version", "apid.sock"},
+    {"/witness", "witness.sock"}, /* only while `pvecm witness token` waits */
 };
 
 const ApiRoute *api_route_find(const char *path)

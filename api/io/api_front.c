@@ -111,11 +111,33 @@ static int64_t must_wait_ms(ApiFront *f, const char *peer)
     return ms;
 }
 
-static void note_result(ApiFront *f, const char *peer, uint32_t status)
+/* Whom failures are counted for: the address; of IPv6 the network, which one host owns whole. */
+static char *guarded_peer(const char *peer)
+{
+    struct in6_addr in6;
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (inet_pton(AF_INET6, peer, &in6) != 1) {
+        return g_strdup(peer);
+    }
+    memset(in6.s6_addr + 8, 0, 8);
+    (void)inet_ntop(AF_INET6, &in6, text, sizeof text); /* large enough for any */
+    return g_strconcat(text, "/64", NULL);
+}
+
+/* Did the caller prove himself? Only then does success make up for failures: what everybody may ask
+ * for must not wash a guesser clean. */
+static bool proves(const ApiRequest *request)
+{
+    return request->cookie != NULL || request->authorization != NULL ||
+           strcmp(request->method, "POST") == 0;
+}
+
+static void note_result(ApiFront *f, const char *peer, const ApiRequest *request, uint32_t status)
 {
     unsigned failures;
 
-    if (status != 401 && status != 200) {
+    if (status != 401 && (status != 200 || !proves(request))) {
         return; /* says nothing about who asks */
     }
     g_mutex_lock(&f->lock);
@@ -130,14 +152,19 @@ static void note_result(ApiFront *f, const char *peer, uint32_t status)
 static void forward(ApiFront *f, const ApiRequest *request, ApiAnswer *answer)
 {
     const ApiRoute *route = api_route_find(request->path);
+    g_autofree char *peer = guarded_peer(request->peer);
     g_autofree char *socket = NULL;
+    gint64 began = g_get_monotonic_time();
     Err err = ERR_INIT;
 
     if (route == NULL) {
-        api_answer_error(answer, 404, "no such path");
+        g_autofree char *text =
+            g_strdup_printf("Method '%s %.256s' not implemented", request->method, request->path);
+
+        api_answer_error(answer, 501, text);
         return;
     }
-    if (must_wait_ms(f, request->peer) > 0) {
+    if (must_wait_ms(f, peer) > 0) {
         api_answer_error(answer, 429, "too many failed attempts; wait a little");
         return;
     }
@@ -147,7 +174,13 @@ static void forward(ApiFront *f, const ApiRequest *request, ApiAnswer *answer)
         api_answer_error(answer, 503, "the daemon behind this path does not answer");
         return;
     }
-    note_result(f, request->peer, answer->status);
+    note_result(f, peer, request, answer->status);
+    if (answer->status == 401) {
+        /* Every refusal takes the same time: it tells nothing, and guessing is slow. */
+        gint64 left = began + API_REFUSE_MS * 1000 - g_get_monotonic_time();
+
+        g_usleep(left > 0 ? (gulong)left : 0);
+    }
 }
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection, const ApiAnswer *answer)

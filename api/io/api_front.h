@@ -16,6 +16,7 @@
 #define API_CONNECTIONS_MAX 256
 #define API_PER_PEER_MAX    32
 #define API_IDLE_SEC        30
+#define API_REFUSE_MS       3000 /* from request to answer 401 */
 
 typedef struct ApiFront ApiFront;
 

@@ -20,3 +20,9 @@ noinst_LIBRARIES += %D%/libconf.a
 
 # section files: resources, groups and rules of HA
 %C%_libconf_a_SOURCES += %D%/sectionconf.c %D%/sectionconf.h
+
+# users and their rights
+%C%_libconf_a_SOURCES += %D%/usercfg.c %D%/usercfg.h
+
+# the quorum device of corosync.conf
+%C%_libconf_a_SOURCES += %D%/corosync_device.c %D%/corosync_device.h

@@ -8,6 +8,8 @@
 #include "quorum/core/join_request.h"
 #include "quorum/io/certs.h"
 #include "quorum/io/conf_edit.h"
+#include "quorum/io/config_api.h"
+#include "quorum/io/join_records.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/quorum_query.h"
 
@@ -19,40 +21,10 @@
 #include <unistd.h>
 
 #define JOIN_PATH   "/api2/json/cluster/config/join2"
-#define TOKENS_MAX  1024
 #define AUTHKEY_MAX 4096
 
 /* ---- token records ----------------------------------------------------------------------------
  */
-
-static char *record_path(const char *pve, const uint8_t id[JOINTOKEN_ID_SIZE])
-{
-    g_autofree char *name = jointoken_id_text(id);
-
-    return g_build_filename(pve, "priv", "join-tokens", name, NULL);
-}
-
-static int read_record(const char *path, JoinRecord *ret, Err *err)
-{
-    g_autofree char *text = NULL;
-    gsize size = 0;
-    int r = cfsfile_read(path, JOINTOKEN_LINE_MAX, &text, &size, err);
-
-    if (r == 0) {
-        r = join_record_parse(text, size, ret, err);
-        explicit_bzero(text, size);
-    }
-    return r;
-}
-
-static int write_record(const char *path, const JoinRecord *record, Err *err)
-{
-    char *text = join_record_format(record);
-    int r = cfsfile_write(path, text, strlen(text), err);
-
-    jointoken_free_line(text);
-    return r;
-}
 
 static int ca_key_digest(const char *pve, uint8_t ret[JOINTOKEN_CA_SIZE], Err *err)
 {
@@ -108,7 +80,7 @@ static int
 store_token(const char *pve, const JoinToken *token, const JoinTokenOptions *opt, Err *err)
 {
     g_autofree char *dir = g_build_filename(pve, "priv", "join-tokens", NULL);
-    g_autofree char *path = record_path(pve, token->id);
+    g_autofree char *path = join_record_path(pve, token->id);
     g_auto(JoinRecord)
         record = {.expires = token->expires, .uses_left = opt->uses, .votes = opt->votes};
     int r;
@@ -118,7 +90,7 @@ store_token(const char *pve, const JoinToken *token, const JoinTokenOptions *opt
     if ((r = make_directory(dir, err)) < 0) {
         return r;
     }
-    return write_record(path, &record, err);
+    return join_record_write(path, &record, err);
 }
 
 int join_token_create(const char *pve, const JoinTokenOptions *opt, char **ret_line, Err *err)
@@ -313,7 +285,7 @@ static int do_stage(JoinServer *s,
     uint32_t id = 0;
     int r = conf_edit_begin(s->pve, &edit, err);
 
-    if (r < 0 || (r = read_record(path, record, err)) < 0 ||
+    if (r < 0 || (r = join_record_read(path, record, err)) < 0 ||
         (r = join_record_check(record, q->node, clock_wall(), err)) < 0) {
         return r;
     }
@@ -332,7 +304,7 @@ static int do_stage(JoinServer *s,
     }
     record->staged = clock_wall();
     /* The record first: a node in the list that no record knows would never be taken out again. */
-    if ((r = write_record(path, record, err)) < 0 ||
+    if ((r = join_record_write(path, record, err)) < 0 ||
         (r = node_files_directories(s->pve, q->node, err)) < 0 ||
         (r = conf_edit_commit(&edit, err)) < 0) {
         return r;
@@ -352,7 +324,7 @@ static int do_ready(JoinServer *s,
     g_autofree char *answer = NULL;
     int r = conf_edit_begin(s->pve, &edit, err);
 
-    if (r < 0 || (r = read_record(path, record, err)) < 0) {
+    if (r < 0 || (r = join_record_read(path, record, err)) < 0) {
         return r;
     }
     if (record->used_by == NULL || strcmp(record->used_by, q->node) != 0) {
@@ -364,7 +336,7 @@ static int do_ready(JoinServer *s,
             return r;
         }
         record->staged.sec = 0;
-        if ((r = write_record(path, record, err)) < 0) {
+        if ((r = join_record_write(path, record, err)) < 0) {
             return r;
         }
         trace(&s->tracer, TRACE_NOTICE, "node '%s' has joined with %u vote(s)", q->node,
@@ -388,11 +360,20 @@ static int unstage(
          (r = conf_edit_commit(edit, err)) < 0)) {
         return r;
     }
+    if (g_strcmp0(record->made_by, CONFIG_API_ADDED_BY) == 0) {
+        /* No token stands behind it that could be used again. */
+        if (unlink(path) < 0 && errno != ENOENT) {
+            r = -errno;
+            return err_setf(err, r, "%s: %s", path, strerror(-r));
+        }
+        trace(&s->tracer, TRACE_NOTICE, "node '%s' never showed up and was taken out", node);
+        return 0;
+    }
     record->staged.sec = 0;
     record->uses_left++;
     g_clear_pointer(&record->used_by, g_free);
     trace(&s->tracer, TRACE_NOTICE, "the join of node '%s' was taken back", node);
-    return write_record(path, record, err);
+    return join_record_write(path, record, err);
 }
 
 static int do_abort(JoinServer *s,
@@ -405,7 +386,7 @@ static int do_abort(JoinServer *s,
     g_auto(ConfEdit) edit = {0};
     int r = conf_edit_begin(s->pve, &edit, err);
 
-    if (r < 0 || (r = read_record(path, record, err)) < 0 ||
+    if (r < 0 || (r = join_record_read(path, record, err)) < 0 ||
         (staged_by(record, q->node) && (r = unstage(s, q->node, record, path, &edit, err)) < 0)) {
         return r;
     }
@@ -483,9 +464,9 @@ static void handle_join(JoinServer *s, const ApiRequest *request, ApiAnswer *ret
         api_answer_error(ret, 400, err.code != 0 ? err_text(&err) : "the request has no body");
         return;
     }
-    path = record_path(s->pve, q.id);
+    path = join_record_path(s->pve, q.id);
     /* An unknown token and a wrong proof look the same from outside. */
-    if (read_record(path, &record, &err) < 0 || !proven(&q, &record, request->exporter)) {
+    if (join_record_read(path, &record, &err) < 0 || !proven(&q, &record, request->exporter)) {
         trace(&s->tracer, TRACE_WARNING,
               "a join from %s was refused: no such token, or wrong proof", request->peer);
         api_answer_error(ret, 401, "the token is not known here, or was made void");
@@ -510,13 +491,8 @@ void join_server_handle(JoinServer *s, const ApiRequest *request, ApiAnswer *ret
 {
     if (strcmp(request->path, JOIN_PATH) == 0 && strcmp(request->method, "POST") == 0) {
         handle_join(s, request, ret);
-    } else if (strcmp(request->path, "/api2/json/version") == 0 &&
-               strcmp(request->method, "GET") == 0) {
-        api_answer_set(ret, 200,
-                       "{\"data\":{\"version\":\"" PACKAGE_VERSION "\",\"release\":\"9\","
-                       "\"repoid\":\"" PACKAGE_NAME "\"}}");
     } else {
-        api_answer_error(ret, 404, "no such path");
+        config_api_handle(s, request, ret);
     }
 }
 
@@ -534,7 +510,7 @@ static int reap_one(JoinServer *s, const char *path, Err *err)
     g_auto(JoinRecord) record = {0};
     g_auto(ConfEdit) edit = {0};
     g_autofree char *node = NULL;
-    int r = read_record(path, &record, err);
+    int r = join_record_read(path, &record, err);
 
     if (r < 0 || !overdue(&record, clock_wall())) {
         return r < 0 ? r : 0;
@@ -545,7 +521,7 @@ static int reap_one(JoinServer *s, const char *path, Err *err)
     join_record_done(&record);
     record = (JoinRecord){0};
     /* Again under the lock: another member may have done it, or the node became ready. */
-    if ((r = read_record(path, &record, err)) < 0 || !overdue(&record, clock_wall())) {
+    if ((r = join_record_read(path, &record, err)) < 0 || !overdue(&record, clock_wall())) {
         return r < 0 ? r : 0;
     }
     node = g_strdup(record.used_by);
@@ -560,7 +536,8 @@ int join_server_reap(JoinServer *s, Err *err)
     const char *name;
     int count = 0;
 
-    for (int i = 0; dir != NULL && i < TOKENS_MAX && (name = g_dir_read_name(dir)) != NULL; i++) {
+    for (int i = 0; dir != NULL && i < JOIN_RECORDS_MAX && (name = g_dir_read_name(dir)) != NULL;
+         i++) {
         g_autofree char *path = g_build_filename(dir_path, name, NULL);
         int r = strstr(name, ".tmp.") == NULL ? reap_one(s, path, err) : 0;
 

@@ -38,7 +38,8 @@ class LabError(Exception):
 # ----------------------------------------------------------------------------------------- daemons
 
 class Daemon:
-    """A program the lab starts on each node. `folder`: where the build directory has it."""
+    """A program the lab starts on each node. `folder`: where the build directory has it; `{build}`
+    in its arguments stands for that directory."""
 
     def __init__(self, name, program, folder, arguments, joined=False):
         self.name, self.program, self.folder, self.arguments = name, program, folder, arguments
@@ -51,6 +52,7 @@ DAEMONS = [
     Daemon('corosync', 'corosync', None, ['-f']),
     Daemon('pmxcfs', 'pmxcfs', 'pmxcfs', ['-f']),
     Daemon('joind', 'quorate-joind', 'quorum', [], joined=True),
+    Daemon('apid', 'quorate-apid', 'api', ['--pam-helper', '{build}/api/quorate-pam'], joined=True),
     Daemon('api', 'quorate-api', 'api', [], joined=True),
 ]
 DAEMON_NAMES = [daemon.name for daemon in DAEMONS]
@@ -444,7 +446,8 @@ table bridge faults {{
         if program is None:
             return None
         extra = self.config['arguments'].get(daemon.name, {}).get(str(n), [])
-        return [program] + daemon.arguments + extra
+        build = self.config['build'] or ''
+        return [program] + [word.format(build=build) for word in daemon.arguments] + extra
 
     def wanted_daemons(self, n):
         return [d for d in DAEMONS if d.name in self.config['daemons']

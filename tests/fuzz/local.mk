@@ -29,6 +29,12 @@ fuzz_programs += %D%/fuzz_corosync_conf %D%/fuzz_join
 %C%_fuzz_join_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/wire/libwire.a \
 	lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_api
+%C%_fuzz_api_SOURCES = %D%/fuzz_api.c $(fuzz_main)
+%C%_fuzz_api_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_api_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/wire/libwire.a \
+	lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+
 fuzz_programs += %D%/fuzz_vmconf %D%/fuzz_propstring
 %C%_fuzz_vmconf_SOURCES = %D%/fuzz_vmconf.c $(fuzz_main)
 %C%_fuzz_vmconf_LDFLAGS = $(fuzz_ldflags)

@@ -50,3 +50,12 @@ check_PROGRAMS += tests/unit/test_join_plan
 tests_unit_test_join_plan_SOURCES = tests/unit/test_join_plan.c
 tests_unit_test_join_plan_LDADD = quorum/libquorumcore.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += tests/unit/test_join_plan
+
+check_PROGRAMS += tests/unit/test_join_info tests/unit/test_login
+tests_unit_test_join_info_SOURCES = tests/unit/test_join_info.c
+tests_unit_test_join_info_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
+tests_unit_test_login_SOURCES = tests/unit/test_login.c
+tests_unit_test_login_LDADD = lib/cfs/libcfs.a lib/port/libport.a lib/conf/libconf.a \
+	lib/wire/libwire.a lib/base/libbase.a $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_join_info tests/unit/test_login

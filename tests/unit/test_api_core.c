@@ -10,7 +10,7 @@ static void routes_match_whole_components(void)
     g_assert_nonnull(api_route_find("/api2/json/cluster/config"));
     g_assert_nonnull(api_route_find("/api2/json/cluster/config/join2"));
     g_assert_null(api_route_find("/api2/json/cluster/configuration"));
-    g_assert_null(api_route_find("/api2/json/nodes"));
+    g_assert_null(api_route_find("/api2/json/nodesandmore"));
     g_assert_null(api_route_find("/cluster/config"));
     g_assert_null(api_route_find("/api2/json"));
 }

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as what clients of the REST API send and what nodes that join the documented way read:
+ * parameters, tickets, cookies, task ids, users, the copied text, a member's answer. */
+#include "lib/conf/usercfg.h"
+#include "lib/wire/wire_params.h"
+#include "lib/wire/wire_ticket.h"
+#include "lib/wire/wire_upid.h"
+#include "quorum/core/join_info.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+static void as_parameters(const char *text, const uint8_t *data, size_t size)
+{
+    static const ParamSpec specs[] = {{"a", PARAM_INT, 0, 9, true, NULL, NULL}, {0}};
+    Params *p = NULL;
+
+    if (params_parse(NULL, data, size, &p, NULL) == 0) {
+        g_autofree char *errors = params_check(p, specs);
+
+        g_assert_true(errors != NULL || params_int(p, "a", -1) >= 0);
+    }
+    params_free(p);
+    p = NULL;
+    if (params_parse(text, NULL, 0, &p, NULL) == 0) {
+        (void)params_bool(p, "a", false);
+    }
+    params_free(p);
+}
+
+static void as_login(const char *text)
+{
+    g_auto(Ticket) ticket = {0};
+    g_auto(Upid) upid = {0};
+    g_autofree char *cookie = wire_ticket_from_cookie(text);
+    g_autofree char *id = NULL;
+    g_autofree char *secret = NULL;
+
+    if (wire_ticket_parse(text, &ticket, NULL) == 0) {
+        g_assert_true(wire_ticket_valid_user(ticket.user));
+    }
+    if (wire_api_token_parse(text, &id, &secret)) {
+        g_assert_true(wire_ticket_valid_token_id(id));
+    }
+    if (upid_parse(text, &upid, NULL) == 0) {
+        g_autofree char *again = upid_format(&upid);
+
+        g_assert_cmpint(g_ascii_strcasecmp(again, text), ==, 0);
+        g_assert_null(strchr(again, '/'));
+    }
+    g_assert_cmpint(wire_csrf_check(text, "key", "root@pam", (WallTime){0}, NULL), <, 0);
+}
+
+static void as_join(const char *text)
+{
+    g_auto(JoinBlob) blob = {0};
+    g_auto(JoinClassicAnswer) answer = {0};
+    g_autofree char *copy = g_strdup(text);
+
+    if (join_blob_parse(text, &blob, NULL) == 0) {
+        g_assert_cmpuint(strlen(blob.fingerprint), ==, 95);
+    }
+    if (join_classic_parse(copy, &answer, NULL) == 0) {
+        g_assert_nonnull(answer.conf);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    g_autofree char *text = g_strndup(size > 0 ? (const char *)data : "", size);
+    UserCfg *users = NULL;
+
+    as_parameters(text, data, size);
+    as_login(text);
+    as_join(text);
+    if (usercfg_parse(text, strlen(text), &users, NULL) == 0) {
+        (void)usercfg_privileges(users, "joe@pve", "/vms/100");
+        (void)usercfg_privileges(users, "joe@pve!t", "/storage/a");
+    }
+    usercfg_free(users);
+    return 0;
+}
