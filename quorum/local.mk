@@ -26,7 +26,7 @@ noinst_LIBRARIES += %D%/libquorumio.a
 sbin_PROGRAMS += %D%/quorate-joind
 %C%_quorate_joind_SOURCES = %D%/main_joind.c
 %C%_quorate_joind_LDADD = %D%/libquorumio.a %D%/libquorumcore.a lib/cfs/libcfs.a \
-	lib/port/libport.a lib/conf/libconf.a lib/wire/libwire.a lib/base/libbase.a $(JSON_LIBS) $(SSL_LIBS) \
-	$(CRYPTO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) $(COROSYNC_COMMON_LIBS) $(GIO_LIBS) \
-	$(GLIB_LIBS)
+	lib/port/libport.a lib/conf/libconf.a lib/wire/libwire.a lib/base/libbase.a $(JSON_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) $(CFG_LIBS) \
+	$(COROSYNC_COMMON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 dist_man_MANS += %D%/quorate-joind.8
