@@ -38,7 +38,14 @@ void process_result_clear(ProcessResult *r)
 
 /* ---------------------------------------------------------------- starting */
 
-static int prepare_files(posix_spawn_file_actions_t *files, int out, int err, int keep)
+/* To itself: this takes the close-on-exec flag away, in the child only. */
+static int keep_open(posix_spawn_file_actions_t *files, int fd)
+{
+    return fd > STDERR_FILENO ? posix_spawn_file_actions_adddup2(files, fd, fd) : 0;
+}
+
+static int
+prepare_files(posix_spawn_file_actions_t *files, int out, int err, const ProcessOptions *options)
 {
     int r = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 
@@ -48,9 +55,11 @@ static int prepare_files(posix_spawn_file_actions_t *files, int out, int err, in
     if (r == 0) {
         r = posix_spawn_file_actions_adddup2(files, err, STDERR_FILENO);
     }
-    if (r == 0 && keep > STDERR_FILENO) {
-        /* To itself: this takes the close-on-exec flag away, in the child only. */
-        r = posix_spawn_file_actions_adddup2(files, keep, keep);
+    if (r == 0) {
+        r = keep_open(files, options->keep_fd);
+    }
+    for (gsize i = 0; r == 0 && i < options->n_keep_fds; i++) {
+        r = keep_open(files, options->keep_fds[i]);
     }
     return r;
 }
@@ -77,7 +86,8 @@ static int prepare_attributes(posix_spawnattr_t *attributes)
     return r;
 }
 
-static int spawn(const char *const *argv, int out, int err, int keep, pid_t *ret)
+static int
+spawn(const char *const *argv, int out, int err, const ProcessOptions *options, pid_t *ret)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -88,7 +98,7 @@ static int spawn(const char *const *argv, int out, int err, int keep, pid_t *ret
     }
     r = posix_spawnattr_init(&attributes);
     if (r == 0) {
-        r = prepare_files(&files, out, err, keep);
+        r = prepare_files(&files, out, err, options);
         if (r == 0) {
             r = prepare_attributes(&attributes);
         }
@@ -117,7 +127,7 @@ static int start(Run *run, const char *const *argv)
     int r = pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 ? -errno : 0;
 
     if (r == 0) {
-        r = spawn(argv, out[1], err[1], run->options->keep_fd, &run->pid);
+        r = spawn(argv, out[1], err[1], run->options, &run->pid);
     }
     close_fd(&out[1]);
     close_fd(&err[1]);

@@ -14,6 +14,8 @@ typedef struct ProcessOptions {
     unsigned timeout_ms; /* 0: PROCESS_TIMEOUT_MS */
     gsize output_max;    /* bytes kept of each stream, 0: PROCESS_OUTPUT_MAX; the rest is dropped */
     int keep_fd;         /* a descriptor the program inherits under the same number; 0: none */
+    const int *keep_fds; /* more of them; borrowed */
+    gsize n_keep_fds;
     /* Called with each line of standard output as it comes; may be NULL. Lines longer than
      * output_max are cut. Progress bars end their lines with a carriage return: that counts too. */
     void (*line)(void *ctx, const char *line);
