@@ -1,7 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* qm_run_table: the verbs that work on running guests. */
+#include "cli/qm_run.h"
 #include "cli/qm_verbs.h"
 
+#define TIMEOUT_OPTION(text)                                                                       \
+    {                                                                                              \
+        "timeout", 0, 0, G_OPTION_ARG_INT, &qm_run.timeout, text, "SECONDS"                        \
+    }
+#define SKIPLOCK_OPTION                                                                            \
+    CLI_FLAG("skiplock", qm_run.skiplock, "Do not look at the guest's lock; root only")
+#define MIGRATED_FROM_OPTION(text)                                                                 \
+    {                                                                                              \
+        "migratedfrom", 0, 0, G_OPTION_ARG_STRING, &qm_run.migrated_from, text, "NODE"             \
+    }
+
+static GOptionEntry start_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("Until QEMU must be up"),
+    SKIPLOCK_OPTION,
+    {"machine", 0, 0, G_OPTION_ARG_STRING, &qm_run.machine, "Use this machine type", "TYPE"},
+    {"force-cpu", 0, 0, G_OPTION_ARG_STRING, &qm_run.force_cpu, "Use this as QEMU's -cpu", "CPU"},
+    MIGRATED_FROM_OPTION("Receive the guest from this node, which still owns it"),
+    {"config", 0, 0, G_OPTION_ARG_FILENAME, &qm_run.config,
+     "With --migratedfrom: read the configuration from this file", "FILE"},
+    {"stateuri", 0, 0, G_OPTION_ARG_STRING, &qm_run.state_uri,
+     "With --migratedfrom: 'defer', the one way there is", "defer"},
+    {"migration_type", 0, 0, G_OPTION_ARG_STRING, &qm_run.migration_type,
+     "With --migratedfrom: for the agent, not looked at", "TYPE"},
+    {"migration_network", 0, 0, G_OPTION_ARG_STRING, &qm_run.migration_network,
+     "With --migratedfrom: for the agent, not looked at", "CIDR"},
+    {"targetstorage", 0, 0, G_OPTION_ARG_STRING, &qm_run.target_storage,
+     "With --migratedfrom: for the agent, not looked at", "MAP"},
+    {"pass-fd", 0, 0, G_OPTION_ARG_STRING_ARRAY, &qm_run.pass_fds,
+     "QEMU inherits this descriptor of the caller", "NUMBER"},
+    {0},
+};
+
+static GOptionEntry stop_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("Until signals are sent, 60 by default"),
+    SKIPLOCK_OPTION,
+    MIGRATED_FROM_OPTION("End the process of a guest that belongs to another node"),
+    CLI_FLAG("keepActive", qm_run.keep_active, "Accepted; volumes of files need no deactivation"),
+    CLI_FLAG("overrule-shutdown",
+             qm_run.overrule_shutdown,
+             "Accepted; a shutdown that waits ends by itself"),
+    {0},
+};
+
+static GOptionEntry shutdown_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("For the guest to obey; its 'startup: down=' or 60 by default"),
+    SKIPLOCK_OPTION,
+    CLI_FLAG("forceStop", qm_run.force_stop, "Stop it when it does not obey"),
+    CLI_FLAG("keepActive", qm_run.keep_active, "Accepted; volumes of files need no deactivation"),
+    {0},
+};
+
+static GOptionEntry status_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    CLI_FLAG("verbose", qm_run.verbose, "All that is known"),
+    CLI_OUTPUT_FORMAT_OPTION,
+    {0},
+};
+
+static GOptionEntry wait_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("How long; for ever by default"),
+    {0},
+};
+
+static GOptionEntry plain_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
 const CliVerb qm_run_verbs[] = {
+    {"start", "VMID", "Start a guest", 1, 1, start_options, qm_start},
+    {"stop", "VMID", "End a guest at once, like pulling its plug", 1, 1, stop_options, qm_stop},
+    {"shutdown", "VMID", "Ask a guest to turn itself off", 1, 1, shutdown_options, qm_shutdown},
+    {"status", "VMID", "Show whether a guest runs", 1, 1, status_options, qm_status},
+    {"wait", "VMID", "Wait until a guest does not run", 1, 1, wait_options, qm_wait},
+    {"cleanup", "VMID CLEAN GUEST-REQUESTED", "After the end of QEMU; the event daemon runs this",
+     3, 3, plain_options, qm_cleanup},
     {0},
 };

@@ -41,3 +41,28 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_core_libguest_core_a_SOURCES += %D%/core/guest_change.c %D%/core/guest_change.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tree.c %D%/io/guest_tree.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h
+
+%C%_core_libguest_core_a_SOURCES += %D%/core/netplan.c %D%/core/netplan.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_host.c %D%/io/guest_host.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_end.c %D%/io/guest_end.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_status.c %D%/io/guest_status.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_stop.c %D%/io/guest_stop.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_hook.c %D%/io/guest_hook.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_net.c %D%/io/guest_net.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_proc.c %D%/io/guest_proc.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_qmp.c %D%/io/guest_qmp.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_scope.c %D%/io/guest_scope.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_spawn.c %D%/io/guest_spawn.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_start.c %D%/io/guest_start.h
+
+guest_run_ldadd = guest/io/libguest_io.a guest/core/libguest_core.a lib/cfs/libcfs.a \
+	lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a \
+	$(QB_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+
+# What QEMU runs when it makes or gives up a tap.
+quoratelibexecdir = $(libexecdir)/quorate
+quoratelibexec_PROGRAMS = %D%/qm-bridge %D%/qm-bridgedown
+%C%_qm_bridge_SOURCES = %D%/qm_bridge.c
+%C%_qm_bridge_LDADD = $(guest_run_ldadd)
+%C%_qm_bridgedown_SOURCES = %D%/qm_bridgedown.c
+%C%_qm_bridgedown_LDADD = $(guest_run_ldadd)

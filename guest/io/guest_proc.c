@@ -162,10 +162,9 @@ int guest_proc_end(const GuestProc *p, unsigned term_ms, unsigned kill_ms, Err *
 
 void guest_run_sweep(const char *run_dir, uint32_t vmid)
 {
-    static const char *const suffixes[] = {"pid",       "qmp",     "mig",     "qga",   "vnc",
-                                           "serial0",   "serial1", "serial2", "serial3",
-                                           "migrate",   "storage", "swtpm",   "nets",  "incoming",
-                                           "vncticket", "env"};
+    static const char *const suffixes[] = {
+        "pid",     "qmp",     "mig",     "qga",   "vnc",  "serial0",  "serial1",   "serial2",
+        "serial3", "migrate", "storage", "swtpm", "nets", "incoming", "vncticket", "env"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
         g_autofree char *path = guest_run_path(run_dir, vmid, suffixes[i]);

@@ -20,7 +20,10 @@ typedef struct GuestProc {
     int fd;    /* pidfd, -1 when it does not run */
 } GuestProc;
 
-#define GUEST_PROC_INIT {0, -1}
+#define GUEST_PROC_INIT                                                                            \
+    {                                                                                              \
+        0, -1                                                                                      \
+    }
 
 void guest_proc_clear(GuestProc *p);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestProc, guest_proc_clear)

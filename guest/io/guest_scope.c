@@ -76,11 +76,10 @@ static char *scope_dir(GuestScopeKind kind, uint32_t vmid)
 
 static int set_v2(const char *dir, const GuestLimits *l, Err *err)
 {
-    g_autofree char *max =
-        l->cpulimit > 0
-            ? g_strdup_printf("%" G_GINT64_FORMAT " %d", (int64_t)(l->cpulimit * PERIOD_US),
-                              PERIOD_US)
-            : g_strdup_printf("max %d", PERIOD_US);
+    g_autofree char *max = l->cpulimit > 0
+                               ? g_strdup_printf("%" G_GINT64_FORMAT " %d",
+                                                 (int64_t)(l->cpulimit * PERIOD_US), PERIOD_US)
+                               : g_strdup_printf("max %d", PERIOD_US);
     int r = put(dir, "cpu.max", max, err);
 
     return r < 0 ? r : put_int(dir, "cpu.weight", guest_scope_weight(l->cpuunits), err);
@@ -158,10 +157,10 @@ static int ask_systemd(const char *method, GVariant *arguments, Err *err)
     g_autoptr(GVariant) answer = NULL;
 
     if (bus != NULL) {
-        answer = g_dbus_connection_call_sync(
-            bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-            "org.freedesktop.systemd1.Manager", method, args, NULL, G_DBUS_CALL_FLAGS_NONE, DBUS_MS,
-            NULL, &error);
+        answer = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1",
+                                             "/org/freedesktop/systemd1",
+                                             "org.freedesktop.systemd1.Manager", method, args, NULL,
+                                             G_DBUS_CALL_FLAGS_NONE, DBUS_MS, NULL, &error);
     }
     return answer != NULL ? 0 : err_setf(err, -EIO, "systemd: %s: %s", method, error->message);
 }
@@ -296,7 +295,8 @@ int64_t guest_scope_memory(pid_t pid)
     lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line != NULL; line++) {
         if (g_str_has_prefix(*line, "0::/") && strstr(*line, ".scope") != NULL) {
-            g_autofree char *file = g_build_filename(CGROUP_ROOT, *line + 3, "memory.current", NULL);
+            g_autofree char *file =
+                g_build_filename(CGROUP_ROOT, *line + 3, "memory.current", NULL);
             g_autofree char *value = NULL;
             r = textfile_read(file, SMALL_MAX, &value, &len, NULL);
             return r < 0 ? r : g_ascii_strtoll(value, NULL, 10);

@@ -135,7 +135,9 @@ int host_world_new(const HostWorldOptions *options, HostWorld **ret, Err *err)
             : EVENT_SOCKET;
     w->facts.firmware_dir = FIRMWARE_DIR;
     w->facts.arm_firmware_dir = ARM_FIRMWARE_DIR;
-    w->facts.script_dir = QM_SCRIPT_DIR;
+    w->facts.script_dir = options->script_dir != NULL
+                              ? host_world_keep(w, g_strdup(options->script_dir))
+                              : QM_SCRIPT_DIR;
     w->facts.cpu_vendor = "";
     r = host_assume(w, options->assume, err);
     if (r == 0 && w->facts.node == NULL) {

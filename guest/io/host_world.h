@@ -19,6 +19,7 @@ typedef struct HostWorldOptions {
     const char *root;    /* tree laid out like /etc/pve; NULL: CLUSTER_ROOT */
     const char *assume;  /* "qemu=7.2.0,arch=x86_64,...", or NULL: this host as it is */
     const char *run_dir; /* NULL: the usual one */
+    const char *script_dir; /* of the bridge scripts; NULL: where they are installed */
 } HostWorldOptions;
 
 /* -EINVAL for a wrong `assume`, errno of files that cannot be read, -ENOTSUP when QEMU is not

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of running guests.
+check_PROGRAMS += %D%/test_netplan
+%C%_test_netplan_SOURCES = %D%/test_netplan.c
+%C%_test_netplan_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_netplan
+
+check_PROGRAMS += %D%/test_guest_proc
+%C%_test_guest_proc_SOURCES = %D%/test_guest_proc.c
+%C%_test_guest_proc_LDADD = $(guest_run_ldadd)
+TESTS += %D%/test_guest_proc
