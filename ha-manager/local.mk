@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a
+noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a %D%/libhaio.a
 
 %C%_libhacore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS) $(JSON_CFLAGS)
 %C%_libhacore_a_SOURCES = \
@@ -56,3 +56,35 @@ sbin_PROGRAMS += %D%/ha-simulator
 %C%_ha_simulator_SOURCES = %D%/sim/main_simulator.c
 %C%_ha_simulator_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 %C%_ha_simulator_LDADD = $(HA_SIM_LIBS)
+
+%C%_libhaio_a_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_libhaio_a_SOURCES =
+%C%_libhaio_a_SOURCES += %D%/io/ha_agents.c %D%/io/ha_agents.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_alerts.c %D%/io/ha_alerts.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_blackbox.c %D%/io/ha_blackbox.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_cluster.c %D%/io/ha_cluster.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_daemon.c %D%/io/ha_daemon.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_dog.c %D%/io/ha_dog.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_fencing.c %D%/io/ha_fencing.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_leases.c %D%/io/ha_leases.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_node.c %D%/io/ha_node.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_node_end.c %D%/io/ha_node_end.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_report.c %D%/io/ha_report.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_tree.c %D%/io/ha_tree.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_workers.c %D%/io/ha_workers.h
+
+HA_IO_LIBS = %D%/libhaio.a %D%/libhacore.a lib/cfs/libcfs.a lib/wire/libwire.a lib/port/libport.a \
+	lib/conf/libconf.a lib/base/libbase.a $(QB_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(CRYPTO_LIBS) \
+	$(GLIB_LIBS) -lm
+
+sbin_PROGRAMS += %D%/pve-ha-crm %D%/pve-ha-lrm
+%C%_pve_ha_crm_SOURCES = %D%/main_crm.c
+%C%_pve_ha_crm_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_pve_ha_crm_LDADD = $(HA_IO_LIBS)
+%C%_pve_ha_lrm_SOURCES = %D%/main_lrm.c
+%C%_pve_ha_lrm_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+%C%_pve_ha_lrm_LDADD = $(HA_IO_LIBS)
+
+# Stands alone: libc only.
+sbin_PROGRAMS += %D%/watchdog-mux/watchdog-mux
+%C%_watchdog_mux_watchdog_mux_SOURCES = %D%/watchdog-mux/watchdog_mux.c

@@ -13,6 +13,7 @@ const HaConduct ha_conduct_improved = {
     .guests_first = true,
     .alert_once = true,
     .record_proof = true,
+    .publish_lease = true,
     .epoch = true,
     .freeze_max_ms = INT64_C(15) * 60 * 1000,
 };

@@ -133,6 +133,15 @@ typedef struct HaEnvOps {
     int (*lock)(void *ctx, const char *name);
     int (*unlock)(void *ctx, const char *name);
 
+    /* Proofs of a node's death beside its lease; NULL: there are none.
+     * `fence`: the node has been switched off since it was last seen (1), or not yet (0); starts
+     * what is needed for that. `can_fence`: there is a device for it. `fence_over`: nobody waits
+     * for it any more. `lock_dead`: takes the lock of a node that is proven dead at once. */
+    int (*fence)(void *ctx, const char *node);
+    bool (*can_fence)(void *ctx, const char *node);
+    void (*fence_over)(void *ctx, const char *node);
+    int (*lock_dead)(void *ctx, const char *name);
+
     /* This daemon's watchdog. `feed` counts from `since`, a time of `mono`. */
     int (*watchdog_open)(void *ctx);
     int (*watchdog_feed)(void *ctx, MonoTime since);
@@ -172,6 +181,7 @@ typedef struct HaConduct {
     bool guests_first;     /* an LRM that lost its lease stops its guests before the reset */
     bool alert_once;       /* recovery without a node alerts once and says why */
     bool record_proof;     /* why a recovery was safe is kept with the service */
+    bool publish_lease;    /* status files say for how long the lock of their writer counts */
     bool epoch;            /* manager_status carries the number of the master that wrote it */
     int64_t freeze_max_ms; /* 0: for ever; else a frozen service of a dead node is recovered */
 } HaConduct;

@@ -107,6 +107,7 @@ static int write_status(HaLrm *lrm)
                       .timestamp = lrm->now.wall.sec,
                       .boot_id = lrm->boot_id,
                       .guests_stopped = lrm->guests_stopped,
+                      .lease_ms = lrm->env->conduct.publish_lease ? lrm->env->timing->lease_ms : 0,
                       .results = (StrMap *)ha_work_results(lrm->work)};
     g_autofree char *text = NULL;
     Err why = ERR_INIT;

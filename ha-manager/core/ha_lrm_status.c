@@ -90,6 +90,7 @@ int ha_lrm_status_parse(const char *text, HaLrmStatus **ret_ls, Err *err)
     ls->timestamp = ha_json_int(root, "timestamp", 0);
     ls->boot_id = g_strdup(ha_json_text(root, "boot_id"));
     ls->guests_stopped = ha_json_int(root, "guests_stopped", 0) != 0;
+    ls->lease_ms = MAX(ha_json_int(root, "lease_ms", 0), 0);
     results = ha_json_object(root, "results");
     if (results != NULL) {
         json_object_foreach_member(results, load_result, ls);
@@ -110,6 +111,9 @@ char *ha_lrm_status_format(const HaLrmStatus *ls)
     }
     if (ls->guests_stopped) {
         g_string_append(out, ",\"guests_stopped\":1");
+    }
+    if (ls->lease_ms > 0) {
+        g_string_append_printf(out, ",\"lease_ms\":%" G_GINT64_FORMAT, ls->lease_ms);
     }
     g_string_append(out, ",\"results\":{");
     for (guint i = 0; i < strmap_size(ls->results); i++) {

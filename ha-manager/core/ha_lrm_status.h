@@ -30,6 +30,7 @@ typedef struct HaLrmStatus {
     int64_t timestamp;   /* Unix seconds of the last write; 0: unknown */
     char *boot_id;       /* of the kernel that wrote it; NULL: not told */
     bool guests_stopped; /* the node went down in order: none of its HA guests runs */
+    int64_t lease_ms;    /* for how long its agent lock counts after a renewal; 0: not told */
     StrMap *results;     /* uid -> HaResult * */
 } HaLrmStatus;
 

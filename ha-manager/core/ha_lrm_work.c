@@ -64,7 +64,9 @@ static void queue(HaWork *w, const char *sid, HaJob *job)
 {
     const HaJob *before = strmap_get(w->waiting, sid);
 
-    if (strmap_has(w->busy, sid)) {
+    /* What is asked for will be asked for again; a stop that is reported to nobody will not: it
+     * waits for the worker, or a guest that this one is about to start would be forgotten. */
+    if (strmap_has(w->busy, sid) && job->uid != NULL) {
         ha_job_free(job);
         return;
     }
@@ -296,7 +298,8 @@ static void start_workers(HaWork *w)
     for (guint i = 0; i < jobs->len; i++) {
         HaJob *job = g_ptr_array_index(jobs, i);
 
-        if (strmap_size(w->busy) >= limit || w->env->ops->worker_start(w->env->ctx, job) < 0) {
+        if (strmap_has(w->busy, job->sid) || strmap_size(w->busy) >= limit ||
+            w->env->ops->worker_start(w->env->ctx, job) < 0) {
             job->passed_over++;
             continue;
         }
@@ -310,7 +313,8 @@ guint ha_work_run(HaWork *w, const HaManagerStatus *ms)
     if (w->env->max_workers > 0) {
         collect(w, ms);
     }
-    if (strmap_size(w->waiting) > 0 && read_resources(w) == 0) {
+    /* Without the cluster filesystem what was known before has to do: stops cannot wait. */
+    if (strmap_size(w->waiting) > 0 && (read_resources(w) == 0 || w->resources != NULL)) {
         if (w->env->max_workers > 0) {
             start_workers(w);
         } else {

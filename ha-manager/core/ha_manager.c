@@ -548,6 +548,7 @@ static int write_status(HaManager *m, Err *err)
     g_free(m->ms->master_node);
     m->ms->master_node = g_strdup(m->env->node);
     m->ms->timestamp = m->now.wall.sec;
+    m->ms->lease_ms = m->env->conduct.publish_lease ? m->env->timing->lease_ms : 0;
     text = ha_manager_status_format(m->ms);
     return m->env->ops->write(m->env->ctx, HA_FILE_MANAGER_STATUS, NULL, text, err);
 }

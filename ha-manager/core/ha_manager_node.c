@@ -42,9 +42,22 @@ static bool offline_for(HaManager *m, const char *node, int64_t ms)
     return mono_diff_us(m->now.mono, *seen) >= ms * US_PER_MS;
 }
 
+/* The datacenter wants fence agents to be used, and there is one for the node. */
+static bool has_fence_device(const HaManager *m, const char *node)
+{
+    const HaEnvOps *ops = m->env->ops;
+
+    return m->settings.fencing != HA_FENCING_WATCHDOG && ops->can_fence != NULL &&
+           ops->can_fence(m->env->ctx, node);
+}
+
+/* A node that is switched off for certain need not be waited for so long. */
 bool ha_manager_offline_delayed(HaManager *m, const char *node)
 {
-    return offline_for(m, node, m->env->timing->fence_delay_ms);
+    const HaTiming *t = m->env->timing;
+
+    return offline_for(m, node,
+                       has_fence_device(m, node) ? t->confirmed_delay_ms : t->fence_delay_ms);
 }
 
 static void update_online(HaManager *m, const char *node)
@@ -128,26 +141,48 @@ static void notify(const HaManager *m, const char *prefix, const char *node, con
     m->env->ops->notify(m->env->ctx, &notice);
 }
 
-/* True once the node cannot have anything running: its agent lock is ours. */
-static bool fence_node(HaManager *m, const char *node)
+/* Why the node cannot have anything running any more; NULL: that is not known yet. Its agent lock
+ * is ours then. */
+static const char *prove_dead(HaManager *m, const char *node)
 {
+    const HaEnvOps *ops = m->env->ops;
     g_autofree char *lock = ha_agent_lock_name(node);
+
+    if (has_fence_device(m, node)) {
+        if (ops->fence(m->env->ctx, node) == 1 && ops->lock_dead(m->env->ctx, lock) == 0) {
+            return "fence-confirmed";
+        }
+        if (m->settings.fencing == HA_FENCING_HARDWARE) {
+            return NULL; /* a lease proves nothing where the watchdog is not to be trusted */
+        }
+    }
+    return ops->lock(m->env->ctx, lock) == 0 ? "lease-expired" : NULL;
+}
+
+/* The proof that the node is dead; NULL: not yet. */
+static const char *fence_node(HaManager *m, const char *node)
+{
     g_autofree char *text = NULL;
+    const char *proof;
 
     if (ha_manager_status_node(m->ms, node) != HA_NODE_FENCE) {
         text = g_strdup_printf("Try to fence node '%s'", node);
         ha_manager_set_node(m, node, HA_NODE_FENCE);
         notify(m, "FENCE", node, text);
     }
-    if (m->env->ops->lock(m->env->ctx, lock) < 0) {
-        return false;
+    proof = prove_dead(m, node);
+    if (proof == NULL) {
+        return NULL;
     }
     g_free(text);
     text = g_strdup_printf("fencing: acknowledged - got agent lock for node '%s'", node);
     ha_log(m->env, TRACE_INFO, "%s", text);
     ha_manager_set_node(m, node, HA_NODE_UNKNOWN);
     notify(m, "SUCCEED", node, text);
-    return true;
+    if (m->env->ops->fence_over != NULL) {
+        m->env->ops->fence_over(m->env->ctx, node);
+    }
+    return proof;
 }
 
 /* INV-6: from here on its services may start elsewhere. */
@@ -156,10 +191,12 @@ static void release_services(HaManager *m, const StrMap *fenced)
     for (guint i = 0; i < strmap_size(m->ms->services); i++) {
         HaService *s = strmap_value(m->ms->services, i);
 
-        if (s->state == HA_SERVICE_FENCE && strmap_get(fenced, s->node) != NULL) {
+        const char *proof = strmap_get(fenced, s->node);
+
+        if (s->state == HA_SERVICE_FENCE && proof != NULL) {
             if (m->env->conduct.record_proof) {
                 g_free(s->proof);
-                s->proof = g_strdup("lease-expired");
+                s->proof = g_strdup(proof);
             }
             ha_manager_set_state(m, strmap_key(m->ms->services, i), s, HA_SERVICE_RECOVERY,
                                  HA_CHANGE_NONE);
@@ -169,17 +206,17 @@ static void release_services(HaManager *m, const StrMap *fenced)
 
 bool ha_manager_fence(HaManager *m)
 {
-    g_autoptr(StrMap) tried = strmap_new(NULL); /* node -> non-NULL: fenced */
+    g_autoptr(StrMap) tried = strmap_new(NULL); /* node -> const char *: proof, NULL: none yet */
     bool fenced = false;
 
     for (guint i = 0; i < strmap_size(m->ms->services); i++) {
         const HaService *s = strmap_value(m->ms->services, i);
 
         if (s->state == HA_SERVICE_FENCE && !strmap_has(tried, s->node)) {
-            bool done = fence_node(m, s->node);
+            const char *proof = fence_node(m, s->node);
 
-            strmap_set(tried, s->node, GINT_TO_POINTER(done));
-            fenced = fenced || done;
+            strmap_set(tried, s->node, (void *)proof);
+            fenced = fenced || proof != NULL;
         }
     }
     if (fenced) {
@@ -192,7 +229,7 @@ bool ha_manager_fence(HaManager *m)
             !strmap_has(tried, node)) {
             ha_log(m->env, TRACE_NOTICE,
                    "node '%s' in fence state but no services to-fence! admin interference?!", node);
-            fenced = fence_node(m, node) || fenced;
+            fenced = fence_node(m, node) != NULL || fenced;
         }
     }
     return fenced;

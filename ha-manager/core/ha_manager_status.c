@@ -126,6 +126,7 @@ int ha_manager_status_parse(
     ms->master_node = g_strdup(ha_json_text(root, "master_node"));
     ms->timestamp = ha_json_int(root, "timestamp", 0);
     ms->epoch = (uint64_t)MAX(ha_json_int(root, "epoch", 0), 0);
+    ms->lease_ms = MAX(ha_json_int(root, "lease_ms", 0), 0);
     part = ha_json_object(root, "node_status");
     if (part != NULL) {
         json_object_foreach_member(part, load_node, &l);
@@ -195,6 +196,9 @@ char *ha_manager_status_format(const HaManagerStatus *ms)
     }
     if (ms->epoch > 0) {
         g_string_append_printf(out, ",\"epoch\":%" G_GUINT64_FORMAT, ms->epoch);
+    }
+    if (ms->lease_ms > 0) {
+        g_string_append_printf(out, ",\"lease_ms\":%" G_GINT64_FORMAT, ms->lease_ms);
     }
     put_nodes(out, ms);
     put_requests(out, ms);

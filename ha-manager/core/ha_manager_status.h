@@ -18,6 +18,7 @@ typedef struct HaManagerStatus {
     char *master_node;   /* NULL: never had a master */
     int64_t timestamp;   /* Unix seconds of the last write; 0: unknown */
     uint64_t epoch;      /* grows with every new master that keeps count; 0: nobody does */
+    int64_t lease_ms;    /* for how long the manager lock counts after a renewal; 0: not told */
     StrMap *nodes;       /* node -> GINT_TO_POINTER(HaNodeState) */
     StrMap *services;    /* sid -> HaService * */
     StrMap *maintenance; /* node -> non-NULL: maintenance is requested */

@@ -71,6 +71,8 @@ static void take_ha(HaSettings *s, const char *key, const char *value)
 {
     if (strcmp(key, "shutdown_policy") == 0) {
         (void)g_strlcpy(s->shutdown_policy, value, sizeof s->shutdown_policy); /* cut = unknown */
+    } else if (strcmp(key, "timing") == 0) {
+        (void)g_strlcpy(s->timing, value, sizeof s->timing); /* cut = unknown */
     }
 }
 

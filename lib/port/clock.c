@@ -13,6 +13,15 @@ MonoTime clock_mono(void)
     return (MonoTime){ts.tv_sec * US_PER_SEC + ts.tv_nsec / 1000};
 }
 
+MonoTime clock_boot(void)
+{
+    struct timespec ts;
+    int r = clock_gettime(CLOCK_BOOTTIME, &ts);
+
+    assert(r == 0); /* since Linux 2.6.39 */
+    return (MonoTime){ts.tv_sec * US_PER_SEC + ts.tv_nsec / 1000};
+}
+
 WallTime clock_wall(void)
 {
     struct timespec ts;

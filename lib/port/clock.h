@@ -10,6 +10,10 @@
 /* Never steps, stands still while the machine is suspended. */
 MonoTime clock_mono(void);
 
+/* The same, but it also runs while the machine is suspended: for leases and watchdogs, whose other
+ * side does not sleep. Another zero than clock_mono. */
+MonoTime clock_boot(void);
+
 /* Unix time; only to be stored, sent or shown. */
 WallTime clock_wall(void);
 

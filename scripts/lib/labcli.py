@@ -50,7 +50,7 @@ def cmd_up(args):
     lab.config = {
         'name': args.name, 'nodes': args.nodes, 'build': build, 'token': args.token,
         'authkey': secrets.token_hex(256), 'sides': [], 'bridges': 1, 'faults': [],
-        'daemons': split_daemons(args.daemons, args.join), 'programs': {}, 'arguments': {},
+        'daemons': split_daemons(args.daemons, args.join, args.ha), 'programs': {}, 'arguments': {},
         'join': args.join,
     }
     lab.config['programs']['pmxcfs'] = per_node(args.pmxcfs, lab, absolute_program)
@@ -117,8 +117,9 @@ def said(lab, n, command, text=''):
     return done.stdout
 
 
-def split_daemons(text, join):
-    names = text.split(',') if text else [d.name for d in DAEMONS if join or not d.joined]
+def split_daemons(text, join, ha):
+    names = text.split(',') if text else [d.name for d in DAEMONS if (join or not d.joined)
+                                          and (ha or not d.asked)]
     for name in names:
         if name not in DAEMON_NAMES:
             raise LabError(f"unknown daemon '{name}': some of {','.join(DAEMON_NAMES)}")
@@ -473,6 +474,8 @@ def add_up(command):
     sub.add_argument('--no-wait', action='store_true', help='return when all was started')
     sub.add_argument('--join', action='store_true', help='form the cluster by pvecm create, token '
                      'and add, instead of finished configuration files')
+    sub.add_argument('--ha', action='store_true', help='start the high-availability daemons, with '
+                     'a watchdog that resets the node')
     sub.add_argument('--keep', action='store_true', help='leave a lab that did not come up')
     sub.add_argument('--json', action='store_true')
 

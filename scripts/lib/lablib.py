@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 
 import labns
 
@@ -41,9 +42,10 @@ class Daemon:
     """A program the lab starts on each node. `folder`: where the build directory has it; `{build}`
     in its arguments stands for that directory."""
 
-    def __init__(self, name, program, folder, arguments, joined=False):
+    def __init__(self, name, program, folder, arguments, joined=False, asked=False):
         self.name, self.program, self.folder, self.arguments = name, program, folder, arguments
         self.joined = joined  # needs the certificates that only `lab up --join` makes
+        self.asked = asked  # started by `lab up --ha`, or when named
 
 
 # In the order of their start. A daemon without a folder belongs to Debian and must be installed;
@@ -54,11 +56,18 @@ DAEMONS = [
     Daemon('joind', 'quorate-joind', 'quorum', [], joined=True),
     Daemon('apid', 'quorate-apid', 'api', ['--pam-helper', '{build}/api/quorate-pam'], joined=True),
     Daemon('api', 'quorate-api', 'api', [], joined=True),
+    # A watchdog device, the multiplexer, and the two that feed it.
+    Daemon('labdog', 'labdog', '{source}/scripts/lib', [], asked=True),
+    Daemon('watchdog-mux', 'watchdog-mux', 'ha-manager/watchdog-mux', [], asked=True),
+    Daemon('crm', 'pve-ha-crm', 'ha-manager', ['start', '--foreground'], asked=True),
+    Daemon('lrm', 'pve-ha-lrm', 'ha-manager', ['start', '--foreground'], asked=True),
 ]
+HA_DAEMONS = [daemon.name for daemon in DAEMONS if daemon.asked]
 DAEMON_NAMES = [daemon.name for daemon in DAEMONS]
 
 # Folders of the build directory that hold programs a person types.
 PROGRAM_FOLDERS = ('pmxcfs', 'api', 'quorum', 'guest', 'migration', 'ha-manager', 'cli')
+DOG_MS = 4000  # the lab's watchdog device fires that long after its last feeding
 
 
 def default_build():
@@ -225,6 +234,10 @@ class Lab:
             raise LabError(f"lab '{self.name}' has no node '{word}': "
                            f'its nodes are 1 to {self.config["nodes"]}')
         return int(match.group(1))
+
+    def boot_id(self, n):
+        """Changes with each power_on, as the kernel's does; the nodes share one kernel."""
+        return read_text(os.path.join(self.node_dir(n), 'boot_id'))
 
     def process(self, n):
         return labns.Process.load(os.path.join(self.node_dir(n), 'pid'))
@@ -405,6 +418,7 @@ table bridge faults {{
         pid_file = os.path.join(self.node_dir(n), 'pid')
         if os.path.exists(pid_file):
             os.unlink(pid_file)
+        write_file(os.path.join(self.node_dir(n), 'boot_id'), str(uuid.uuid4()), 0o644)
         log_name = os.path.join('log', 'init.log')
         keeper = self.spawn_keeper('_node', self.node_dir(n), [self.hostname(n)], log_name)
 
@@ -440,7 +454,8 @@ table bridge faults {{
     def daemon_command(self, daemon, n):
         program = self.config['programs'].get(daemon.name, {}).get(str(n))
         if program is None and daemon.folder and self.config['build']:
-            built = os.path.join(self.config['build'], daemon.folder, daemon.program)
+            built = os.path.join(self.config['build'], daemon.folder.format(source=SOURCE),
+                                 daemon.program)
             program = built if os.path.exists(built) else None
         program = program or shutil.which(daemon.program, path=search_path(None))
         if program is None:
@@ -534,10 +549,19 @@ def node_environment(lab, n):
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(('SSH_', 'XDG_', 'DBUS_', 'SUDO_', 'LD_', 'PYENV'))}
     environment.update(PATH=search_path(lab.config['build']), HOME=os.environ.get('HOME', '/root'),
+                       QUORATE_BOOT_ID=lab.boot_id(n), WATCHDOG_DEVICE_MS=str(DOG_MS),
                        QUORATE_LAB=lab.name, QUORATE_LAB_NODE=str(n),
                        QUORATE_LAB_CONTROL=os.path.join(lab.node_dir(n), 'control'),
                        QUORATE_SERVICE_COMMAND=os.path.join(SOURCE, 'scripts', 'lib', 'labservice'))
     return environment
+
+
+def read_text(path):
+    try:
+        with open(path, encoding='ascii') as file:
+            return file.read()
+    except FileNotFoundError:
+        return ''
 
 
 def write_file(path, content, mode):

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ha-manager/io/ha_alerts.h"
+
+#include "lib/cfs/cfsfile.h"
+#include "lib/port/log.h"
+#include "lib/port/process.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOOK_MS   30000
+#define SENDMAIL  "/usr/sbin/sendmail"
+#define MAIL_MAX  65536
+#define NAMES_MAX 64
+
+typedef struct Message {
+    const HaNotice *notice;
+    const char *master;
+    const char *status;
+} Message;
+
+static gint by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_hook(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
+           (st.st_mode & 022) == 0 && (st.st_mode & 0100) != 0;
+}
+
+static void run_hooks(void)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    GDir *dir = g_dir_open(HA_ALERT_HOOKS, 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL && names->len < NAMES_MAX) {
+        g_ptr_array_add(names, g_build_filename(HA_ALERT_HOOKS, name, NULL));
+    }
+    g_clear_pointer(&dir, g_dir_close);
+    g_ptr_array_sort(names, by_name);
+    for (guint i = 0; i < names->len; i++) {
+        const char *const argv[] = {g_ptr_array_index(names, i), NULL};
+        ProcessOptions options = {.timeout_ms = HOOK_MS};
+        Err why = ERR_INIT;
+
+        if (is_hook(argv[0]) && process_check(argv, &options, NULL, &why) < 0) {
+            log_line(TRACE_WARNING, "alert", "%s: %s", argv[0], err_text(&why));
+        }
+    }
+}
+
+/* sendmail reads the message from its standard input: a file in memory. */
+static int send_mail(const Message *m, const char *addresses)
+{
+    g_autofree char *to = g_strdelimit(g_strstrip(g_strdup(addresses)), "\n", ',');
+    g_autofree char *text = g_strdup_printf(
+        "To: %s\nSubject: %s: %s\nContent-Type: text/plain; charset=UTF-8\n\n%s\n\nmaster: %s\n"
+        "%s%s\n\n%s\n",
+        to, m->notice->prefix, m->notice->text, m->notice->text, m->master,
+        m->notice->node != NULL ? "node: " : "", m->notice->node != NULL ? m->notice->node : "",
+        m->status != NULL ? m->status : "");
+    int fd = memfd_create("mail", 0);
+    pid_t pid;
+    int status;
+
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
+        lseek(fd, 0, SEEK_SET) < 0) {
+        return -errno;
+    }
+    pid = fork();
+    if (pid == 0) {
+        (void)dup2(fd, STDIN_FILENO);
+        execl(SENDMAIL, "sendmail", "-t", "-i", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(fd); /* a file in memory */
+    return pid < 0 || waitpid(pid, &status, 0) < 0 ? -errno : status == 0 ? 0 : -EIO;
+}
+
+static int send_all(void *data)
+{
+    const Message *m = data;
+    g_autofree char *addresses = NULL;
+
+    /* Cannot fail but for lack of memory, which ends us. */
+    (void)g_setenv("HA_ALERT_KIND", m->notice->prefix, TRUE);
+    (void)g_setenv("HA_ALERT_TEXT", m->notice->text, TRUE);
+    (void)g_setenv("HA_ALERT_NODE", m->notice->node != NULL ? m->notice->node : "", TRUE);
+    (void)g_setenv("HA_ALERT_SID", m->notice->sid != NULL ? m->notice->sid : "", TRUE);
+    (void)g_setenv("HA_ALERT_MASTER", m->master, TRUE);
+    run_hooks();
+    if (cfsfile_read(HA_ALERT_MAIL, MAIL_MAX, &addresses, NULL, NULL) == 0 &&
+        access(SENDMAIL, X_OK) == 0) {
+        int r = send_mail(m, addresses);
+
+        if (r < 0) {
+            log_line(TRACE_WARNING, "alert", "sendmail: %s", strerror(-r));
+        }
+    }
+    return 0;
+}
+
+void ha_alerts_send(HaWorkers *workers,
+                    const HaNotice *notice,
+                    const char *master,
+                    const char *status_json)
+{
+    Message m = {notice, master, status_json};
+    int r = ha_workers_start(workers, "alert", send_all, &m);
+
+    if (r < 0) {
+        log_line(TRACE_ERR, "alert", "cannot send '%s': %s", notice->text, strerror(-r));
+    }
+}
+
+struct HaAlerts {
+    StrMap *states; /* sid -> GINT_TO_POINTER(HaServiceState + 1) */
+    char *spare;    /* what was said last; NULL: all well */
+    bool looked;
+};
+
+HaAlerts *ha_alerts_new(void)
+{
+    HaAlerts *a = g_new0(HaAlerts, 1);
+
+    a->states = strmap_new(NULL);
+    return a;
+}
+
+void ha_alerts_free(HaAlerts *a)
+{
+    if (a != NULL) {
+        strmap_free(a->states);
+        g_free(a->spare);
+        g_free(a);
+    }
+}
+
+static void look_at_service(HaAlerts *a,
+                            const char *sid,
+                            const HaService *s,
+                            void (*notify)(void *ctx, const HaNotice *notice),
+                            void *ctx)
+{
+    int before = GPOINTER_TO_INT(strmap_get(a->states, sid)) - 1;
+    g_autofree char *text = NULL;
+    HaNotice notice = {.node = s->node, .sid = sid};
+
+    if (before >= 0 && before != (int)s->state && s->state == HA_SERVICE_ERROR) {
+        text = g_strdup_printf("service '%s' on node '%s' is in error state and needs help", sid,
+                               s->node);
+        notice.prefix = "ERROR";
+    } else if ((before == HA_SERVICE_RECOVERY || before == HA_SERVICE_FENCE) &&
+               (s->state == HA_SERVICE_STARTED || s->state == HA_SERVICE_REQUEST_STOP)) {
+        text = g_strdup_printf("service '%s' was recovered to node '%s' (%s)", sid, s->node,
+                               s->proof != NULL ? s->proof : "lease-expired");
+        notice.prefix = "RECOVERY";
+    }
+    if (text != NULL) {
+        notice.text = text;
+        notify(ctx, &notice);
+    }
+    strmap_set(a->states, sid, GINT_TO_POINTER((int)s->state + 1));
+}
+
+void ha_alerts_look(HaAlerts *a,
+                    const HaManagerStatus *ms,
+                    const char *spare,
+                    void (*notify)(void *ctx, const HaNotice *notice),
+                    void *ctx)
+{
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        look_at_service(a, strmap_key(ms->services, i), strmap_value(ms->services, i), notify, ctx);
+    }
+    for (guint i = 0; i < strmap_size(a->states);) {
+        if (strmap_has(ms->services, strmap_key(a->states, i))) {
+            i++;
+        } else {
+            strmap_remove_at(a->states, i);
+        }
+    }
+    if ((spare == NULL) != (a->spare == NULL)) {
+        HaNotice notice = {.prefix = "REDUNDANCY"};
+        g_autofree char *text =
+            spare != NULL ? g_strdup_printf("lost redundancy: %s", spare)
+                          : g_strdup("redundancy is back: the loss of any node can be carried");
+
+        notice.text = text;
+        if (a->looked || spare != NULL) {
+            notify(ctx, &notice);
+        }
+        g_free(a->spare);
+        a->spare = g_strdup(spare);
+    }
+    a->looked = true;
+}

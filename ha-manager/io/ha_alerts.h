@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ha_alerts: what a person must hear of: mail and hooks (ha-manager(8), "Alerts"), run in the
+ * background. And what a change of manager_status has to say that the core does not: services in
+ * error, recovered services, a cluster that could not carry the loss of a node any more.
+ */
+#ifndef HA_MANAGER_IO_HA_ALERTS_H
+#define HA_MANAGER_IO_HA_ALERTS_H
+
+#include "ha-manager/core/ha_env.h"
+#include "ha-manager/core/ha_manager_status.h"
+#include "ha-manager/io/ha_workers.h"
+
+#define HA_ALERT_HOOKS "/etc/quorate/ha-alert.d"    /* executables, in order of their names */
+#define HA_ALERT_MAIL  "/etc/quorate/ha-alert.mail" /* addresses, one a line */
+
+/* Sends in a child of `workers`. `status_json`: the status at this moment, for the hooks. */
+void ha_alerts_send(HaWorkers *workers,
+                    const HaNotice *notice,
+                    const char *master,
+                    const char *status_json);
+
+typedef struct HaAlerts HaAlerts;
+
+HaAlerts *ha_alerts_new(void);
+void ha_alerts_free(HaAlerts *a);
+
+/* Compares with the status of the call before; calls `notify` for each thing that got worse, or
+ * well again. `spare`: NULL when every node's loss could be carried, else the reason why not. */
+void ha_alerts_look(HaAlerts *a,
+                    const HaManagerStatus *ms,
+                    const char *spare,
+                    void (*notify)(void *ctx, const HaNotice *notice),
+                    void *ctx);
+
+#endif

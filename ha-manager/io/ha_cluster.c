@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ha-manager/io/ha_cluster.h"
+
+#include "ha-manager/core/ha_limits.h"
+#include "ha-manager/core/ha_lrm_status.h"
+#include "ha-manager/io/ha_tree.h"
+#include "lib/base/jsontree.h"
+#include "lib/cfs/cfsfile.h"
+#include "lib/cfs/ipcc.h"
+#include "lib/conf/vmconf.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CALL_MS       2000 /* of one call: well below the silence that a watchdog forgives */
+#define MIB           (1024.0 * 1024.0)
+#define MEMORY_MIB    512.0 /* of a guest that does not say */
+#define COLUMNS_MAX   64
+#define RULES_VERSION "9.1.0" /* what our own managers are as good as */
+
+struct HaCluster {
+    char *pve;
+    char *node;
+    Ipcc *ipc;
+    JsonTree *members; /* NULL: never could be read */
+    JsonTree *vmlist;
+    StrMap *generic; /* sid of type exec -> char * node */
+};
+
+HaCluster *ha_cluster_new(const char *pve, const char *node)
+{
+    HaCluster *c = g_new0(HaCluster, 1);
+
+    c->pve = g_strdup(pve);
+    c->node = g_strdup(node);
+    /* A restart of the filesystem is not waited for: the next round asks again. */
+    c->ipc = ipcc_new(&(IpccOptions){.timeout_ms = CALL_MS, .restart_flag = "/nonexistent"});
+    c->generic = strmap_new(g_free);
+    return c;
+}
+
+void ha_cluster_free(HaCluster *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    ipcc_free(c->ipc);
+    jsontree_free(c->members);
+    jsontree_free(c->vmlist);
+    strmap_free(c->generic);
+    g_free(c->pve);
+    g_free(c->node);
+    g_free(c);
+}
+
+static int ask_json(HaCluster *c, WireIpcId id, JsonTree **ret, Err *err)
+{
+    WireIpcRequest q = {.id = (int32_t)id};
+    g_autoptr(GBytes) answer = NULL;
+    gsize size = 0;
+    const char *text;
+    JsonTree *tree = NULL;
+    int r = ipcc_call(c->ipc, &q, &answer, err);
+
+    if (r < 0) {
+        return r;
+    }
+    text = answer != NULL ? g_bytes_get_data(answer, &size) : "";
+    while (size > 0 && text[size - 1] == '\0') {
+        size--;
+    }
+    r = jsontree_parse(text, size, &tree, err);
+    if (r < 0) {
+        return r;
+    }
+    jsontree_free(*ret);
+    *ret = tree;
+    return 0;
+}
+
+/* Generic services: a file in the node's directory, as VMID.conf is for guests. */
+static void find_generic(HaCluster *c)
+{
+    g_autofree char *nodes = g_build_filename(c->pve, "nodes", NULL);
+    GDir *dir = g_dir_open(nodes, 0, NULL);
+    const char *node;
+
+    strmap_clear(c->generic);
+    while (dir != NULL && (node = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(nodes, node, HA_GENERIC_DIR, NULL);
+        GDir *services = g_dir_open(path, 0, NULL);
+        const char *name;
+
+        while (services != NULL && (name = g_dir_read_name(services)) != NULL) {
+            g_autofree char *sid = g_strconcat("exec:", name, NULL);
+
+            if (strstr(name, ".tmp.") == NULL && strmap_size(c->generic) < HA_SERVICES_MAX) {
+                strmap_set(c->generic, sid, g_strdup(node));
+            }
+        }
+        g_clear_pointer(&services, g_dir_close);
+    }
+    g_clear_pointer(&dir, g_dir_close);
+}
+
+int ha_cluster_refresh(HaCluster *c, Err *err)
+{
+    int r = ask_json(c, WIRE_IPC_GET_MEMBERS, &c->members, err);
+
+    if (r == 0) {
+        r = ask_json(c, WIRE_IPC_GET_VMLIST, &c->vmlist, err);
+    }
+    if (r == 0) {
+        r = ha_tree_check(c->pve, err);
+    }
+    if (r == 0) {
+        find_generic(c);
+    }
+    return r;
+}
+
+/* A node that is in no cluster is its own majority. */
+static bool says_quorate(const JsonTree *members)
+{
+    const JsonTree *cluster = jsontree_get(members, "cluster");
+
+    return members != NULL && (cluster == NULL || jsontree_get_int(cluster, "quorate", 0) != 0);
+}
+
+bool ha_cluster_quorate(HaCluster *c)
+{
+    g_autoptr(JsonTree) now = NULL;
+
+    return ask_json(c, WIRE_IPC_GET_MEMBERS, &now, NULL) == 0 && says_quorate(now);
+}
+
+int ha_cluster_members(const HaCluster *c, StrMap *ret_online, Err *err)
+{
+    const JsonTree *list = jsontree_get(c->members, "nodelist");
+
+    if (c->members == NULL) {
+        return err_setf(err, -ENOTCONN, "the members of the cluster are not known yet");
+    }
+    for (guint i = 0; i < jsontree_count(list) && i < HA_NODES_MAX; i++) {
+        bool online = jsontree_get_int(jsontree_at(list, i), "online", 0) != 0;
+
+        strmap_set(ret_online, jsontree_key(list, i), GINT_TO_POINTER(online));
+    }
+    strmap_set(ret_online, c->node, GINT_TO_POINTER(1)); /* we are here */
+    return 0;
+}
+
+/* Its last word, if any, in the broadcast values: NULL terminated columns; caller frees. */
+static char **rrd_columns(char *const *lines, const char *id)
+{
+    gsize n = strlen(id);
+
+    for (gsize i = 0; lines != NULL && lines[i] != NULL; i++) {
+        if (strncmp(lines[i], id, n) == 0 && lines[i][n] == ':') {
+            return g_strsplit(lines[i] + n + 1, ":", COLUMNS_MAX);
+        }
+    }
+    return NULL;
+}
+
+static char **rrd_lines(HaCluster *c)
+{
+    WireIpcRequest q = {.id = WIRE_IPC_GET_RRD};
+    g_autoptr(GBytes) answer = NULL;
+    g_autofree char *text = NULL;
+    gsize size = 0;
+    const char *data;
+
+    if (ipcc_call(c->ipc, &q, &answer, NULL) < 0 || answer == NULL) {
+        return NULL;
+    }
+    data = g_bytes_get_data(answer, &size);
+    text = g_strndup(data, size);
+    return g_strsplit(text, "\n", -1);
+}
+
+int ha_cluster_guests(const HaCluster *c, StrMap *ret_guests, Err *err)
+{
+    const JsonTree *ids = jsontree_get(c->vmlist, "ids");
+    g_auto(GStrv) lines = NULL;
+
+    if (c->vmlist == NULL) {
+        return err_setf(err, -ENOTCONN, "the guests of the cluster are not known yet");
+    }
+    lines = rrd_lines((HaCluster *)(uintptr_t)c); /* the connection is no part of what we say */
+    for (guint i = 0; i < jsontree_count(ids) && i < HA_SERVICES_MAX; i++) {
+        const JsonTree *entry = jsontree_at(ids, i);
+        const char *type = g_strcmp0(jsontree_get_text(entry, "type"), "lxc") == 0 ? "ct" : "vm";
+        g_autofree char *sid = g_strdup_printf("%s:%s", type, jsontree_key(ids, i));
+        g_autofree char *id = g_strdup_printf("pve-vm-9.0/%s", jsontree_key(ids, i));
+        g_auto(GStrv) values = rrd_columns(lines, id);
+        HaGuest *guest;
+
+        if (jsontree_get_text(entry, "node") == NULL) {
+            continue;
+        }
+        guest = g_new0(HaGuest, 1);
+        guest->node = g_strdup(jsontree_get_text(entry, "node"));
+        guest->started =
+            values != NULL && g_strv_length(values) > 2 && strcmp(values[2], "running") == 0;
+        strmap_set(ret_guests, sid, guest);
+    }
+    for (guint i = 0; i < strmap_size(c->generic); i++) {
+        HaGuest *guest = g_new0(HaGuest, 1);
+
+        guest->node = g_strdup(strmap_value(c->generic, i));
+        strmap_set(ret_guests, strmap_key(c->generic, i), guest);
+    }
+    return 0;
+}
+
+char *ha_cluster_guest_node(const HaCluster *c, const char *sid)
+{
+    const char *colon = strchr(sid, ':');
+    const JsonTree *entry;
+
+    if (colon == NULL) {
+        return NULL;
+    }
+    if (strmap_has(c->generic, sid)) {
+        return g_strdup(strmap_get(c->generic, sid));
+    }
+    entry = jsontree_get(jsontree_get(c->vmlist, "ids"), colon + 1);
+    if ((g_str_has_prefix(sid, "ct:")) !=
+        (g_strcmp0(jsontree_get_text(entry, "type"), "lxc") == 0)) {
+        return NULL;
+    }
+    return g_strdup(jsontree_get_text(entry, "node"));
+}
+
+int ha_cluster_read(HaCluster *c, HaFile file, const char *node, char **ret_text, Err *err)
+{
+    g_autofree char *path = ha_tree_path("", file, node);
+    g_autoptr(GBytes) content = NULL;
+    gsize size = 0;
+    const char *data;
+    int r = ipcc_get_file(c->ipc, path + strspn(path, "/"), &content, err);
+
+    if (r == -ENOENT) {
+        err_clear(err);
+        *ret_text = g_strdup("");
+        return 0;
+    }
+    if (r < 0) {
+        return r;
+    }
+    data = g_bytes_get_data(content, &size);
+    *ret_text = g_strndup(data != NULL ? data : "", size);
+    return 0;
+}
+
+static double number(char *const *values, guint i)
+{
+    double d;
+
+    if (values == NULL || g_strv_length((char **)(uintptr_t)values) <= i) {
+        return 0;
+    }
+    d = g_ascii_strtod(values[i], NULL); /* "U" reads as 0 */
+    return d > 0 ? d : 0;
+}
+
+/* Columns of the broadcast values: reference pmxcfs 13. */
+static HaLoad *node_load(HaCluster *c, char *const *lines, const char *node, HaScheduler mode)
+{
+    g_autofree char *id = g_strdup_printf("pve-node-9.0/%s", node);
+    g_auto(GStrv) v = rrd_columns(lines, id);
+    g_autoptr(GBytes) info = NULL;
+    g_autoptr(JsonTree) tree = NULL;
+    HaLoad *load;
+    gsize size = 0;
+    const char *text;
+
+    if (v != NULL && number(v, 4) > 0) {
+        load = g_new0(HaLoad, 1);
+        *load = (HaLoad){.maxcpu = number(v, 4),
+                         .cpu = number(v, 5) * number(v, 4),
+                         .maxmem = number(v, 7),
+                         .mem = number(v, 8)};
+        return load;
+    }
+    if (mode == HA_SCHEDULER_DYNAMIC || ipcc_get_status(c->ipc, node, "static-info", &info, NULL)) {
+        return NULL;
+    }
+    text = g_bytes_get_data(info, &size);
+    if (text == NULL || jsontree_parse(text, strnlen(text, size), &tree, NULL) < 0) {
+        return NULL;
+    }
+    load = g_new0(HaLoad, 1);
+    load->maxcpu = jsontree_real(jsontree_get(tree, "cpus"), 0);
+    load->maxmem = jsontree_real(jsontree_get(tree, "memory"), 0);
+    return load;
+}
+
+static double conf_number(const VmSection *s, const char *key, double fallback)
+{
+    const char *value = vmsection_get(s, key);
+
+    if (value != NULL && g_str_has_prefix(value, "current=")) {
+        value += strlen("current=");
+    }
+    return value != NULL ? g_ascii_strtod(value, NULL) : fallback;
+}
+
+/* What its configuration allows it. */
+static HaLoad *static_guest(const HaCluster *c, const char *sid, const char *node)
+{
+    g_autofree char *path = ha_tree_guest_path(c->pve, sid, node);
+    g_autofree char *text = NULL;
+    g_autoptr(VmConf) conf = NULL;
+    bool container = g_str_has_prefix(sid, "ct:");
+    HaLoad *load = g_new0(HaLoad, 1);
+    const VmSection *s;
+    gsize size = 0;
+
+    if (path == NULL || g_str_has_prefix(sid, "exec:") ||
+        cfsfile_read(path, HA_TEXT_MAX, &text, &size, NULL) < 0 ||
+        vmconf_parse(text, size, &(VmConfParse){0}, &conf, NULL) < 0) {
+        return load;
+    }
+    s = vmconf_main(conf);
+    if (container) {
+        load->maxcpu = conf_number(s, "cpulimit", conf_number(s, "cores", 0));
+    } else {
+        load->maxcpu =
+            conf_number(s, "vcpus", conf_number(s, "sockets", 1) * conf_number(s, "cores", 1));
+    }
+    load->maxmem = conf_number(s, "memory", MEMORY_MIB) * MIB;
+    load->cpu = load->maxcpu;
+    load->mem = load->maxmem;
+    return load;
+}
+
+static HaLoad *dynamic_guest(char *const *lines, const char *sid)
+{
+    g_autofree char *id = g_strdup_printf("pve-vm-9.0/%s", strchr(sid, ':') + 1);
+    g_auto(GStrv) v = rrd_columns(lines, id);
+    HaLoad *load;
+
+    if (v == NULL) {
+        return NULL;
+    }
+    load = g_new0(HaLoad, 1);
+    *load = (HaLoad){.maxcpu = number(v, 5),
+                     .cpu = number(v, 6) * number(v, 5),
+                     .maxmem = number(v, 7),
+                     .mem = number(v, 8)};
+    return load;
+}
+
+int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
+{
+    g_autoptr(StrMap) members = strmap_new(NULL);
+    g_autoptr(StrMap) guests = strmap_new(ha_guest_free);
+    g_auto(GStrv) lines = rrd_lines(c);
+    int r = ha_cluster_members(c, members, err);
+
+    if (r == 0) {
+        r = ha_cluster_guests(c, guests, err);
+    }
+    for (guint i = 0; r == 0 && i < strmap_size(members); i++) {
+        const char *node = strmap_key(members, i);
+        HaLoad *load = node_load(c, lines, node, mode);
+
+        if (load != NULL) {
+            strmap_set(loads->nodes, node, load);
+        }
+    }
+    for (guint i = 0; r == 0 && i < strmap_size(guests); i++) {
+        const char *sid = strmap_key(guests, i);
+        const HaGuest *guest = strmap_value(guests, i);
+        HaLoad *load = mode == HA_SCHEDULER_DYNAMIC ? dynamic_guest(lines, sid) : NULL;
+
+        strmap_set(loads->guests, sid, load != NULL ? load : static_guest(c, sid, guest->node));
+    }
+    return r;
+}
+
+/* One of ours says for how long its lease counts; it understands rules. */
+static bool is_one_of_ours(HaCluster *c, const char *node)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(HaLrmStatus) ls = NULL;
+
+    return ha_cluster_read(c, HA_FILE_LRM_STATUS, node, &text, NULL) == 0 &&
+           ha_lrm_status_parse(text, &ls, NULL) == 0 && ls->lease_ms > 0;
+}
+
+char *ha_cluster_version(HaCluster *c, const char *node)
+{
+    g_autoptr(GBytes) info = NULL;
+    g_autoptr(JsonTree) tree = NULL;
+    gsize size = 0;
+    const char *text;
+
+    if (ipcc_get_status(c->ipc, node, "version-info", &info, NULL) == 0 && info != NULL) {
+        text = g_bytes_get_data(info, &size);
+        if (text != NULL && jsontree_parse(text, strnlen(text, size), &tree, NULL) == 0) {
+            return g_strdup(jsontree_get_text(tree, "version"));
+        }
+    }
+    return is_one_of_ours(c, node) ? g_strdup(RULES_VERSION) : NULL;
+}
+
+void ha_cluster_log(HaCluster *c, TraceLevel level, const char *ident, const char *text)
+{
+    /* Best effort: the same line is in the node's own log. */
+    (void)!ipcc_log(c->ipc, (uint8_t)level, "root@pam", ident, text, NULL);
+}

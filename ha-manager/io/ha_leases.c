@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ha-manager/io/ha_leases.h"
+
+#include "lib/base/strmap.h"
+#include "lib/cfs/cfslock.h"
+#include "lib/port/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GONE_QUIET_MS                                                                              \
+    INT64_C(5000)                 /* a master that left is replaced when its lock rests so long    \
+                                   */
+#define TAKE_MS_MAX INT64_C(2000) /* a taking that was held up for longer is given up */
+
+/* What a lock looks like: any renewal, and any new holder, changes it. */
+typedef struct Look {
+    bool there;
+    ino_t inode;
+    time_t mtime;
+} Look;
+
+typedef struct Lease {
+    bool held;
+    bool taken;       /* from somebody else: NAME.take is still there */
+    MonoTime renewed; /* ours: as of before the last renewal */
+    int64_t life_ms;  /* ours */
+    Look seen;
+    MonoTime seen_since; /* that it looks so */
+    bool watched;
+} Lease;
+
+struct HaLeases {
+    HaLeasesOptions o;
+    char *pve;
+    StrMap *by_name; /* Lease * */
+};
+
+HaLeases *ha_leases_new(const HaLeasesOptions *options)
+{
+    HaLeases *l = g_new0(HaLeases, 1);
+
+    l->o = *options;
+    l->pve = g_strdup(options->pve);
+    l->by_name = strmap_new(g_free);
+    return l;
+}
+
+void ha_leases_free(HaLeases *l)
+{
+    if (l != NULL) {
+        strmap_free(l->by_name);
+        g_free(l->pve);
+        g_free(l);
+    }
+}
+
+static char *path_of(const HaLeases *l, const char *name, const char *suffix)
+{
+    g_autofree char *file = g_strconcat(name, suffix, NULL);
+
+    return g_build_filename(l->pve, "priv", "lock", file, NULL);
+}
+
+static Lease *lease_of(HaLeases *l, const char *name)
+{
+    Lease *lease = strmap_get(l->by_name, name);
+
+    if (lease == NULL) {
+        lease = g_new0(Lease, 1);
+        strmap_set(l->by_name, name, lease);
+    }
+    return lease;
+}
+
+static MonoTime now_of(const HaLeases *l)
+{
+    return l->o.mono(l->o.ctx);
+}
+
+static int64_t ms_since(const HaLeases *l, MonoTime t)
+{
+    return mono_diff_us(now_of(l), t) / US_PER_MS;
+}
+
+static Look look_at(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0) {
+        return (Look){0};
+    }
+    return (Look){true, st.st_ino, st.st_mtim.tv_sec};
+}
+
+static bool same(const Look *a, const Look *b)
+{
+    return a->there == b->there && a->inode == b->inode && a->mtime == b->mtime;
+}
+
+static void note(HaLeases *l, Lease *lease, Look look)
+{
+    if (!lease->watched || !same(&lease->seen, &look)) {
+        lease->watched = true;
+        lease->seen = look;
+        lease->seen_since = now_of(l);
+    }
+}
+
+void ha_leases_watch(HaLeases *l, const char *name)
+{
+    g_autofree char *path = path_of(l, name, "");
+
+    note(l, lease_of(l, name), look_at(path));
+}
+
+int64_t ha_leases_age_ms(const HaLeases *l, const char *name)
+{
+    const Lease *lease = strmap_get(l->by_name, name);
+
+    if (lease == NULL || !lease->watched || !lease->seen.there) {
+        return -1;
+    }
+    return ms_since(l, lease->seen_since);
+}
+
+bool ha_leases_held(const HaLeases *l, const char *name)
+{
+    const Lease *lease = strmap_get(l->by_name, name);
+
+    return lease != NULL && lease->held;
+}
+
+static int make_dir(const char *path)
+{
+    g_autofree char *parent = NULL;
+
+    if (mkdir(path, 0700) == 0) {
+        return 0;
+    }
+    if (errno != ENOENT) {
+        return errno == EEXIST ? -EBUSY : -errno;
+    }
+    parent = g_path_get_dirname(path);
+    if (g_mkdir_with_parents(parent, 0700) < 0) {
+        return -errno;
+    }
+    return mkdir(path, 0700) == 0 ? 0 : errno == EEXIST ? -EBUSY : -errno;
+}
+
+static int remove_dir(const char *path)
+{
+    return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+/* Asks the cluster to remove it, should it have expired by the documented rule. */
+static void poke(const char *path)
+{
+    const struct timespec zero[2] = {{0, 0}, {0, 0}};
+
+    /* EACCES for a live lock, ENOENT for one that is gone: both are fine. */
+    (void)!utimensat(AT_FDCWD, path, zero, 0);
+}
+
+static void now_held(HaLeases *l, Lease *lease, const char *path, MonoTime since, int64_t life_ms)
+{
+    lease->held = true;
+    lease->renewed = since;
+    lease->life_ms = life_ms;
+    note(l, lease, look_at(path));
+}
+
+/* Time moves on by a second at least: the tree keeps no less, and each renewal must show. */
+static int touch(const char *path, const Look *before)
+{
+    time_t t = MAX((time_t)clock_wall().sec, before->mtime + 1);
+    const struct timespec times[2] = {{t, 0}, {t, 0}};
+
+    return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+}
+
+static int renew(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms)
+{
+    g_autofree char *take = path_of(l, name, ".take");
+    MonoTime since = now_of(l);
+    Look look = look_at(path);
+    int r;
+
+    if (!look.there || look.inode != lease->seen.inode) {
+        lease->held = false;
+        lease->taken = false;
+        note(l, lease, look);
+        return look.there ? -ESTALE : -ENOENT;
+    }
+    r = touch(path, &look);
+    if (r < 0) {
+        return r; /* no quorum: it stays ours while it lasts */
+    }
+    look = look_at(take);
+    if (look.there && !lease->taken) {
+        poke(take); /* of one who died in the middle of it */
+        return -ESTALE;
+    }
+    now_held(l, lease, path, since, life_ms);
+    return 0;
+}
+
+/* The holder had its time. */
+static bool is_over(HaLeases *l, const Lease *lease, const char *name)
+{
+    int64_t life_ms = l->o.lease_ms(l->o.ctx, name);
+    int64_t age_ms = ms_since(l, lease->seen_since);
+
+    if (life_ms > 0 && age_ms > life_ms) {
+        return true;
+    }
+    return age_ms > GONE_QUIET_MS && l->o.holder_gone(l->o.ctx, name);
+}
+
+/* NAME.take is ours: nobody else takes, and who renews now will see it. */
+static int take_marked(HaLeases *l, Lease *lease, const char *name, const char *path, bool dead)
+{
+    MonoTime since = now_of(l);
+    Look look = look_at(path);
+    int r = 0;
+
+    if (look.there) {
+        if (!dead && (!same(&look, &lease->seen) || !is_over(l, lease, name))) {
+            note(l, lease, look);
+            return -EBUSY;
+        }
+        if (ms_since(l, since) > TAKE_MS_MAX) {
+            return -EBUSY;
+        }
+        r = remove_dir(path);
+    }
+    return r < 0 ? r : make_dir(path);
+}
+
+static int
+take(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms, bool dead)
+{
+    g_autofree char *mark = path_of(l, name, ".take");
+    MonoTime since = now_of(l);
+    int r = make_dir(mark);
+
+    if (r < 0) {
+        poke(mark);
+        return r;
+    }
+    r = take_marked(l, lease, name, path, dead);
+    if (r < 0) {
+        (void)remove_dir(mark); /* else it expires by itself, and delays the next taking */
+        return r;
+    }
+    lease->taken = true;
+    now_held(l, lease, path, since, life_ms);
+    return 0;
+}
+
+static int acquire(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms)
+{
+    MonoTime since = now_of(l);
+    Look look = look_at(path);
+    int r;
+
+    note(l, lease, look);
+    if (!look.there) {
+        r = make_dir(path);
+        if (r == 0) {
+            lease->taken = false;
+            now_held(l, lease, path, since, life_ms);
+        }
+        return r;
+    }
+    if (is_over(l, lease, name)) {
+        return take(l, lease, name, path, life_ms, false);
+    }
+    if (ms_since(l, lease->seen_since) > CFSLOCK_LIFE_SEC * 1000) {
+        poke(path);
+    }
+    return -EBUSY;
+}
+
+int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms)
+{
+    g_autofree char *path = path_of(l, name, "");
+    Lease *lease = lease_of(l, name);
+
+    if (lease->held && ms_since(l, lease->renewed) < lease->life_ms) {
+        return renew(l, lease, name, path, life_ms);
+    }
+    lease->held = false;
+    return acquire(l, lease, name, path, life_ms);
+}
+
+int ha_leases_lock_dead(HaLeases *l, const char *name, int64_t life_ms)
+{
+    g_autofree char *path = path_of(l, name, "");
+    Lease *lease = lease_of(l, name);
+
+    return lease->held ? ha_leases_lock(l, name, life_ms)
+                       : take(l, lease, name, path, life_ms, true);
+}
+
+int ha_leases_unlock(HaLeases *l, const char *name)
+{
+    g_autofree char *path = path_of(l, name, "");
+    g_autofree char *mark = path_of(l, name, ".take");
+    Lease *lease = lease_of(l, name);
+    bool taken = lease->taken;
+    Look look = look_at(path);
+    int r = 0;
+
+    if (lease->held && look.there && look.inode == lease->seen.inode) {
+        r = remove_dir(path);
+    }
+    lease->held = false;
+    lease->taken = false;
+    if (taken && remove_dir(mark) < 0) {
+        poke(mark); /* it expires */
+    }
+    return r;
+}
+
+void ha_leases_settle(HaLeases *l, const char *keep)
+{
+    for (guint i = 0; i < strmap_size(l->by_name); i++) {
+        const char *name = strmap_key(l->by_name, i);
+        Lease *lease = strmap_value(l->by_name, i);
+
+        if (lease->held && strcmp(name, keep) != 0) {
+            (void)!ha_leases_unlock(l, name); /* else it expires: its node waits so long */
+        } else if (lease->held && lease->taken) {
+            g_autofree char *mark = path_of(l, name, ".take");
+
+            lease->taken = remove_dir(mark) < 0;
+        }
+    }
+}
+
+int ha_leases_drop_own(HaLeases *l, const char *name)
+{
+    g_autofree char *path = path_of(l, name, "");
+    g_autofree char *mark = path_of(l, name, ".take");
+    int r;
+
+    if (!look_at(path).there) {
+        return 0;
+    }
+    r = make_dir(mark);
+    if (r < 0) {
+        poke(mark);
+        return r;
+    }
+    r = remove_dir(path);
+    (void)remove_dir(mark); /* else it expires by itself */
+    return r;
+}

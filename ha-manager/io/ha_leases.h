@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ha_leases: the locks of CRM and LRM on the mounted tree: directories below priv/lock, as
+ * documented (mkdir takes, utime renews, 120 s without renewal and anybody may take it), and, where
+ * every member speaks it, the shorter form (docs/wire/ha-lease.md):
+ *
+ * A holder publishes for how long its renewals count. Who wants the lock of a silent holder watches
+ * it; when it was not renewed for that long on the watcher's own clock, the watcher creates
+ * `NAME.take`, looks again, and only if nothing has changed removes the lock and takes it. A holder
+ * whose renewal succeeded but who then sees `NAME.take` has lost. All of this happens in the one
+ * order of the cluster (INV-1): either the watcher sees the renewal or the holder sees the taking,
+ * whatever their timing.
+ *
+ * One thread at a time; calls block.
+ */
+#ifndef HA_MANAGER_IO_HA_LEASES_H
+#define HA_MANAGER_IO_HA_LEASES_H
+
+#include "lib/base/err.h"
+#include "lib/base/timeval.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct HaLeases HaLeases;
+
+typedef struct HaLeasesOptions {
+    const char *pve;
+    /* For how long the holder of that lock has said that a renewal counts, read from the tree at
+     * this moment; 0: not told, then 120 s by the rules of the cluster filesystem. */
+    int64_t (*lease_ms)(void *ctx, const char *name);
+    /* The holder of the lock has left the cluster's membership and does not matter any more
+     * (manager lock only: a master that is out can write nothing). */
+    bool (*holder_gone)(void *ctx, const char *name);
+    MonoTime (*mono)(void *ctx); /* a clock that also runs while the machine sleeps */
+    void *ctx;
+} HaLeasesOptions;
+
+HaLeases *ha_leases_new(const HaLeasesOptions *options); /* strings are copied */
+void ha_leases_free(HaLeases *l);
+
+/* One attempt to take or to renew, for `life_ms` from now; 0 when held. -EBUSY: somebody else has
+ * it; -ESTALE: it was ours and is lost. */
+int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms) must_check;
+/* Takes the lock of a holder who is known to be dead, without waiting. */
+int ha_leases_lock_dead(HaLeases *l, const char *name, int64_t life_ms) must_check;
+int ha_leases_unlock(HaLeases *l, const char *name) must_check;
+
+/* Notes what is seen of a lock; to be called every round for each lock that may have to be taken,
+ * so that its age is known when it matters. */
+void ha_leases_watch(HaLeases *l, const char *name);
+/* Milliseconds since the lock was last seen to change; -1: there is none, or not watched yet. */
+int64_t ha_leases_age_ms(const HaLeases *l, const char *name);
+bool ha_leases_held(const HaLeases *l, const char *name);
+
+/* The caller's decisions that rest on locks taken from others are written down: the locks that
+ * were taken (all but `keep`) are given back, so that their nodes can return. */
+void ha_leases_settle(HaLeases *l, const char *keep);
+
+/* Removes a lock of this very node that an earlier boot has left. 0: there is none any more. */
+int ha_leases_drop_own(HaLeases *l, const char *name) must_check;
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pve-ha-crm: the cluster resource manager daemon. */
+#include "ha-manager/core/ha_crm.h"
+#include "ha-manager/io/ha_alerts.h"
+#include "ha-manager/io/ha_daemon.h"
+#include "ha-manager/io/ha_node.h"
+#include "lib/port/log.h"
+
+#include <errno.h>
+
+typedef struct CrmDaemon {
+    HaNode *node;
+    HaCrm *crm;
+    HaAlerts *alerts;
+} CrmDaemon;
+
+static void *begin(const char *name, Err *err)
+{
+    HaNodeOptions options = {.domain = "crm"};
+    CrmDaemon *c = g_new0(CrmDaemon, 1);
+
+    (void)err;
+    c->node = ha_node_new(&options, name);
+    c->crm = ha_crm_new(&c->node->env);
+    c->alerts = ha_alerts_new();
+    return c;
+}
+
+static void notify(void *ctx, const HaNotice *notice)
+{
+    ha_node_notify(ctx, notice);
+}
+
+static void reap(CrmDaemon *c)
+{
+    g_autofree char *tag = NULL;
+    int status;
+
+    while (ha_workers_reap(c->node->workers, &tag, &status) == 1) {
+        g_clear_pointer(&tag, g_free);
+    }
+    ha_fencing_poll(c->node->fencing);
+}
+
+static HaNext do_round(void *self, HaNow now)
+{
+    CrmDaemon *c = self;
+    const HaManagerStatus *ms;
+    HaNext next;
+
+    reap(c);
+    ha_node_prepare_round(c->node);
+    next = ha_crm_round(c->crm, now);
+    ms = ha_crm_manager_status(c->crm);
+    if (ms != NULL) {
+        ha_alerts_look(c->alerts, ms, NULL, notify, c->node);
+    }
+    return next;
+}
+
+static void request_shutdown(void *self, HaNow now)
+{
+    CrmDaemon *c = self;
+
+    (void)now;
+    ha_crm_request_shutdown(c->crm);
+}
+
+static void child_ended(void *self, HaNow now)
+{
+    (void)now;
+    reap(self);
+}
+
+/* A master looks at once when somebody asks for something or a node comes or goes. */
+static bool cares(const void *self, const CfsChange *change)
+{
+    const CrmDaemon *c = self;
+
+    if (ha_crm_state(c->crm) != HA_CRM_MASTER) {
+        return change->kind == CFS_CHANGE_QUORUM;
+    }
+    if (change->kind != CFS_CHANGE_ENTRY) {
+        return change->kind == CFS_CHANGE_QUORUM;
+    }
+    return !change->own && (cfs_change_concerns(change, "ha/crm_commands") ||
+                            cfs_change_concerns(change, "ha/resources.cfg") ||
+                            cfs_change_concerns(change, "ha/rules.cfg") ||
+                            cfs_change_concerns(change, "ha/groups.cfg"));
+}
+
+static void end(void *self)
+{
+    CrmDaemon *c = self;
+
+    ha_crm_free(c->crm);
+    ha_alerts_free(c->alerts);
+    ha_node_free(c->node);
+    g_free(c);
+}
+
+int main(int argc, char **argv)
+{
+    static const HaDaemon daemon = {
+        .name = "pve-ha-crm",
+        .summary = "decides where HA services run (ha-manager(8))",
+        .stop_s = 60,
+        .begin = begin,
+        .round = do_round,
+        .shutdown = request_shutdown,
+        .child_ended = child_ended,
+        .cares = cares,
+        .end = end,
+    };
+
+    return ha_daemon_main(&daemon, argc, argv);
+}
