@@ -44,6 +44,7 @@ dist_man_MANS += %D%/vmid.conf.5
 
 %C%_core_libguest_core_a_SOURCES += %D%/core/netplan.c %D%/core/netplan.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_host.c %D%/io/guest_host.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/event_daemon.c %D%/io/event_daemon.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_end.c %D%/io/guest_end.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_status.c %D%/io/guest_status.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_stop.c %D%/io/guest_stop.h
@@ -66,3 +67,8 @@ quoratelibexec_PROGRAMS = %D%/qm-bridge %D%/qm-bridgedown
 %C%_qm_bridge_LDADD = $(guest_run_ldadd)
 %C%_qm_bridgedown_SOURCES = %D%/qm_bridgedown.c
 %C%_qm_bridgedown_LDADD = $(guest_run_ldadd)
+
+sbin_PROGRAMS += %D%/qmeventd
+%C%_qmeventd_SOURCES = %D%/main_qmeventd.c
+%C%_qmeventd_LDADD = $(guest_run_ldadd)
+dist_man_MANS += %D%/qmeventd.8

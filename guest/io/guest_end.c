@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define WHY_MAX 64
+
 static int write_json(const char *path, const JsonTree *tree, Err *err)
 {
     g_autofree char *text = jsontree_pretty(tree);
@@ -44,7 +46,24 @@ bool guest_end_is_due(const GuestHost *h, uint32_t vmid)
     return access(path, F_OK) == 0;
 }
 
-static void write_down(const GuestHost *h, uint32_t vmid, const GuestEnd *end)
+void guest_end_announce(const GuestHost *h, uint32_t vmid, const char *reason)
+{
+    g_autofree char *path = guest_run_path(h->run_dir, vmid, "why");
+
+    (void)!cfsfile_write(path, reason, strlen(reason), NULL); /* then it says less, no more */
+}
+
+/* The reason that was announced, or NULL. Caller frees. */
+static char *announced(const GuestHost *h, uint32_t vmid)
+{
+    g_autofree char *path = guest_run_path(h->run_dir, vmid, "why");
+    char *text = NULL;
+    gsize size;
+
+    return cfsfile_read(path, WHY_MAX, &text, &size, NULL) == 0 ? text : NULL;
+}
+
+static void write_down(const GuestHost *h, uint32_t vmid, const GuestEnd *end, const char *why)
 {
     g_autofree char *path = guest_run_path(h->run_dir, vmid, "exit");
     g_autoptr(JsonTree) note = jsontree_new_object();
@@ -52,7 +71,7 @@ static void write_down(const GuestHost *h, uint32_t vmid, const GuestEnd *end)
 
     jsontree_set_int(note, "vmid", vmid);
     jsontree_set_int(note, "time", clock_wall().sec);
-    jsontree_set_text(note, "reason", end->reason);
+    jsontree_set_text(note, "reason", why != NULL ? why : end->reason);
     jsontree_set_bool(note, "guest_requested", end->guest_requested);
     if (write_json(path, note, &err) < 0) {
         guest_say(h, GUEST_SAY_WARNING, "%s", err_text(&err)); /* the guest is down all the same */
@@ -113,11 +132,12 @@ static void settle(const GuestHost *h, uint32_t vmid, GuestEdit *edit)
 static void remove_traces(const GuestHost *h, uint32_t vmid, const GuestEnd *end)
 {
     g_autofree char *note = guest_run_path(h->run_dir, vmid, "run");
+    g_autofree char *why = announced(h, vmid);
 
     guest_net_sweep(vmid);
     guest_scope_remove(vmid);
     guest_run_sweep(h->run_dir, vmid);
-    write_down(h, vmid, end);
+    write_down(h, vmid, end, why);
     (void)unlink(note); /* seen a moment ago, under the lock */
 }
 

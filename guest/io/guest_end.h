@@ -27,6 +27,9 @@ typedef struct GuestEnd {
     bool foreign;         /* its configuration is (or soon will be) another node's: do not touch */
 } GuestEnd;
 
+/* Says why the guest is about to end, before it does: whoever sees the end first writes it down. */
+void guest_end_announce(const GuestHost *h, uint32_t vmid, const char *reason);
+
 /* Waits until the process is gone, at most `wait_ms` (-EBUSY when it stays), then does all of the
  * above; 0 also when it had been done before. */
 int guest_end(const GuestHost *h, uint32_t vmid, const GuestEnd *end, unsigned wait_ms, Err *err)

@@ -122,6 +122,35 @@ int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err
     return 1;
 }
 
+int guest_proc_identify(pid_t pid, GuestProc *ret, uint32_t *ret_vmid, char **ret_dir, Err *err)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int)pid);
+    g_auto(GuestProc) proc = {pid, pidfd_open(pid, 0)};
+    g_autofree char *text = NULL;
+    const char *previous = "";
+    size_t len = 0;
+    int r = proc.fd < 0 ? err_setf(err, -errno, "process %d: %s", (int)pid, g_strerror(errno))
+                        : textfile_read(path, CMDLINE_MAX, &text, &len, err);
+
+    if (r < 0) {
+        return r;
+    }
+    for (const char *word = text; word < text + len; word += strlen(word) + 1) {
+        if (strcmp(previous, "-pidfile") == 0) {
+            g_autofree char *base = g_path_get_basename(word);
+            g_autofree char *stem = g_strndup(base, strcspn(base, "."));
+            if (strcmp(base + strlen(stem), ".pid") == 0 && vmid_parse(stem, ret_vmid, NULL) == 0) {
+                *ret_dir = g_path_get_dirname(word);
+                *ret = proc;
+                proc = (GuestProc)GUEST_PROC_INIT;
+                return 0;
+            }
+        }
+        previous = word;
+    }
+    return err_setf(err, -ENOENT, "process %d is no guest's QEMU", (int)pid);
+}
+
 bool guest_proc_wait(const GuestProc *p, unsigned timeout_ms)
 {
     MonoTime deadline = mono_add_ms(clock_mono(), timeout_ms);
@@ -139,18 +168,18 @@ bool guest_proc_wait(const GuestProc *p, unsigned timeout_ms)
     }
 }
 
-static void send_signal(const GuestProc *p, int number)
+void guest_proc_signal(const GuestProc *p, int number)
 {
     (void)pidfd_send_signal(p->fd, number, NULL, 0); /* fails only when it has ended */
 }
 
 int guest_proc_end(const GuestProc *p, unsigned term_ms, unsigned kill_ms, Err *err)
 {
-    send_signal(p, SIGTERM);
+    guest_proc_signal(p, SIGTERM);
     if (guest_proc_wait(p, term_ms)) {
         return 0;
     }
-    send_signal(p, SIGKILL);
+    guest_proc_signal(p, SIGKILL);
     if (guest_proc_wait(p, kill_ms)) {
         return 0;
     }
@@ -162,9 +191,9 @@ int guest_proc_end(const GuestProc *p, unsigned term_ms, unsigned kill_ms, Err *
 
 void guest_run_sweep(const char *run_dir, uint32_t vmid)
 {
-    static const char *const suffixes[] = {
-        "pid",     "qmp",     "mig",     "qga",   "vnc",  "serial0",  "serial1",   "serial2",
-        "serial3", "migrate", "storage", "swtpm", "nets", "incoming", "vncticket", "env"};
+    static const char *const suffixes[] = {"pid",     "qmp",     "mig",     "qga",      "vnc",
+                                           "serial0", "serial1", "serial2", "serial3",  "migrate",
+                                           "storage", "swtpm",   "nets",    "incoming", "why"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
         g_autofree char *path = guest_run_path(run_dir, vmid, suffixes[i]);

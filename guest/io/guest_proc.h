@@ -32,6 +32,13 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestProc, guest_proc_clear)
  * lives, and its command line names this pid file. -errno when the pid file cannot be read. */
 int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err) must_check;
 
+/* What guest a process runs: by its command line. -ENOENT when it is no guest's QEMU. The caller
+ * frees *ret_dir, the runtime directory. */
+int guest_proc_identify(pid_t pid, GuestProc *ret, uint32_t *ret_vmid, char **ret_dir, Err *err)
+    must_check;
+
+void guest_proc_signal(const GuestProc *p, int number);
+
 /* True once the process has ended, or after `timeout_ms` false. */
 bool guest_proc_wait(const GuestProc *p, unsigned timeout_ms);
 

@@ -68,6 +68,7 @@ static int end_process(const GuestHost *h,
 {
     Err quit = ERR_INIT;
 
+    guest_end_announce(h, vmid, "stopped");
     if (guest_qmp_call(h->run_dir, vmid, "quit", NULL, QUIT_MS, NULL, &quit) == 0 ||
         quit.code == -EPIPE) {
         if (guest_proc_wait(proc, timeout_ms)) {
@@ -82,6 +83,7 @@ static int end_process(const GuestHost *h,
         guest_say(h, GUEST_SAY_WARNING, "%s; sending signals", err_text(&quit));
     }
     *ret_reason = "killed";
+    guest_end_announce(h, vmid, "killed");
     return guest_proc_end(proc, GUEST_KILL_MS, DEATH_MS, err);
 }
 

@@ -53,6 +53,7 @@ class Daemon:
 DAEMONS = [
     Daemon('corosync', 'corosync', None, ['-f']),
     Daemon('pmxcfs', 'pmxcfs', 'pmxcfs', ['-f']),
+    Daemon('qmeventd', 'qmeventd', 'guest', []),
     Daemon('joind', 'quorate-joind', 'quorum', [], joined=True),
     Daemon('apid', 'quorate-apid', 'api', ['--pam-helper', '{build}/api/quorate-pam'], joined=True),
     Daemon('api', 'quorate-api', 'api', [], joined=True),
