@@ -16,7 +16,8 @@ noinst_LIBRARIES += %D%/libconf.a
 %C%_libconf_a_SOURCES += \
 	%D%/mappingcfg.c %D%/mappingcfg.h \
 	%D%/sectionlines.c %D%/sectionlines.h \
-	%D%/storagecfg.c %D%/storagecfg.h
+	%D%/storagecfg.c %D%/storagecfg.h \
+	%D%/storagecfg_edit.c %D%/storagecfg_edit.h
 
 # section files: resources, groups and rules of HA
 %C%_libconf_a_SOURCES += %D%/sectionconf.c %D%/sectionconf.h

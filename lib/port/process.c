@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -182,20 +183,32 @@ static int left_ms(const Run *run)
     return us <= 0 ? 0 : (int)MIN(us / US_PER_MS + 1, G_MAXINT);
 }
 
-/* Until both streams end. -ETIMEDOUT. */
+static bool is_cancelled(const Run *run)
+{
+    return run->options->cancel != NULL && *run->options->cancel != 0;
+}
+
+/* Until both streams end. -ETIMEDOUT, -ECANCELED. */
 static int read_all(Run *run)
 {
     while (run->streams[0].fd >= 0 || run->streams[1].fd >= 0) {
         struct pollfd fds[2] = {{.fd = run->streams[0].fd, .events = POLLIN},
                                 {.fd = run->streams[1].fd, .events = POLLIN}};
-        int wait = left_ms(run);
-        int n = wait > 0 ? poll(fds, 2, wait) : 0;
+        int left = left_ms(run);
+        int wait = run->options->cancel != NULL ? MIN(left, PROCESS_CANCEL_MS) : left;
+        int n = left > 0 ? poll(fds, 2, wait) : 0;
 
+        if (is_cancelled(run)) {
+            return -ECANCELED;
+        }
         if (n < 0 && errno != EINTR) {
             return -errno;
         }
-        if (n == 0) {
+        if (left == 0) {
             return -ETIMEDOUT;
+        }
+        if (n <= 0) {
+            continue; /* nothing can be read; the next round sees whether time is over */
         }
         for (int i = 0; i < 2; i++) {
             if (run->streams[i].fd >= 0 && fds[i].revents != 0) {
@@ -219,6 +232,9 @@ static int reap(Run *run, int *ret_status)
         }
         if (pid < 0 && errno != EINTR) {
             return -errno;
+        }
+        if (is_cancelled(run)) {
+            return -ECANCELED;
         }
         if (left_ms(run) == 0) {
             return -ETIMEDOUT;
@@ -267,7 +283,9 @@ int process_run(const char *const *argv,
     if (r < 0) {
         kill_group(&run);
         return err_setf(err, r, "%s: %s", argv[0],
-                        r == -ETIMEDOUT ? "took too long and was ended" : g_strerror(-r));
+                        r == -ETIMEDOUT    ? "took too long and was ended"
+                       : r == -ECANCELED ? "was ended: interrupted"
+                                         : g_strerror(-r));
     }
     ret->status = status;
     ret->out = g_string_free(g_steal_pointer(&out), FALSE);

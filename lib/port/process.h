@@ -9,6 +9,7 @@
 #include "lib/base/err.h"
 
 #include <glib.h>
+#include <signal.h>
 
 typedef struct ProcessOptions {
     unsigned timeout_ms; /* 0: PROCESS_TIMEOUT_MS */
@@ -20,9 +21,12 @@ typedef struct ProcessOptions {
      * output_max are cut. Progress bars end their lines with a carriage return: that counts too. */
     void (*line)(void *ctx, const char *line);
     void *ctx;
+    /* Set by a signal handler of the caller: the program is ended, the answer is -ECANCELED. */
+    const volatile sig_atomic_t *cancel;
 } ProcessOptions;
 
 #define PROCESS_TIMEOUT_MS 60000u
+#define PROCESS_CANCEL_MS  200 /* between looks at `cancel` */
 #define PROCESS_OUTPUT_MAX ((gsize)1024 * 1024)
 
 typedef struct ProcessResult {
@@ -36,7 +40,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ProcessResult, process_result_clear)
 
 /* `argv` ends with NULL; argv[0] is a path or is looked up in PATH. Standard input is empty. 0 when
  * it ran to its end, whatever its status; -ENOENT and others when it could not start, -ETIMEDOUT
- * when it was killed. */
+ * when it was killed, -ECANCELED. */
 int process_run(const char *const *argv,
                 const ProcessOptions *options,
                 ProcessResult *ret,

@@ -8,3 +8,13 @@ check_PROGRAMS += %D%/test_guest_edit
 %C%_test_guest_edit_SOURCES = %D%/test_guest_edit.c
 %C%_test_guest_edit_LDADD = $(guest_io_ldadd)
 TESTS += %D%/test_guest_edit
+
+check_PROGRAMS += %D%/test_storagecfg_edit
+%C%_test_storagecfg_edit_SOURCES = %D%/test_storagecfg_edit.c
+%C%_test_storagecfg_edit_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_storagecfg_edit
+
+check_PROGRAMS += %D%/test_volname
+%C%_test_volname_SOURCES = %D%/test_volname.c
+%C%_test_volname_LDADD = guest/core/libguest_core.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_volname

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# Volumes and what changes configurations.
+%C%_core_libguest_core_a_SOURCES += %D%/core/imagehead.c %D%/core/imagehead.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/volname.c %D%/core/volname.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/qemuimg.c %D%/io/qemuimg.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/storage_set.c %D%/io/storage_set.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/storage_kind.c %D%/io/storage_kind.h %D%/io/kind_dir.c
+%C%_io_libguest_io_a_SOURCES += %D%/io/volume.c %D%/io/volume.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/nbd_disk.c %D%/io/nbd_disk.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/volume_stream.c %D%/io/volume_stream.h
