@@ -4,7 +4,8 @@ noinst_LIBRARIES += %D%/libcmdline.a
 
 # pvecm
 bin_PROGRAMS += %D%/pvecm
-%C%_pvecm_SOURCES = %D%/pvecm.c %D%/pvecm_verbs.h %D%/pvecm_join.c %D%/pvecm_make.c \
+%C%_pvecm_SOURCES = %D%/pvecm.c %D%/pvecm_verbs.h %D%/pvecm_ask.c %D%/pvecm_ask.h \
+	%D%/pvecm_join.c %D%/pvecm_make.c \
 	%D%/pvecm_show.c \
 	%D%/pvecm_table.c
 %C%_pvecm_LDADD = %D%/libcmdline.a quorum/libquorumio.a quorum/libquorumcore.a lib/cfs/libcfs.a \

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pvecm_join: tokens, joining by one, and recovering from a join that was interrupted. */
+/* pvecm_join: tokens, joining by one or with a password, recovering from an interrupted join. */
+#include "cli/pvecm_ask.h"
 #include "cli/pvecm_verbs.h"
 
+#include "quorum/core/join_info.h"
 #include "quorum/core/jointoken.h"
+#include "quorum/io/config_api.h"
+#include "quorum/io/join_classic.h"
 #include "quorum/io/join_client.h"
 #include "quorum/io/join_server.h"
 
@@ -10,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+PvecmAddOptions pvecm_add_options = {.votes = -1};
 PvecmTokenOptions pvecm_token_options = {.ttl = JOINTOKEN_TTL_SEC, .uses = 1, .votes = 1};
 
 static void print_line(void *ctx, const char *line)
@@ -81,30 +86,163 @@ static int read_token(const char *operand, char **ret, Err *err)
     return 0;
 }
 
-int pvecm_add(char **operands, Err *err)
+static int check_options(bool with_token, Err *err)
 {
-    JoinClientOptions opt = {
-        .state_dir = "/var/lib/pve-cluster", .dry_run = pvecm_make.dry_run, .say = print_line};
-    char *token = NULL;
-    int r = read_token(operands[0], &token, err);
+    const PvecmAddOptions *o = &pvecm_add_options;
+
+    if (o->use_ssh) {
+        return err_setf(err, -EINVAL,
+                        "--use_ssh: nodes do not get into each other as root by ssh; join by token "
+                        "('pvecm token' on a member), or with its address and password");
+    }
+    if (o->votes > 255 || pvecm_make.nodeid < 0) {
+        return err_setf(err, -EINVAL, "--votes goes from 0 to 255, --nodeid from 1");
+    }
+    if (with_token && (o->fingerprint != NULL || o->votes >= 0 || pvecm_make.nodeid != 0)) {
+        return err_setf(err, -EINVAL,
+                        "a token holds fingerprint and votes already; --fingerprint, --votes and "
+                        "--nodeid go with an address and a password");
+    }
+    return 0;
+}
+
+/* Joins by `token`, or under the login. */
+static int join(const char *token, ApiSession *session, Err *err)
+{
+    JoinClientOptions opt = {.token = token,
+                             .session = session,
+                             .state_dir = "/var/lib/pve-cluster",
+                             .nodeid = (uint32_t)pvecm_make.nodeid,
+                             .votes = pvecm_add_options.votes,
+                             .force = pvecm_make.force,
+                             .dry_run = pvecm_make.dry_run,
+                             .say = print_line};
+    int r = 0;
 
     for (unsigned i = 0; r == 0 && i < COROSYNC_LINKS_MAX; i++) {
         r = pvecm_make.link[i] != NULL ? corosync_link_parse(pvecm_make.link[i], &opt.links[i], err)
                                        : 0;
     }
-    if (r == 0 && !jointoken_looks_like(token)) {
-        r = err_setf(err, -EINVAL, "'%s' is no join token: make one with 'pvecm token' on a member",
-                     token);
-    }
     if (r == 0) {
-        opt.token = token;
         r = tell(join_client_run(&cluster_paths, &opt, err),
                  opt.dry_run ? "dry run: nothing was changed" : "this node is in the cluster");
     }
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         corosync_link_clear(&opt.links[i]);
     }
+    return r;
+}
+
+/* Where possible the member makes a token and the node goes on in two phases, which can be taken
+ * back; by the documented endpoints otherwise. */
+static int join_logged_in(ApiSession *session, Err *err)
+{
+    bool plain = pvecm_add_options.documented || pvecm_make.force || pvecm_make.nodeid != 0;
+    g_autofree char *node = NULL;
+    g_autofree char *fqdn = NULL;
+    g_autoptr(GPtrArray) addresses = NULL;
+    unsigned votes = pvecm_add_options.votes >= 0 ? (unsigned)pvecm_add_options.votes : 1;
+    char *token = NULL;
+    int r = plain ? 0 : join_classic_has_tokens(session, err);
+
+    if (r < 0) {
+        return r;
+    }
+    if (r == 0) {
+        printf("joining by the documented endpoints\n");
+        return join(NULL, session, err);
+    }
+    if ((r = cluster_this_node(&node, &fqdn, &addresses, err)) == 0 &&
+        (r = join_classic_token(session, node, votes, &token, err)) == 0) {
+        r = join(token, NULL, err);
+    }
     jointoken_free_line(token);
+    return r;
+}
+
+/* Splits "host", "host:port", "[v6]:port"; a bare IPv6 address is a host. Caller frees both. */
+static void split_host(const char *text, char **ret_host, char **ret_port)
+{
+    const char *end = strchr(text, ']');
+    const char *colon = strrchr(text, ':');
+
+    if (text[0] == '[' && end != NULL) {
+        *ret_host = g_strndup(text + 1, (gsize)(end - text - 1));
+        *ret_port = g_strdup(end[1] == ':' ? end + 2 : JOIN_PORT);
+    } else if (colon != NULL && strchr(text, ':') == colon) {
+        *ret_host = g_strndup(text, (gsize)(colon - text));
+        *ret_port = g_strdup(colon + 1);
+    } else {
+        *ret_host = g_strdup(text);
+        *ret_port = g_strdup(JOIN_PORT);
+    }
+}
+
+static int add_by_password(const char *host, const char *fingerprint, Err *err)
+{
+    uint8_t digest[32];
+    g_autofree char *name = NULL;
+    g_autofree char *port = NULL;
+    g_autoptr(ApiSession) session = NULL;
+    ApiPeer peer = {.digest = digest};
+    char *password = NULL;
+    int r;
+
+    split_host(host, &name, &port);
+    peer.host = name;
+    peer.port = port;
+    if (fingerprint != NULL && !join_fingerprint_parse(fingerprint, digest)) {
+        return err_setf(err, -EINVAL, "--fingerprint: expected 32 bytes in hex, joined by colons");
+    }
+    if (fingerprint == NULL && (r = pvecm_ask_fingerprint(&peer, digest, err)) < 0) {
+        return r;
+    }
+    if ((r = pvecm_ask_password(name, &password, err)) < 0) {
+        return r;
+    }
+    printf("establishing the connection to '%s'\n", name);
+    r = api_session_login(&peer, "root@pam", password, &session, err);
+    pvecm_free_password(password);
+    if (r < 0) {
+        return r;
+    }
+    printf("login succeeded\n");
+    return join_logged_in(session, err);
+}
+
+int pvecm_add(char **operands, Err *err)
+{
+    g_auto(JoinBlob) blob = {0};
+    char *token = NULL;
+    bool with_token;
+    int r = read_token(operands[0], &token, err);
+
+    if (r < 0) {
+        return r;
+    }
+    with_token = jointoken_looks_like(token) || strcmp(operands[0], "-") == 0;
+    r = check_options(with_token, err);
+    if (r == 0 && with_token) {
+        r = join(token, NULL, err);
+    } else if (r == 0 && join_blob_looks_like(token)) {
+        r = join_blob_parse(token, &blob, err);
+        r = r < 0 ? r : add_by_password(blob.address, blob.fingerprint, err);
+    } else if (r == 0) {
+        r = add_by_password(token, pvecm_add_options.fingerprint, err);
+    }
+    jointoken_free_line(token);
+    return r;
+}
+
+int pvecm_joininfo(char **operands, Err *err)
+{
+    g_autoptr(JsonTree) data = NULL;
+    g_autofree char *text = NULL;
+    int r = config_api_join_info(cluster_paths.pve, operands[0], &data, err);
+
+    if (r == 0 && (r = join_info_blob(data, &text, err)) == 0) {
+        printf("%s\n", text);
+    }
     return r;
 }
 

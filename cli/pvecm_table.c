@@ -45,6 +45,16 @@ static GOptionEntry create_options[] = {
 };
 
 static GOptionEntry add_options[] = {
+    {"fingerprint", 0, 0, G_OPTION_ARG_STRING, &pvecm_add_options.fingerprint,
+     "Of the member's certificate (SHA-256); without it you are asked", "AA:BB:..."},
+    {"nodeid", 0, 0, G_OPTION_ARG_INT, &pvecm_make.nodeid, "Id of this node", "ID"},
+    {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_add_options.votes, "Votes of this node, default 1",
+     "N"},
+    CLI_FLAG("force", pvecm_make.force,
+             "Join although the cluster lists this name, or old keys are here"),
+    {"documented", 0, 0, G_OPTION_ARG_NONE, &pvecm_add_options.documented,
+     "Use only the documented endpoints, without going back by itself in the cluster", NULL},
+    CLI_FLAG("use_ssh", pvecm_add_options.use_ssh, "Refused: no root ssh"),
     {"dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run,
      "Ask the cluster, list problems, change nothing", NULL},
     LINK_OPTION(0),
@@ -70,9 +80,10 @@ static GOptionEntry token_options[] = {
 };
 
 static GOptionEntry updatecerts_options[] = {
-    {"force", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.force, "Make a new node certificate", NULL},
-    {"silent", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.silent,
-     "Say nothing, and do nothing without quorum", NULL},
+    CLI_FLAG("force", pvecm_make.force, "Make a new node certificate"),
+    CLI_FLAG("silent", pvecm_make.silent, "Say nothing, and do nothing without quorum"),
+    CLI_FLAG("unmerge-known-hosts", pvecm_make.unmerge,
+             "Accepted; there is no merged list of ssh host keys to undo"),
     {0},
 };
 
@@ -83,7 +94,10 @@ const CliVerb pvecm_verbs[] = {
     {"expected", "VOTES", "Set the expected votes until membership grows", 1, 1, NULL,
      pvecm_expected},
     {"token", "", "Print a token that lets a new node join", 0, 0, token_options, pvecm_token},
-    {"add", "TOKEN|-", "Join the cluster that made the token", 1, 1, add_options, pvecm_add},
+    {"add", "TOKEN|-|HOST|INFO", "Join by token, or with the password of a member", 1, 1,
+     add_options, pvecm_add},
+    {"joininfo", "[NODE]", "Print the join information to copy to a new node", 0, 1, NULL,
+     pvecm_joininfo},
     {"recover", "", "Finish or take back a join that was interrupted", 0, 0, NULL, pvecm_recover},
     {"updatecerts", "", "Make missing keys and certificates, renew old ones", 0, 0,
      updatecerts_options, pvecm_updatecerts},

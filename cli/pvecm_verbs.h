@@ -15,7 +15,7 @@
 typedef struct PvecmMakeOptions {
     char *link[8];
     int nodeid, votes, token_coefficient;
-    gboolean dry_run, force, silent;
+    gboolean dry_run, force, silent, unmerge;
 } PvecmMakeOptions;
 extern PvecmMakeOptions pvecm_make;
 
@@ -24,6 +24,14 @@ typedef struct PvecmTokenOptions {
     char *node;
 } PvecmTokenOptions;
 extern PvecmTokenOptions pvecm_token_options;
+
+/* Options of joining with a password. */
+typedef struct PvecmAddOptions {
+    char *fingerprint;
+    int votes; /* negative: not given */
+    gboolean use_ssh, documented;
+} PvecmAddOptions;
+extern PvecmAddOptions pvecm_add_options;
 
 extern const CliVerb pvecm_verbs[];
 
@@ -37,6 +45,7 @@ int pvecm_create(char **operands, Err *err);
 int pvecm_updatecerts(char **operands, Err *err);
 int pvecm_token(char **operands, Err *err);
 int pvecm_add(char **operands, Err *err);
+int pvecm_joininfo(char **operands, Err *err);
 int pvecm_recover(char **operands, Err *err);
 
 #endif

@@ -11,10 +11,12 @@ noinst_LIBRARIES += %D%/libquorumcore.a
 noinst_LIBRARIES += %D%/libquorumio.a
 %C%_libquorumio_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(GIO_CFLAGS) $(JSON_CFLAGS)
 %C%_libquorumio_a_SOURCES = \
+	%D%/io/api_session.c %D%/io/api_session.h \
 	%D%/io/certs.c %D%/io/certs.h \
 	%D%/io/cluster_create.c %D%/io/cluster_create.h \
 	%D%/io/conf_edit.c %D%/io/conf_edit.h \
 	%D%/io/config_api.c %D%/io/config_api.h \
+	%D%/io/join_classic.c %D%/io/join_classic.h \
 	%D%/io/join_client.c %D%/io/join_client.h \
 	%D%/io/join_records.c %D%/io/join_records.h \
 	%D%/io/join_server.c %D%/io/join_server.h \

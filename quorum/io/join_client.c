@@ -7,6 +7,7 @@
 #include "quorum/core/join_request.h"
 #include "quorum/io/certs.h"
 #include "quorum/io/corosync_key.h"
+#include "quorum/io/join_classic.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/quorum_query.h"
 #include "quorum/io/services.h"
@@ -32,7 +33,9 @@ typedef struct Joiner {
     const ClusterPaths *paths;
     const JoinClientOptions *opt;
     JoinToken token;
-    char *token_line;
+    char *token_line; /* NULL: under a login */
+    char *peer;       /* then: the member */
+    int version;      /* and its join API */
     char *node, *fqdn;
     GPtrArray *addresses;
     char *address; /* own one for single-link clusters */
@@ -62,6 +65,7 @@ static void joiner_done(Joiner *j)
     explicit_bzero(j->authkey, sizeof j->authkey);
     g_clear_pointer(&j->addresses, g_ptr_array_unref);
     g_clear_pointer(&j->guests, g_ptr_array_unref);
+    g_free(j->peer);
     g_free(j->node);
     g_free(j->fqdn);
     g_free(j->address);
@@ -105,6 +109,11 @@ static void split_address(const char *address, char **ret_host, const char **ret
     } else {
         *ret_host = g_strdup(address);
     }
+}
+
+static bool by_token(const Joiner *j)
+{
+    return j->token_line != NULL;
 }
 
 static void fill_request(Joiner *j, JoinStep step, const char *csr, JoinRequest *q)
@@ -274,55 +283,173 @@ static int read_guests(Joiner *j, Err *err)
     return 0;
 }
 
-static int check_links(Joiner *j, Err *err)
+/* Tells what stands against joining; all of it before giving up. */
+static void problem(Joiner *j, int *count, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void problem(Joiner *j, int *count, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    say(j, "problem: %s", text);
+    (*count)++;
+}
+
+static void check_links(Joiner *j, int *count)
 {
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         const CorosyncLink *link = &j->opt->links[i];
 
-        if (link->present &&
-            !g_ptr_array_find_with_equal_func(j->addresses, link->address, g_str_equal, NULL)) {
-            return err_setf(err, -EADDRNOTAVAIL,
-                            "link %u: address '%s' is not configured on this node", i,
-                            link->address);
+        if (link->present && link->address == NULL) {
+            problem(j, count, "link %u: no address is given", i);
+        } else if (link->present && !g_ptr_array_find_with_equal_func(j->addresses, link->address,
+                                                                      g_str_equal, NULL)) {
+            problem(j, count, "link %u: address '%s' is not configured on this node", i,
+                    link->address);
         }
     }
-    return 0;
+}
+
+static int check_state(Joiner *j, int *count, Err *err)
+{
+    g_autofree char *conf = g_build_filename(j->paths->pve, "corosync.conf", NULL);
+    int running;
+
+    if (g_file_test(conf, G_FILE_TEST_EXISTS)) {
+        problem(j, count, "this node is in a cluster already (%s exists)", conf);
+    }
+    if (!j->opt->force && g_file_test(j->paths->authkey, G_FILE_TEST_EXISTS)) {
+        problem(j, count, "%s exists: it belongs to another cluster; move it away to join this one",
+                j->paths->authkey);
+    }
+    running = service_running(SERVICE_COROSYNC, err);
+    if (running > 0) {
+        problem(j, count, "corosync runs on this node: stop it before joining");
+    }
+    return running < 0 ? running : 0;
 }
 
 static int do_check(Joiner *j, Err *err)
 {
-    g_autofree char *conf = g_build_filename(j->paths->pve, "corosync.conf", NULL);
     g_autofree char *cwd = g_get_current_dir();
-    int r;
+    int count = 0, r;
 
     if (g_str_has_prefix(cwd, j->paths->pve)) {
         return err_setf(err, -EBUSY, "leave %s first: it is mounted anew while joining", cwd);
     }
-    if (g_file_test(conf, G_FILE_TEST_EXISTS)) {
-        return err_setf(err, -EEXIST, "this node is in a cluster already (%s exists)", conf);
-    }
-    if (g_file_test(j->paths->authkey, G_FILE_TEST_EXISTS)) {
-        return err_setf(err, -EEXIST,
-                        "%s exists: it belongs to another cluster; move it away to join this one",
-                        j->paths->authkey);
-    }
-    if ((r = service_running(SERVICE_COROSYNC, err)) != 0) {
-        return r < 0 ? r
-                     : err_setf(err, -EBUSY, "corosync runs on this node: stop it before joining");
-    }
-    if ((r = check_links(j, err)) < 0) {
+    if ((r = check_state(j, &count, err)) < 0) {
         return r;
+    }
+    check_links(j, &count);
+    if (count > 0) {
+        return err_setf(err, -EPERM, "this node cannot join (%d problem%s, see above)", count,
+                        count == 1 ? "" : "s");
     }
     return read_guests(j, err);
 }
+
+/* ---- the documented endpoints ------------------------------------------------------------------
+ */
+
+/* Guests may come along when the member tells which ids are taken, and ours are not. */
+static int check_guests(Joiner *j, Err *err)
+{
+    g_autoptr(GArray) taken = NULL;
+    int count = 0, r;
+
+    if (j->guests->len == 0) {
+        return 0;
+    }
+    if ((r = join_classic_vmids(j->opt->session, &taken, err)) < 0) {
+        return err_wrapf(err, r, "this node has guests, and whether their ids are free is unknown");
+    }
+    for (guint i = 0; i < j->guests->len; i++) {
+        const Guest *g = g_ptr_array_index(j->guests, i);
+        uint32_t vmid = (uint32_t)g_ascii_strtoull(g->name, NULL, 10);
+
+        for (guint k = 0; k < taken->len; k++) {
+            if (g_array_index(taken, uint32_t, k) == vmid) {
+                problem(j, &count,
+                        "guest %u exists in the cluster already: give this node's guest another id",
+                        vmid);
+            }
+        }
+    }
+    return count == 0 ? 0 : err_setf(err, -EPERM, "%d guest id(s) are taken in the cluster", count);
+}
+
+static int classic_hello(Joiner *j, Err *err)
+{
+    j->version = join_classic_version(j->opt->session, err);
+    return j->version < 0 ? j->version : check_guests(j, err);
+}
+
+static int classic_stage(Joiner *j, Err *err)
+{
+    g_auto(JoinClassicAnswer) a = {0};
+    JoinClassicAdd add = {.node = j->node,
+                          .version = j->version,
+                          .nodeid = j->opt->nodeid,
+                          .votes = j->opt->votes,
+                          .force = j->opt->force,
+                          .address = j->address,
+                          .links = j->opt->links};
+    int r = join_classic_add(j->opt->session, &add, &a, err);
+
+    if (r < 0) {
+        return r;
+    }
+    for (guint i = 0; i < a.warnings->len; i++) {
+        say(j, "warning: %s", (const char *)g_ptr_array_index(a.warnings, i));
+    }
+    if (a.authkey_size < COROSYNC_KEY_MIN || a.authkey_size > sizeof j->authkey) {
+        return err_setf(err, -EBADMSG,
+                        "the cluster's key has the impossible size of %" G_GSIZE_FORMAT " bytes",
+                        a.authkey_size);
+    }
+    memcpy(j->authkey, a.authkey, a.authkey_size);
+    j->authkey_size = a.authkey_size;
+    j->conf = g_strdup(a.conf);
+    return 0;
+}
+
+/* The node has the CA's key now and signs for itself. */
+static int classic_files(Joiner *j, Err *err)
+{
+    return cluster_update_certs(j->paths, true, j->opt->say, j->opt->ctx, err);
+}
+
+static void classic_unstage(Joiner *j)
+{
+    Err e = ERR_INIT;
+
+    if (j->opt->session != NULL && join_classic_remove(j->opt->session, j->node, &e) == 0) {
+        return;
+    }
+    say(j,
+        "the member could not be told%s%s: if 'pvecm nodes' there still lists '%s' after a few "
+        "minutes, take it out with 'pvecm delnode %s'",
+        e.code != 0 ? ": " : "", e.code != 0 ? err_text(&e) : "", j->node, j->node);
+}
+
+/* ---- steps -------------------------------------------------------------------------------------
+ */
 
 static int do_hello(Joiner *j, Err *err)
 {
     g_autoptr(JsonParser) parser = NULL;
     JsonObject *data;
     JsonNode *node;
-    int r = ask(j, JOIN_STEP_HELLO, NULL, &parser, err);
+    int r;
 
+    if (!by_token(j)) {
+        return classic_hello(j, err);
+    }
+    r = ask(j, JOIN_STEP_HELLO, NULL, &parser, err);
     if (r < 0) {
         return r;
     }
@@ -345,18 +472,42 @@ static char *saved(const Joiner *j, const char *name)
     return g_build_filename(j->backup, name, NULL);
 }
 
+/* Key and configuration of before (of an earlier cluster, or as the package brought it) stay beside
+ * the new ones, and come back when the join is undone. */
+static int set_aside_keys(Joiner *j, bool away, Err *err)
+{
+    const char *const paths[] = {j->paths->authkey, j->paths->host_conf};
+
+    for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *there = g_strconcat(paths[i], ".before-join", NULL);
+
+        if (away) {
+            (void)g_unlink(there); /* of a join long ago, if any */
+        }
+        if (rename(away ? paths[i] : there, away ? there : paths[i]) < 0 && errno != ENOENT) {
+            int r = -errno;
+
+            return err_setf(err, r, "moving %s: %s", paths[i], strerror(-r));
+        }
+    }
+    return 0;
+}
+
 static int do_save(Joiner *j, Err *err)
 {
-    if (g_mkdir_with_parents(j->backup, 0700) < 0) {
-        int r = -errno;
+    int r = set_aside_keys(j, true, err);
 
+    if (r < 0) {
+        return r;
+    }
+    if (g_mkdir_with_parents(j->backup, 0700) < 0) {
+        r = -errno;
         return err_setf(err, r, "%s: %s", j->backup, strerror(-r));
     }
     for (guint i = 0; i < j->guests->len; i++) {
         const Guest *g = g_ptr_array_index(j->guests, i);
         g_autofree char *name = g_strdup_printf("%s-%s", g->dir, g->name);
         g_autofree char *path = saved(j, name);
-        int r;
 
         (void)g_unlink(path); /* of an earlier try */
         if ((r = cfsfile_write(path, g->text, g->size, err)) < 0) {
@@ -412,6 +563,9 @@ static int do_stage(Joiner *j, Err *err)
     g_autofree char *csr = NULL;
     int r;
 
+    if (!by_token(j)) {
+        return classic_stage(j, err);
+    }
     if ((r = certs_make_key(CERTS_NODE_BITS, &j->key, err)) < 0 ||
         (r = certs_make_request(j->key, j->node, &csr, err)) < 0 ||
         (r = ask(j, JOIN_STEP_STAGE, csr, &parser, err)) < 0) {
@@ -484,12 +638,15 @@ static int do_corosync(Joiner *j, Err *err)
     return 0;
 }
 
-/* The token's own record is in the cluster's tree: seeing it means that the tree has arrived. */
+/* The token's own record is in the cluster's tree: seeing it means that the tree has arrived. So
+ * does the CA's key, which a new database does not hold. */
 static int wait_for_tree(Joiner *j, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + JOIN_SYNC_TIMEOUT_SEC * G_USEC_PER_SEC;
     g_autofree char *id = jointoken_id_text(j->token.id);
-    g_autofree char *path = g_build_filename(j->paths->pve, "priv", "join-tokens", id, NULL);
+    g_autofree char *path = by_token(j)
+                                ? g_build_filename(j->paths->pve, "priv", "join-tokens", id, NULL)
+                                : g_build_filename(j->paths->pve, "priv", "pve-root-ca.key", NULL);
 
     while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         if (g_get_monotonic_time() > deadline) {
@@ -518,9 +675,13 @@ static int do_files(Joiner *j, Err *err)
     g_autofree char *cert = g_build_filename(base, "pve-ssl.pem", NULL);
     int r;
 
-    if ((r = node_files_directories(j->paths->pve, j->node, err)) < 0 ||
-        (r = cfsfile_write(key, j->key, strlen(j->key), err)) < 0 ||
-        (r = cfsfile_write(cert, j->cert, strlen(j->cert), err)) < 0) {
+    if (!by_token(j)) {
+        r = classic_files(j, err);
+    } else if ((r = node_files_directories(j->paths->pve, j->node, err)) == 0 &&
+               (r = cfsfile_write(key, j->key, strlen(j->key), err)) == 0) {
+        r = cfsfile_write(cert, j->cert, strlen(j->cert), err);
+    }
+    if (r < 0) {
         return r;
     }
     for (guint i = 0; i < j->guests->len; i++) {
@@ -561,8 +722,13 @@ static int do_ready(Joiner *j, Err *err)
 {
     g_autoptr(JsonParser) parser = NULL;
     JsonObject *data;
-    int r = ask(j, JOIN_STEP_READY, NULL, &parser, err);
+    int r;
 
+    if (!by_token(j)) {
+        wait_for_vote(j); /* the member gives it when it sees the node */
+        return 0;
+    }
+    r = ask(j, JOIN_STEP_READY, NULL, &parser, err);
     if (r < 0) {
         return r;
     }
@@ -615,9 +781,14 @@ static int undo_stage(Joiner *j, Err *err)
 {
     g_autoptr(JsonParser) parser = NULL;
     Err e = ERR_INIT;
-    int r = ask(j, JOIN_STEP_ABORT, NULL, &parser, &e);
+    int r;
 
     (void)err;
+    if (!by_token(j)) {
+        classic_unstage(j);
+        return 0;
+    }
+    r = ask(j, JOIN_STEP_ABORT, NULL, &parser, &e);
     if (r < 0 && r != -EPERM) {
         say(j, "the cluster could not be told (%s); it forgets this node within %d s", err_text(&e),
             JOIN_PENDING_SEC);
@@ -684,11 +855,12 @@ static int undo(void *ctx, JoinPlanStep step, Err *err)
         say(j, "taking everything back");
         return undo_stage(j, err);
     case JOIN_PLAN_SAVE:
+        return set_aside_keys(j, false, err);
     case JOIN_PLAN_HELLO:
     case JOIN_PLAN_CHECK:
     case JOIN_PLAN_READY:
     case JOIN_PLAN_N:
-        return 0; /* nothing was changed, or what was saved may stay */
+        return 0; /* nothing was changed */
     }
     return -EINVAL;
 }
@@ -715,8 +887,8 @@ static int record(void *ctx, JoinPlanStep step, Err *err)
         }
         return 0;
     }
-    text = g_strdup_printf("step: %s\nbackup: %s\ntoken: %s\n", join_plan_step_name(step),
-                           j->backup, j->token_line);
+    text = g_strdup_printf("step: %s\nbackup: %s\n%s: %s\n", join_plan_step_name(step), j->backup,
+                           by_token(j) ? "token" : "peer", by_token(j) ? j->token_line : j->peer);
     r = cfsfile_write(path, text, strlen(text), err);
     jointoken_free_line(text);
     return r;
@@ -725,15 +897,17 @@ static int record(void *ctx, JoinPlanStep step, Err *err)
 /* ---- entry points -------------------------------------------------------------------------------
  */
 
-static int prepare(Joiner *j, const char *line, Err *err)
+/* `line`: a token, or NULL; then `peer` is the member. */
+static int prepare(Joiner *j, const char *line, const char *peer, Err *err)
 {
     int r;
 
-    if ((r = jointoken_parse(line, &j->token, err)) < 0 ||
+    if ((line != NULL && (r = jointoken_parse(line, &j->token, err)) < 0) ||
         (r = cluster_this_node(&j->node, &j->fqdn, &j->addresses, err)) < 0) {
         return r;
     }
-    j->token_line = jointoken_format(&j->token);
+    j->token_line = line != NULL ? jointoken_format(&j->token) : NULL;
+    j->peer = g_strdup(peer);
     r = cluster_own_address(j->node, j->addresses, &j->address, err);
     if (r < 0 && j->opt->links[0].present) {
         err_clear(err); /* links are given: the fallback address is not needed */
@@ -757,12 +931,14 @@ JoinOutcome join_client_run(const ClusterPaths *paths, const JoinClientOptions *
     j.backup = g_build_filename(opt->state_dir, "backup", name, NULL);
     if (g_file_test(journal, G_FILE_TEST_EXISTS)) {
         (void)err_setf(err, -EBUSY, "an earlier join was interrupted: run 'pvecm recover' first");
-    } else if (prepare(&j, opt->token, err) == 0) {
+    } else if (prepare(&j, opt->token, opt->session != NULL ? api_session_host(opt->session) : NULL,
+                       err) == 0) {
         if (!opt->dry_run) {
             outcome = join_plan_run(&ops, err);
         } else if (perform(&j, JOIN_PLAN_CHECK, err) == 0 &&
                    perform(&j, JOIN_PLAN_HELLO, err) == 0) {
-            say(&j, "nothing stands against joining cluster '%s'", j.token.cluster);
+            say(&j, "nothing stands against joining cluster '%s'",
+                by_token(&j) ? j.token.cluster : j.peer);
             outcome = JOIN_DONE;
         }
     }
@@ -785,7 +961,7 @@ static int read_journal(Joiner *j, JoinPlanStep *ret_step, Err *err)
     g_autofree char *path = journal_path(j->opt);
     g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
-    const char *step, *backup, *token;
+    const char *step, *backup, *token, *peer;
     int r = cfsfile_read(path, 2 * JOINTOKEN_LINE_MAX, &text, NULL, err);
     int at;
 
@@ -796,13 +972,14 @@ static int read_journal(Joiner *j, JoinPlanStep *ret_step, Err *err)
     step = journal_value(lines, "step: ");
     backup = journal_value(lines, "backup: ");
     token = journal_value(lines, "token: ");
+    peer = journal_value(lines, "peer: ");
     at = step != NULL ? join_plan_step_from_name(step) : -1;
-    if (at < 0 || backup == NULL || token == NULL) {
+    if (at < 0 || backup == NULL || (token == NULL && peer == NULL)) {
         return err_setf(err, -EBADMSG, "%s is damaged", path);
     }
     j->backup = g_strdup(backup);
     *ret_step = (JoinPlanStep)at;
-    return prepare(j, token, err);
+    return prepare(j, token, peer, err);
 }
 
 /* The guests that were brought along, by their saved copies: so that they can be taken out again.

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * join_client: performs the join plan on the node that joins by token. One thread; blocks; says
- * what it does. The journal (root only) lets a later `pvecm recover` finish or undo what a killed
- * one began.
+ * join_client: performs the join plan on the node that joins, by token or under a login at a member
+ * that offers only the documented endpoints. One thread; blocks; says what it does. The journal
+ * (root only) lets a later `pvecm recover` finish or undo what a killed one began.
  */
 #ifndef QUORUM_IO_JOIN_CLIENT_H
 #define QUORUM_IO_JOIN_CLIENT_H
 
 #include "quorum/core/join_plan.h"
+#include "quorum/io/api_session.h"
 #include "quorum/io/cluster_create.h"
 
 #define JOIN_PORT             "8006"
 #define JOIN_TIMEOUT_MS       30000 /* of one request */
-#define JOIN_VOTE_TIMEOUT_SEC 15  /* until corosync counts the vote */
+#define JOIN_VOTE_TIMEOUT_SEC 15    /* until corosync counts the vote */
 #define JOIN_SYNC_TIMEOUT_SEC 120   /* until the cluster's tree is mounted and in sync */
 
 typedef struct JoinClientOptions {
-    const char *token; /* the line; not needed to recover */
+    const char *token;   /* the line; not needed to recover */
+    ApiSession *session; /* without token: the login at the member; borrowed */
+    uint32_t nodeid;     /* with a session: 0: the member chooses */
+    int votes;           /* with a session: negative: the member's default */
+    bool force;          /* the cluster may list this name already; old keys here are set aside */
     CorosyncLink links[COROSYNC_LINKS_MAX];
     const char *state_dir; /* /var/lib/pve-cluster */
     bool dry_run;          /* ask, tell the problems, change nothing */

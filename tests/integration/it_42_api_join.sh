@@ -76,14 +76,161 @@ open('/tmp/csrf','w').write('CSRFPreventionToken: '+d['CSRFPreventionToken'])\""
 AUTH='-H @/tmp/cookie'
 FULL='-H @/tmp/cookie -H @/tmp/csrf'
 
-lab_up -n 3 --no-wait
-for n in 1 2 3; do
+# What the member shows, for people to compare.
+fingerprint()
+{
+    on 1 "openssl x509 -in /etc/pve/local/pve-ssl.pem -noout -fingerprint -sha256 | cut -d= -f2"
+}
+
+# `pvecm add` on a node; the password comes by standard input.
+add()
+{
+    local node=$1 password=$2
+    shift 2
+    on "$node" "cd / && echo '$password' | pvecm add $*"
+}
+
+refused_saying()
+{
+    local text=$1 out
+    shift
+    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
+    echo "$out"
+    case $out in *"$text"*) return 0 ;; esac
+    return 1
+}
+
+expects_votes()
+{
+    equal "$(lab exec 1 -- pvecm status --output-format json |
+        python3 -c "import json,sys; print(json.load(sys.stdin)['expected_votes'])")" "$1"
+}
+
+# On node 1, port 8007: a member that knows the documented endpoints only, with the same
+# certificate; every other request is answered as an unknown one.
+start_plain_member()
+{
+    on 1 "setsid python3 '$TOP/tests/integration/plain_member.py' /tmp/plain.log \
+        </dev/null >/tmp/plain.err 2>&1 &"
+    within 60 on 1 "ss -Htln 'sport = 8007' | grep -q 8007"
+}
+
+task_failed_saying()
+{
+    on 1 "curl -sfk $AUTH 'https://127.0.0.1:8006/api2/json/nodes/node1/tasks/$UPID/status' |
+        grep -q '\"exitstatus\":\"[^\"]*$1'"
+}
+
+a_task_is_started()
+{
+    UPID=$(json 1 'print(d)')
+    echo "$UPID"
+    [ "${UPID#UPID:node1:}" != "$UPID" ]
+}
+
+claims_of_the_endpoints()
+{
+    check 'without a ticket nothing is told' answers 401 1 GET /cluster/config/join
+    refuse 'a wrong password does not log in' login 1 wrong
+    check 'and is answered 401' answers 401 1 POST /access/ticket \
+        "-d 'username=root@pam&password=wrong'"
+    check 'the failed login is in the log, without the password' on 1 \
+        "grep -q \"login of 'root@pam' from 127.0.0.1 failed\" /var/log/syslog &&
+        ! grep -q wrong /var/log/syslog"
+    check 'the right password logs in' login 1 lab-secret
+    check 'join information is given' answers 200 1 GET /cluster/config/join "$AUTH"
+    check 'as documented' json 1 "n=d['nodelist'][0]
+assert n['name'] == 'node1' and n['nodeid'] == '1' and n['quorum_votes'] == '1', n
+assert n['ring0_addr'] == n['pve_addr'] and len(n['pve_fp']) == 95, n
+assert d['preferred_node'] == 'node1' and len(d['config_digest']) == 40
+assert d['totem']['cluster_name'] == 'lab1' and d['totem']['interface']['0']['linknumber'] == '0'"
+    check 'the API version is told' answers 200 1 GET /cluster/config/apiversion "$AUTH"
+    check 'as a number' json 1 'assert d == 1'
+    check 'nodes, totem and qdevice are told' on 1 "for p in nodes totem qdevice; do
+        curl -sfk $AUTH https://127.0.0.1:8006/api2/json/cluster/config/\$p || exit 1; done"
+    check 'an unknown path is not implemented' answers 501 1 GET /cluster/nothing "$AUTH"
+    check 'changing needs the CSRF text' answers 401 1 POST /cluster/config/nodes/x "$AUTH"
+    check 'unknown parameters are named' answers 400 1 POST /cluster/config/nodes/x "$FULL -d a=1"
+    check 'a missing link is refused' answers 400 1 POST /cluster/config/nodes/x \
+        "$FULL -d link1=10.0.0.9"
+    check 'a taken address is refused' answers 500 1 POST /cluster/config/nodes/x \
+        "$FULL -d link0=10.80.0.1"
+    check 'a bad name is refused' answers 400 1 POST /cluster/config/nodes/x_y "$FULL"
+    on 1 "printf 'user:joe@pve:1:0:::::\nacl:1:/:joe@pve:PVEAuditor:\n' >/etc/pve/user.cfg
+        echo \"joe:\$(openssl passwd -5 joes-secret):\" >/etc/pve/priv/shadow.cfg"
+    check 'a user of the cluster logs in' on 1 "curl -sfk -o /tmp/joe \
+        -d 'username=joe@pve&password=joes-secret' https://127.0.0.1:8006/api2/json/access/ticket"
+    check 'may look' on 1 "python3 -c \"import json,urllib.parse as u
+d=json.load(open('/tmp/joe'))['data']; assert d['cap']['dc'] == {'SDN.Audit': 1, 'Sys.Audit': 1}, d
+open('/tmp/joe.h','w').write('Cookie: PVEAuthCookie='+u.quote(d['ticket'])+chr(10)
++'CSRFPreventionToken: '+d['CSRFPreventionToken'])\" &&
+        curl -sfk -H @/tmp/joe.h https://127.0.0.1:8006/api2/json/cluster/config/join"
+    check 'but not add' answers 403 1 POST /cluster/config/nodes/x '-H @/tmp/joe.h'
+    check 'a cluster is made in a task' answers 200 1 POST /cluster/config \
+        "$FULL -d clustername=lab2"
+    check 'with an id' a_task_is_started
+    check 'which says why it failed' within 60 task_failed_saying 'in a cluster already'
+}
+
+claims_of_passwords()
+{
+    local fp
+    fp=$(fingerprint)
+    check '--use_ssh is refused with a reason' refused_saying 'join by token' \
+        add 2 lab-secret 10.80.0.1 --use_ssh
+    check 'nobody is trusted unseen' refused_saying "$fp" add 2 lab-secret 10.80.0.1
+    check 'a wrong fingerprint is refused' refused_saying fingerprint \
+        add 2 lab-secret 10.80.0.1 --fingerprint "${fp%??}00"
+    check 'a wrong password is refused' refused_saying 'authentication failure' \
+        add 2 wrong 10.80.0.1 --fingerprint "$fp"
+    check 'after that the node is out' on 2 'test ! -e /etc/corosync/authkey -a \
+        ! -e /etc/pve/corosync.conf'
+    check 'a node joins with the copied text and the password' add 2 lab-secret \
+        "$(on 1 'pvecm joininfo')"
+    check 'and has its vote' within 60 expects_votes 2
+}
+
+# By hand what a node that is not ours does: it has the answer of the member, writes key and
+# configuration, starts its daemons.
+join_by_hand()
+{
+    on 1 "curl -sfk $FULL -o /tmp/answer -d new_node_ip=10.80.0.3 -d apiversion=1 \
+        https://127.0.0.1:8006/api2/json/cluster/config/nodes/node3 && cat /tmp/answer" \
+        >"$WORK/answer" || return 1
+    lab stop 3 pmxcfs || return 1
+    on 3 "rm -f /var/lib/pve-cluster/config.db* && python3 -c \"import json
+d=json.load(open('$WORK/answer'))['data']; assert d['warnings'] == [], d['warnings']
+open('/etc/corosync/authkey','wb').write(d['corosync_authkey'].encode('latin-1'))
+open('/etc/corosync/corosync.conf','w').write(d['corosync_conf'])\"" || return 1
+    equal "$(on 3 "sha256sum </etc/corosync/authkey")" \
+        "$(on 1 "sha256sum </etc/corosync/authkey")" || return 1
+    lab start 3 corosync && lab start 3 pmxcfs &&
+        within 60 on 3 'test -e /etc/pve/priv/pve-root-ca.key'
+}
+
+claims_of_both_directions()
+{
+    check 'a foreign node joins through ours' join_by_hand
+    check 'it gets its vote when it has shown up' within 60 expects_votes 3
+    check 'nothing is left of its waiting' within 60 on 1 \
+        '! grep -l "made-by: password" /etc/pve/priv/join-tokens/*'
+    check 'a member with the documented endpoints only serves' start_plain_member
+    check 'our node joins through it' add 4 lab-secret 10.80.0.1:8007 \
+        --fingerprint "$(fingerprint)"
+    check 'by these endpoints' on 1 "grep -q 'POST /api2/json/cluster/config/nodes/node4' \
+        /tmp/plain.log && ! grep -q join2/token /tmp/plain.log"
+    check 'and has its vote' within 60 expects_votes 4
+    check 'and a certificate of the cluster' on 4 \
+        'openssl verify -CAfile /etc/pve/pve-root-ca.pem /etc/pve/local/pve-ssl.pem'
+}
+
+lab_up -n 4 --no-wait
+for n in 1 2 3 4; do
     make_bare "$n"
 done
 check 'a cluster is made' on 1 'pvecm create lab1'
 check 'its API serves' start_api 1
-check 'without a ticket nothing is told' answers 401 1 GET /cluster/config/join
-refuse 'a wrong password is refused' login 1 wrong
-check 'the right password logs in' login 1 lab-secret
-check 'join information is given' answers 200 1 GET /cluster/config/join "$AUTH"
+claims_of_the_endpoints
+claims_of_passwords
+claims_of_both_directions
 finish
