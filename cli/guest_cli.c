@@ -64,7 +64,7 @@ int guest_cli_open(const char *root, GuestCli *ret, Err *err)
     return r;
 }
 
-void guest_cli_long_work(GuestCli *c, FILE *out)
+void guest_cli_long_work(StorageSet *set, FILE *out)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
@@ -73,9 +73,9 @@ void guest_cli_long_work(GuestCli *c, FILE *out)
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGHUP, &action, NULL);
     meter = (Meter){.out = out, .terminal = isatty(fileno(out)) == 1, .told = -1};
-    c->set->progress.percent = on_percent;
-    c->set->progress.ctx = &meter;
-    c->set->progress.cancel = &cancelled;
+    set->progress.percent = on_percent;
+    set->progress.ctx = &meter;
+    set->progress.cancel = &cancelled;
 }
 
 void guest_cli_warn(void *ctx, const char *text)

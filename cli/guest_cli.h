@@ -24,7 +24,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestCli, guest_cli_close)
 
 /* From now on long work tells on `out` how far it is: one line that overwrites itself on a
  * terminal, else a line each 10 %. And INT, TERM and HUP end it early, cleaned up. */
-void guest_cli_long_work(GuestCli *c, FILE *out);
+void guest_cli_long_work(StorageSet *set, FILE *out);
 
 /* A line for a person on stderr: "warning: ...". Fits VolumeWarn. */
 void guest_cli_warn(void *ctx, const char *text);

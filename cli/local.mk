@@ -22,7 +22,7 @@ bin_PROGRAMS += %D%/qm
 %C%_qm_SOURCES = %D%/qm.c %D%/qm_verbs.h
 %C%_qm_LDADD = %D%/libcmdline.a guest/io/libguest_io.a guest/core/libguest_core.a \
 	lib/cfs/libcfs.a lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a \
-	$(QB_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+	$(QB_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(CRYPT_LIBS) $(GLIB_LIBS)
 
 # pmxcfs-wait
 bin_PROGRAMS += %D%/pmxcfs-wait

@@ -86,7 +86,7 @@ int pvesm_alloc(char **operands, Err *err)
         full = g_strdup_printf("%s.%s", name, spec.format);
         spec.name = full;
     }
-    guest_cli_long_work(&cli, stderr);
+    guest_cli_long_work(cli.set, stderr);
     r = volume_alloc(cli.set, operands[0], &spec, &volid, err);
     if (r == 0) {
         print_volid(json, "created", volid);
@@ -139,7 +139,7 @@ int pvesm_export(char **operands, Err *err)
             return err_setf(err, -errno, "%s: %s", operands[2], g_strerror(errno));
         }
     }
-    guest_cli_long_work(&cli, stderr);
+    guest_cli_long_work(cli.set, stderr);
     r = volume_export(cli.set, operands[0], &how, fd, err);
     if (!to_stdout) {
         if (r == 0 && fsync(fd) < 0) {
@@ -193,7 +193,7 @@ int pvesm_import(char **operands, Err *err)
     how.with_snapshots = pvesm_options.with_snapshots;
     how.allow_rename = pvesm_options.allow_rename;
     how.delete_snapshot = pvesm_options.delete_snapshot;
-    guest_cli_long_work(&cli, stderr);
+    guest_cli_long_work(cli.set, stderr);
     r = volume_import(cli.set, operands[0], &how, fd, &volid, err);
     if (fd != STDIN_FILENO) {
         (void)close(fd); /* only read from */

@@ -14,7 +14,7 @@ int main(int argc, char **argv)
 {
     g_autoptr(GArray) verbs = g_array_new(TRUE, FALSE, sizeof(CliVerb));
 
-    add_all(verbs, qm_store_verbs);
+    add_all(verbs, qm_store_verbs());
     add_all(verbs, qm_run_verbs);
     return cli_main("qm", "Manages the QEMU guests of this node.", (const CliVerb *)verbs->data,
                     argc, argv);

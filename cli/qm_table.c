@@ -1,8 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* qm_table: the verbs that read and change configurations and volumes. */
+#include "cli/qm_store.h"
 #include "cli/qm_verbs.h"
 
 QmOptions qm_options;
+
+#define TEXT_OPTION(name, var, text, arg)                                                          \
+    {                                                                                              \
+        name, 0, 0, G_OPTION_ARG_STRING, &(var), text, arg                                         \
+    }
+#define BWLIMIT_OPTION                                                                             \
+    {                                                                                              \
+        "bwlimit", 0, 0, G_OPTION_ARG_INT, &qm_store.bwlimit, "Limit of copies", "KIB/S"           \
+    }
+#define SKIPLOCK_OPTION                                                                            \
+    CLI_FLAG("skiplock", qm_store.skiplock, "Do not look at the guest's lock; root only")
+#define DIGEST_OPTION                                                                              \
+    TEXT_OPTION("digest", qm_store.digest, "Refuse when the configuration has changed", "SHA1")
 
 static GOptionEntry showcmd_options[] = {
     QM_ROOT_OPTION,
@@ -13,14 +27,97 @@ static GOptionEntry showcmd_options[] = {
      "Facts of another host: qemu=VERSION,arch=ARCH,cpu-vendor=VENDOR,capabilities=FILE,"
      "pci=any|host,node=NAME,phys-bits=N",
      "FACTS"},
-    {"snapshot", 0, 0, G_OPTION_ARG_STRING, &qm_options.snapshot,
-     "Use the configuration of this snapshot", "NAME"},
+    TEXT_OPTION("snapshot", qm_options.snapshot, "Use the configuration of this snapshot", "NAME"),
     {"pretty", 0, 0, G_OPTION_ARG_NONE, &qm_options.pretty, "One option a line", NULL},
     {0},
 };
 
-const CliVerb qm_store_verbs[] = {
+static GOptionEntry create_more[] = {
+    TEXT_OPTION("storage", qm_store.storage, "For disks given as a size alone", "STORAGE"),
+    CLI_FLAG("start", qm_store.start, "Start it afterwards"),
+    BWLIMIT_OPTION,
+    TEXT_OPTION("archive", qm_store.archive, "Refused: backups cannot be restored yet", "FILE"),
+    TEXT_OPTION("pool", qm_store.pool, "Refused: there are no pools yet", "POOL"),
+    CLI_FLAG("force", qm_store.force, "Goes with --archive"),
+    CLI_FLAG("unique", qm_store.unique, "Goes with --archive"),
+    CLI_FLAG("live-restore", qm_store.live_restore, "Goes with --archive"),
+    CLI_FLAG("ha-managed", qm_store.ha_managed, "Refused: use ha-manager add"),
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry set_more[] = {
+    TEXT_OPTION("delete", qm_store.delete_list, "Options to take away", "LIST"),
+    TEXT_OPTION("revert", qm_store.revert_list, "Options whose pending change is dropped", "LIST"),
+    CLI_FLAG("force", qm_store.force, "With --delete: free the volumes of disks at once"),
+    DIGEST_OPTION,
+    SKIPLOCK_OPTION,
+    BWLIMIT_OPTION,
+    {"background_delay", 0, 0, G_OPTION_ARG_INT, &qm_store.background_delay,
+     "Accepted; the verb works in the foreground", "SECONDS"},
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry config_options[] = {
+    CLI_FLAG("current", qm_store.current, "As it is now, without pending changes"),
+    TEXT_OPTION("snapshot", qm_options.snapshot, "As it was in this snapshot", "NAME"),
+    CLI_OUTPUT_FORMAT_OPTION,
+    QM_ROOT_OPTION,
+    {0},
+};
+
+static GOptionEntry pending_options[] = {CLI_OUTPUT_FORMAT_OPTION, QM_ROOT_OPTION, {0}};
+
+static GOptionEntry list_options[] = {
+    CLI_FLAG("full", qm_store.full, "With lock and tags"),
+    CLI_OUTPUT_FORMAT_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry destroy_options[] = {
+    CLI_FLAG("purge", qm_store.purge, "Remove it from HA, backup and replication jobs as well"),
+    CLI_FLAG("destroy-unreferenced-disks",
+             qm_store.unreferenced,
+             "Free volumes with its number that it does not name as well"),
+    SKIPLOCK_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry root_options[] = {QM_ROOT_OPTION, QM_RUN_DIR_OPTION, {0}};
+
+static const CliVerb verbs[] = {
+    {"list", "", "List the guests of this node", 0, 0, list_options, qm_list},
+    {"create", "VMID", "Make a guest", 1, 1, create_more, qm_create},
+    {"set", "VMID", "Change a guest", 1, 1, set_more, qm_set},
+    {"config", "VMID", "Show a guest's configuration", 1, 1, config_options, qm_config},
+    {"pending", "VMID", "Show it with the changes that wait for the next start", 1, 1,
+     pending_options, qm_pending},
+    {"destroy", "VMID", "Remove a guest and its disks", 1, 1, destroy_options, qm_destroy},
+    {"unlock", "VMID", "Take away the lock that an interrupted operation left", 1, 1, root_options,
+     qm_unlock},
+    {"nextid", "", "Print the next free VMID", 0, 0, root_options, qm_nextid},
     {"showcmd", "VMID", "Print the QEMU command of a guest; nothing is started or changed", 1, 1,
      showcmd_options, qm_showcmd},
     {0},
 };
+
+/* Verbs that take all options of VMID.conf have them beside their own. */
+const CliVerb *qm_store_verbs(void)
+{
+    static CliVerb all[G_N_ELEMENTS(verbs)];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        all[i] = verbs[i];
+        if (all[i].options == create_more || all[i].options == set_more) {
+            all[i].options = qm_config_options(all[i].options);
+        }
+    }
+    return all;
+}

@@ -20,8 +20,8 @@ typedef struct QmOptions {
 extern QmOptions qm_options;
 
 /* Two tables that make one: each ends with an empty entry. */
-extern const CliVerb qm_store_verbs[]; /* qm_table.c: configurations and volumes */
-extern const CliVerb qm_run_verbs[];   /* qm_run_table.c: running guests */
+const CliVerb *qm_store_verbs(void); /* qm_table.c: configurations and volumes */
+extern const CliVerb qm_run_verbs[]; /* qm_run_table.c: running guests */
 
 #define QM_ROOT_OPTION                                                                             \
     {                                                                                              \

@@ -231,9 +231,7 @@ static int dir_info(const Storage *s, const VolumeName *name, VolumeInfo *ret, E
     int r = 0;
 
     if (lstat(path, &st) < 0) {
-        return err_setf(err, -errno, "volume '%s:%s%u/%s' is not there: %s: %s", s->id,
-                        name->base != NULL ? ".../" : "", name->owner, name->name, path,
-                        g_strerror(errno));
+        return err_setf(err, -errno, "storage '%s': %s: %s", s->id, path, g_strerror(errno));
     }
     if (!S_ISREG(st.st_mode)) {
         return err_setf(err, -EINVAL, "%s: is no regular file", path);

@@ -2,7 +2,7 @@
 # Tests of what changes configurations and volumes of guests.
 guest_io_ldadd = guest/io/libguest_io.a guest/core/libguest_core.a lib/cfs/libcfs.a \
 	lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(QB_LIBS) \
-	$(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+	$(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(CRYPT_LIBS) $(GLIB_LIBS)
 
 check_PROGRAMS += %D%/test_guest_edit
 %C%_test_guest_edit_SOURCES = %D%/test_guest_edit.c
