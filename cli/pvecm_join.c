@@ -5,14 +5,17 @@
 
 #include "quorum/core/join_info.h"
 #include "quorum/core/jointoken.h"
+#include "quorum/io/cluster_log.h"
 #include "quorum/io/config_api.h"
 #include "quorum/io/join_classic.h"
 #include "quorum/io/join_client.h"
 #include "quorum/io/join_server.h"
+#include "quorum/io/node_leave.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 
 PvecmAddOptions pvecm_add_options = {.votes = -1};
 PvecmTokenOptions pvecm_token_options = {.ttl = JOINTOKEN_TTL_SEC, .uses = 1, .votes = 1};
@@ -45,9 +48,15 @@ int pvecm_token(char **operands, Err *err)
     if (o->node != NULL && !corosync_valid_name(o->node)) {
         return err_setf(err, -EINVAL, "--node %s: no node name", o->node);
     }
+    if (pvecm_make.dry_run) {
+        printf("would make a token for %d node(s), good for %d s\n", o->uses, o->ttl);
+        return 0;
+    }
     r = join_token_create(cluster_paths.pve, &opt, &line, err);
     if (r == 0) {
         printf("%s\n", line);
+        cluster_log(LOG_INFO, "a join token for %d node(s) was made, good for %d s", o->uses,
+                    o->ttl);
     }
     jointoken_free_line(line);
     return r;
@@ -111,17 +120,25 @@ static int join(const char *token, ApiSession *session, Err *err)
 {
     JoinClientOptions opt = {.token = token,
                              .session = session,
-                             .state_dir = "/var/lib/pve-cluster",
+                             .state_dir = PVECM_STATE_DIR,
                              .nodeid = (uint32_t)pvecm_make.nodeid,
                              .votes = pvecm_add_options.votes,
                              .force = pvecm_make.force,
                              .dry_run = pvecm_make.dry_run,
                              .say = print_line};
+    NodeChange change = {.paths = &cluster_paths,
+                         .state_dir = PVECM_STATE_DIR,
+                         .dry_run = pvecm_make.dry_run,
+                         .say = print_line};
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < COROSYNC_LINKS_MAX; i++) {
         r = pvecm_make.link[i] != NULL ? corosync_link_parse(pvecm_make.link[i], &opt.links[i], err)
                                        : 0;
+    }
+    if (r == 0) {
+        r = node_forget_removed(&change, err);
+        r = r < 0 ? r : 0;
     }
     if (r == 0) {
         r = tell(join_client_run(&cluster_paths, &opt, err),
@@ -246,15 +263,39 @@ int pvecm_joininfo(char **operands, Err *err)
     return r;
 }
 
+/* The other plans: leave, delnode, rename, readdress. 1 when there was one. */
+static int recover_node_job(Err *err)
+{
+    NodeChange change = {.paths = &cluster_paths, .state_dir = PVECM_STATE_DIR, .say = print_line};
+    NodePlanKind kind = NODE_PLAN_N;
+    int r = node_job_recover(&change, &kind, err);
+
+    if (r == -EINPROGRESS) {
+        fprintf(stderr,
+                "it is between two states: mend what is said below, then 'pvecm recover'\n");
+    }
+    if (r > 0) {
+        printf("the interrupted '%s' was %s\n", node_plan_kind_name(kind),
+               r == 1 ? "finished" : "taken back");
+    }
+    return r < 0 ? r : r > 0;
+}
+
 int pvecm_recover(char **operands, Err *err)
 {
-    JoinClientOptions opt = {.state_dir = "/var/lib/pve-cluster", .say = print_line};
+    JoinClientOptions opt = {.state_dir = PVECM_STATE_DIR, .say = print_line};
     JoinOutcome outcome = JOIN_UNDONE;
-    int r = join_client_recover(&cluster_paths, &opt, &outcome, err);
+    int jobs = recover_node_job(err);
+    int r;
 
     (void)operands;
+    if (jobs < 0) {
+        return jobs;
+    }
+    err_clear(err); /* what a job that was taken back says was told */
+    r = join_client_recover(&cluster_paths, &opt, &outcome, err);
     if (r <= 0) {
-        if (r == 0) {
+        if (r == 0 && jobs == 0) {
             printf("nothing to recover\n");
         }
         return r;

@@ -3,10 +3,12 @@
 #include "cli/pvecm_verbs.h"
 
 #include "quorum/io/cluster_create.h"
+#include "quorum/io/cluster_log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 
 PvecmMakeOptions pvecm_make = {.votes = 1, .token_coefficient = COROSYNC_TOKEN_COEFFICIENT};
 
@@ -72,6 +74,20 @@ int pvecm_updatecerts(char **operands, Err *err)
     if (r < 0) {
         return pvecm_make.silent ? 0 : r;
     }
-    return cluster_update_certs(&cluster_paths, pvecm_make.force,
-                                pvecm_make.silent ? NULL : print_line, NULL, err);
+    if (pvecm_make.dry_run) {
+        r = cluster_preview_certs(&cluster_paths, pvecm_make.force, print_line, NULL, err);
+        if (r >= 0) {
+            printf("dry run: nothing was changed\n");
+        }
+        return r < 0 ? r : 0;
+    }
+    r = cluster_update_certs(&cluster_paths, pvecm_make.force,
+                             pvecm_make.silent ? NULL : print_line, NULL, err);
+    if (r == 0 && !pvecm_make.silent) {
+        printf("all keys and certificates are good\n");
+    }
+    if (r > 0) {
+        cluster_log(LOG_INFO, "%d key(s) and certificate(s) of this node were renewed", r);
+    }
+    return r < 0 ? r : 0;
 }

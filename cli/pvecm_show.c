@@ -3,11 +3,14 @@
 #include "cli/pvecm_verbs.h"
 
 #include "lib/conf/corosync_check.h"
+#include "quorum/io/cluster_log.h"
+#include "quorum/io/door.h"
 #include "quorum/io/quorum_query.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 
 /* The cluster's configuration text; -ENOENT when this node is in no cluster. */
 static int read_cluster_conf(char **ret, gsize *ret_size, Err *err)
@@ -37,9 +40,13 @@ static int show(void (*text)(const QuorumFacts *, GString *),
     bool as_json;
     int r;
 
-    if ((r = cli_wants_json(&as_json, err)) < 0 || (r = read_cluster_conf(&conf, &size, err)) < 0 ||
-        (r = quorum_query(conf, size, &report, err)) < 0) {
+    if ((r = cli_wants_json(&as_json, err)) < 0 || (r = read_cluster_conf(&conf, &size, err)) < 0) {
         return r;
+    }
+    if ((r = quorum_query(conf, size, &report, err)) < 0) {
+        g_autofree char *refusal = door_refusal(PVECM_STATE_DIR);
+
+        return refusal != NULL ? err_setf(err, r, "%s", refusal) : r;
     }
     (as_json ? json : text)(&report->facts, out);
     fputs(out->str, stdout);
@@ -61,11 +68,20 @@ int pvecm_nodes(char **operands, Err *err)
 int pvecm_expected(char **operands, Err *err)
 {
     guint64 votes;
+    int r;
 
     if (!g_ascii_string_to_unsigned(operands[0], 10, 1, 65535, &votes, NULL)) {
         return err_setf(err, -EINVAL, "'%s' is no number of votes from 1 to 65535", operands[0]);
     }
-    return quorum_set_expected((uint32_t)votes, err);
+    if (pvecm_make.dry_run) {
+        printf("would set the expected votes to %u; dry run: nothing was changed\n",
+               (unsigned)votes);
+        return 0;
+    }
+    if ((r = quorum_set_expected((uint32_t)votes, err)) == 0) {
+        cluster_log(LOG_NOTICE, "expected votes were set to %u", (unsigned)votes);
+    }
+    return r;
 }
 
 int pvecm_check(char **operands, Err *err)

@@ -27,6 +27,14 @@ static GOptionEntry show_options[] = {CLI_OUTPUT_FORMAT_OPTION, {0}};
             "Address of this node on link " #n, "[address=]ADDRESS[,priority=0..255]"              \
     }
 
+#define DRY_RUN_OPTION                                                                             \
+    {                                                                                              \
+        "dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run, "Only say what would be done",    \
+            NULL                                                                                   \
+    }
+
+static GOptionEntry expected_options[] = {DRY_RUN_OPTION, {0}};
+
 static GOptionEntry create_options[] = {
     {"nodeid", 0, 0, G_OPTION_ARG_INT, &pvecm_make.nodeid, "Id of this node, default 1", "ID"},
     {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_make.votes, "Votes of this node, default 1", "N"},
@@ -76,6 +84,7 @@ static GOptionEntry token_options[] = {
      "N"},
     {"node", 0, 0, G_OPTION_ARG_STRING, &pvecm_token_options.node, "Only for a node of this name",
      "NAME"},
+    DRY_RUN_OPTION,
     {0},
 };
 
@@ -84,21 +93,55 @@ static GOptionEntry updatecerts_options[] = {
     CLI_FLAG("silent", pvecm_make.silent, "Say nothing, and do nothing without quorum"),
     CLI_FLAG("unmerge-known-hosts", pvecm_make.unmerge,
              "Accepted; there is no merged list of ssh host keys to undo"),
+    DRY_RUN_OPTION,
     {0},
+};
+
+static GOptionEntry delnode_options[] = {
+    {"adopt-to", 0, 0, G_OPTION_ARG_STRING, &pvecm_node_options.adopt_to,
+     "This node gets the configurations of its guests", "NODE"},
+    {"purge", 0, 0, G_OPTION_ARG_NONE, &pvecm_node_options.purge,
+     "Archive the configurations of its guests", NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &pvecm_node_options.keep,
+     "Leave the configurations of its guests where they are", NULL},
+    DRY_RUN_OPTION,
+    {0},
+};
+
+static GOptionEntry leave_options[] = {
+    {"keep-guests", 0, 0, G_OPTION_ARG_NONE, &pvecm_node_options.keep_guests,
+     "Take the guests of this node along", NULL},
+    DRY_RUN_OPTION,
+    {0},
+};
+
+static GOptionEntry rename_options[] = {DRY_RUN_OPTION, {0}};
+
+static GOptionEntry readdress_options[] = {
+    DRY_RUN_OPTION, LINK_OPTION(0), LINK_OPTION(1), LINK_OPTION(2), LINK_OPTION(3),
+    LINK_OPTION(4), LINK_OPTION(5), LINK_OPTION(6), LINK_OPTION(7), {0},
 };
 
 const CliVerb pvecm_verbs[] = {
     {"create", "CLUSTERNAME", "Make a cluster of this node", 1, 1, create_options, pvecm_create},
     {"status", "", "Show the cluster, its votes and its members", 0, 0, show_options, pvecm_status},
     {"nodes", "", "Show the members", 0, 0, show_options, pvecm_nodes},
-    {"expected", "VOTES", "Set the expected votes until membership grows", 1, 1, NULL,
+    {"expected", "VOTES", "Set the expected votes until membership grows", 1, 1, expected_options,
      pvecm_expected},
     {"token", "", "Print a token that lets a new node join", 0, 0, token_options, pvecm_token},
     {"add", "TOKEN|-|HOST|INFO", "Join by token, or with the password of a member", 1, 1,
      add_options, pvecm_add},
     {"joininfo", "[NODE]", "Print the join information to copy to a new node", 0, 1, NULL,
      pvecm_joininfo},
-    {"recover", "", "Finish or take back a join that was interrupted", 0, 0, NULL, pvecm_recover},
+    {"delnode", "NODE", "Take a node that is gone out of the cluster", 1, 1, delnode_options,
+     pvecm_delnode},
+    {"leave", "", "Leave the cluster with this node", 0, 0, leave_options, pvecm_leave},
+    {"rename", "NAME", "Give this node, which has no guests, another name", 1, 1, rename_options,
+     pvecm_rename},
+    {"readdress", "[NODE]", "Give a node other addresses", 0, 1, readdress_options,
+     pvecm_readdress},
+    {"recover", "", "Finish or take back a command that was interrupted", 0, 0, NULL,
+     pvecm_recover},
     {"updatecerts", "", "Make missing keys and certificates, renew old ones", 0, 0,
      updatecerts_options, pvecm_updatecerts},
     {"check", "[FILE]", "Check a corosync.conf before it is used", 0, 1, NULL, pvecm_check},

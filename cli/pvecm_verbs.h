@@ -10,6 +10,7 @@
 /* Where things are. */
 #define PVECM_CLUSTER_CONF "/etc/pve/corosync.conf"
 #define PVECM_HOST_CONF    "/etc/corosync/corosync.conf"
+#define PVECM_STATE_DIR    "/var/lib/pve-cluster"
 
 /* Options of the verbs that make and change clusters; set by the option parser. */
 typedef struct PvecmMakeOptions {
@@ -33,7 +34,19 @@ typedef struct PvecmAddOptions {
 } PvecmAddOptions;
 extern PvecmAddOptions pvecm_add_options;
 
+/* Options of the verbs that change which nodes there are. */
+typedef struct PvecmNodeOptions {
+    char *adopt_to;
+    gboolean purge, keep, keep_guests;
+} PvecmNodeOptions;
+extern PvecmNodeOptions pvecm_node_options;
+
 extern const CliVerb pvecm_verbs[];
+
+int pvecm_delnode(char **operands, Err *err);
+int pvecm_leave(char **operands, Err *err);
+int pvecm_rename(char **operands, Err *err);
+int pvecm_readdress(char **operands, Err *err);
 
 int pvecm_status(char **operands, Err *err);
 int pvecm_nodes(char **operands, Err *err);

@@ -6,6 +6,7 @@
 #include "lib/port/api_socket.h"
 #include "lib/port/log.h"
 #include "quorum/io/config_api.h"
+#include "quorum/io/upkeep.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -18,15 +19,19 @@
 
 #define REAP_SEC    30
 #define PROMOTE_SEC 2
+#define STATE_DIR   "/var/lib/pve-cluster"
 
 static char *option_pve, *option_run_dir, *option_authkey;
 static gboolean option_version;
+static int option_renew_sec = UPKEEP_RENEW_SEC;
 
 static GOptionEntry entries[] = {
     {"pve", 0, 0, G_OPTION_ARG_FILENAME, &option_pve, "The tree, default /etc/pve", "DIR"},
     {"run-dir", 0, 0, G_OPTION_ARG_FILENAME, &option_run_dir, "Default /run/quorate", "DIR"},
     {"authkey", 0, 0, G_OPTION_ARG_FILENAME, &option_authkey, "Default /etc/corosync/authkey",
      "FILE"},
+    {"renew", 0, 0, G_OPTION_ARG_INT, &option_renew_sec,
+     "Time between looks at this node's certificate, default 21600", "SEC"},
     {"version", 0, 0, G_OPTION_ARG_NONE, &option_version, "Print the version and exit", NULL},
     {0},
 };
@@ -79,6 +84,7 @@ static int serve(JoinServer *s, const char *run_dir, Err *err)
     const struct group *group = getgrnam("www-data");
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     ApiServer *server = NULL;
+    Upkeep *upkeep;
     int r;
 
     if (group == NULL) {
@@ -93,7 +99,9 @@ static int serve(JoinServer *s, const char *run_dir, Err *err)
     (void)g_timeout_add_seconds(REAP_SEC, reap, s);
     (void)g_timeout_add_seconds(PROMOTE_SEC, promote, s);
     log_line(TRACE_NOTICE, "join", "serving %s", path);
+    upkeep = upkeep_start(s->pve, s->authkey, STATE_DIR, option_renew_sec, s->tracer);
     g_main_loop_run(loop);
+    upkeep_stop(upkeep);
     api_server_stop(server);
     return 0;
 }
@@ -109,6 +117,10 @@ int main(int argc, char **argv)
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &gerror) || argc > 1) {
         fprintf(stderr, "quorate-joind: %s\n", gerror != NULL ? gerror->message : "wrong operand");
+        return 2;
+    }
+    if (option_renew_sec < 1) {
+        fprintf(stderr, "quorate-joind: --renew: expected 1 or more seconds\n");
         return 2;
     }
     if (option_version) {

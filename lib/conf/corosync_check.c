@@ -159,6 +159,7 @@ static void check_totem(const CorosyncItem *totem, GPtrArray *problems)
     check_word(totem, "link_mode", link_modes, problems);
     check_number(totem, "token", 1, 3600000, problems);
     check_number(totem, "token_coefficient", 0, 3600000, problems);
+    check_number(totem, "consensus", 1, 3600000, problems);
     check_number(totem, "netmtu", 400, 65535, problems);
     check_security(totem, problems);
 }
@@ -339,6 +340,43 @@ static void check_nodelist(const CorosyncItem *nodelist, uint32_t interfaces, GP
     g_hash_table_unref(c.addresses);
 }
 
+/* ---- across sections ------------------------------------------------------------------------ */
+
+static uint32_t number_or(const CorosyncItem *section, const char *name, uint32_t otherwise)
+{
+    const CorosyncItem *key = corosync_key(section, name);
+    uint32_t v;
+
+    return key != NULL && parse_u32(key->value, UINT32_MAX, &v) ? v : otherwise;
+}
+
+/* The time without a token after which a node counts as lost has to grow with the ring: each node
+ * holds the token for a while (reference join, chapter 15). */
+static void check_timing(const CorosyncItem *totem, guint nodes, GPtrArray *problems)
+{
+    const CorosyncItem *key = corosync_key(totem, "token");
+    uint64_t coefficient = number_or(totem, "token_coefficient", COROSYNC_LIBRARY_COEFFICIENT);
+    uint64_t token = number_or(totem, "token", COROSYNC_TOKEN_MS) +
+                     (nodes > 2 ? (nodes - 2) * coefficient : 0);
+    uint64_t least = 1000 + (nodes > 2 ? (nodes - 2) * UINT64_C(50) : 0);
+
+    if (token < least) {
+        add_problem(problems, COROSYNC_WARNING, key != NULL ? key->line : totem->line,
+                    "a token time of %" G_GUINT64_FORMAT " ms is short for %u nodes: at least "
+                    "%" G_GUINT64_FORMAT " ms ('token', 'token_coefficient')",
+                    token, nodes, least);
+    }
+}
+
+static void check_two_node(const CorosyncItem *quorum, guint nodes, GPtrArray *problems)
+{
+    const CorosyncItem *key = corosync_key(quorum, "two_node");
+
+    if (key != NULL && strcmp(key->value, "1") == 0 && nodes != 2) {
+        add_problem(problems, COROSYNC_ERROR, key->line, "'two_node: 1' with %u node(s)", nodes);
+    }
+}
+
 /* ---- whole --------------------------------------------------------------------------------- */
 
 static gint by_line(gconstpointer a, gconstpointer b)
@@ -374,6 +412,12 @@ GPtrArray *corosync_check(const CorosyncConf *conf)
         add_problem(problems, COROSYNC_ERROR, 0, "section 'quorum' is missing");
     } else {
         check_quorum(quorum, problems);
+    }
+    if (totem != NULL && nodelist != NULL && quorum != NULL) {
+        g_autoptr(GPtrArray) nodes = corosync_sections(nodelist, "node");
+
+        check_timing(totem, nodes->len, problems);
+        check_two_node(quorum, nodes->len, problems);
     }
     g_ptr_array_sort(problems, by_line);
     return problems;

@@ -328,6 +328,22 @@ static uint32_t free_id(const GPtrArray *nodes)
     return id;
 }
 
+/* Keys of the quorum section that say the same as the node list once more follow it: two_node is
+ * for exactly two nodes, and expected_votes wins over the sum of the votes. */
+static void settle_quorum(CorosyncConf *conf)
+{
+    CorosyncItem *quorum = corosync_section(corosync_conf_root(conf), "quorum");
+    const CorosyncItem *two_node = quorum != NULL ? corosync_key(quorum, "two_node") : NULL;
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+
+    if (two_node != NULL && strcmp(two_node->value, "0") != 0 && nodes->len != 2) {
+        corosync_item_remove(quorum, two_node);
+    }
+    if (quorum != NULL && corosync_key(quorum, "expected_votes") != NULL) {
+        set_number(quorum, "expected_votes", MAX(corosync_expected_votes(conf), 1u));
+    }
+}
+
 /* Gives the address per link, with the fallback where it is allowed. */
 static int
 plan_links(const CorosyncConf *conf, const CorosyncAddNode *add, const char **ret_link, Err *err)
@@ -461,6 +477,7 @@ int corosync_conf_add_node(CorosyncConf *conf,
             set_address(node, n, link[n]);
         }
     }
+    settle_quorum(conf);
     corosync_conf_bump(conf);
     *ret_nodeid = id;
     return 0;
@@ -479,6 +496,7 @@ int corosync_conf_remove_node(CorosyncConf *conf, const char *name, Err *err)
         return err_setf(err, -EBUSY, "'%s' is the last node of the cluster", name);
     }
     corosync_item_remove(list, node);
+    settle_quorum(conf);
     corosync_conf_bump(conf);
     return 0;
 }
@@ -492,6 +510,27 @@ int corosync_conf_set_votes(CorosyncConf *conf, const char *name, uint32_t votes
         return err_setf(err, -ENOENT, "node '%s' is not in the cluster", name);
     }
     set_number(node, "quorum_votes", votes);
+    settle_quorum(conf);
+    corosync_conf_bump(conf);
+    return 0;
+}
+
+int corosync_conf_rename_node(CorosyncConf *conf, const char *name, const char *to, Err *err)
+{
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    CorosyncItem *list = NULL;
+    CorosyncItem *node = find_node_item(conf, name, &list);
+
+    if (!corosync_valid_name(to)) {
+        return err_setf(err, -EINVAL, "'%s' is no node name (letters, digits, inner hyphens)", to);
+    }
+    if (node == NULL) {
+        return err_setf(err, -ENOENT, "node '%s' is not in the cluster", name);
+    }
+    if (corosync_nodes_find(nodes, to) != NULL) {
+        return err_setf(err, -EEXIST, "node '%s' is in the cluster already", to);
+    }
+    corosync_item_set(node, "name", to);
     corosync_conf_bump(conf);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * corosync_nodes: the node list of a corosync.conf, and the changes that making, joining, leaving
- * and re-addressing need. Each change raises totem.config_version by one. Pure; one thread per
+ * and re-addressing need. Each change raises totem.config_version by one, takes `two_node` away from a
+ * cluster that has not two nodes, and keeps `expected_votes`, where it is written, at the sum. Pure; one thread per
  * document. Reference: join chapters 1, 4, 6, 10, 12.
  */
 #ifndef LIB_CONF_COROSYNC_NODES_H
@@ -14,6 +15,8 @@
 #define COROSYNC_CLUSTER_NAME_MAX  15u  /* characters */
 #define COROSYNC_PRIORITY_MAX      255u
 #define COROSYNC_TOKEN_COEFFICIENT 125u /* ms per node beyond two, for clusters we create */
+#define COROSYNC_LIBRARY_COEFFICIENT 650u /* the same without the key, by corosync itself */
+#define COROSYNC_TOKEN_MS            3000u /* token time of two nodes, by corosync itself */
 
 typedef struct CorosyncNode {
     char *name; /* never empty: the ring0 address when the text has no name */
@@ -80,6 +83,10 @@ int corosync_conf_remove_node(CorosyncConf *conf, const char *name, Err *err) mu
 
 /* Changes votes of a node. -ENOENT. */
 int corosync_conf_set_votes(CorosyncConf *conf, const char *name, uint32_t votes, Err *err)
+    must_check;
+
+/* Gives a node another name; id, votes and addresses stay. -ENOENT, -EEXIST, -EINVAL. */
+int corosync_conf_rename_node(CorosyncConf *conf, const char *name, const char *to, Err *err)
     must_check;
 
 /* Changes the address of a node on a link it already has. -ENOENT, -EEXIST, -EINVAL. */

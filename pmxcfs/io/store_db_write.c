@@ -21,12 +21,13 @@ static const char *const stmt_sql[STORE_STMT_N] = {
     [STORE_STMT_REPLACE] = "INSERT OR REPLACE INTO tree"
                            " (inode, parent, version, writer, mtime, name, data, type)"
                            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    /* `type` is left out on purpose: SQLite reads it from the old row, and having looked at the old
-     * row it can overwrite in place. */
+    /* `type` is not set on purpose: SQLite reads it from the old row, and having looked at the old
+     * row it can overwrite in place. An inode that is another kind of entry after a synchronisation
+     * is no such row: it is replaced. */
     [STORE_STMT_UPDATE] = "UPDATE tree SET parent = ?2, version = ?3, writer = ?4, mtime = ?5,"
-                          " name = ?6, data = ?7 WHERE inode = ?1",
+                          " name = ?6, data = ?7 WHERE inode = ?1 AND type = ?8",
     [STORE_STMT_ATTRS] = "UPDATE tree SET parent = ?2, version = ?3, writer = ?4, mtime = ?5,"
-                         " name = ?6 WHERE inode = ?1",
+                         " name = ?6 WHERE inode = ?1 AND type = ?8",
     [STORE_STMT_DELETE] = "DELETE FROM tree WHERE inode = ?1",
     [STORE_STMT_META] = "INSERT OR REPLACE INTO " STORE_META_TABLE " (key, value) VALUES (?1, ?2)",
 };
@@ -81,9 +82,7 @@ static int put(StoreDb *d, StoreStmt which, const Entry *e, bool empty_blob, Err
     if (which != STORE_STMT_ATTRS) {
         bad |= bind_data(st, 7, e, empty_blob);
     }
-    if (which == STORE_STMT_REPLACE) {
-        bad |= sqlite3_bind_int64(st, 8, e->type);
-    }
+    bad |= sqlite3_bind_int64(st, 8, e->type);
     if (bad != SQLITE_OK) {
         (void)sqlite3_clear_bindings(st);
         return store_db_fail(d, err, "cannot write");

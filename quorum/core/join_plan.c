@@ -1,80 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/core/join_plan.h"
 
+#include "quorum/core/step_plan.h"
+
 #include <errno.h>
 
 STRTAB_DEFINE(join_plan_step, JoinPlanStep, JOIN_PLAN_LIST, JOIN_PLAN_N)
 
-/* Takes back `from` and everything before it, newest first. Ends at the first step that cannot be
- * taken back: an older step must not be undone below a newer one that is still there. */
-static JoinOutcome go_back(const JoinPlanOps *ops, JoinPlanStep from, Err *err)
+static const char *name_of(unsigned step)
 {
-    Err e = ERR_INIT;
-    int r = 0;
+    return join_plan_step_name((JoinPlanStep)step);
+}
 
-    for (int i = (int)from; i >= 0 && r == 0; i--) {
-        r = ops->undo(ops->ctx, (JoinPlanStep)i, &e);
-        if (r < 0) {
-            (void)err_wrapf(&e, r, "undoing step '%s'", join_plan_step_name((JoinPlanStep)i));
-        }
-    }
-    if (r == 0) {
-        r = ops->record(ops->ctx, JOIN_PLAN_N, &e);
-    }
-    if (r < 0) {
-        (void)err_wrapf(&e, r, "%s; then", err != NULL ? err_text(err) : "");
-        if (err != NULL) {
-            *err = e;
-        }
-        return JOIN_STUCK;
-    }
-    return JOIN_UNDONE;
+static const StepPlan plan = {
+    .count = JOIN_PLAN_N, .commit = JOIN_PLAN_READY, .step_name = name_of};
+
+static int perform(void *ctx, unsigned step, Err *err)
+{
+    const JoinPlanOps *ops = ctx;
+
+    return ops->perform(ops->ctx, (JoinPlanStep)step, err);
+}
+
+static int undo(void *ctx, unsigned step, Err *err)
+{
+    const JoinPlanOps *ops = ctx;
+
+    return ops->undo(ops->ctx, (JoinPlanStep)step, err);
+}
+
+static int record(void *ctx, unsigned step, Err *err)
+{
+    const JoinPlanOps *ops = ctx;
+
+    return ops->record(ops->ctx, (JoinPlanStep)step, err);
 }
 
 /* The cluster's clear "no": everything else leaves open whether it counts the node. */
-static int cluster_refused(int code)
+static bool cluster_refused(int code)
 {
     return code == -EPERM || code == -ENOENT;
 }
 
-static JoinOutcome make_ready(const JoinPlanOps *ops, Err *err)
+static JoinOutcome outcome_of(StepOutcome outcome)
 {
-    int r = ops->perform(ops->ctx, JOIN_PLAN_READY, err);
-
-    if (r == 0) {
-        r = ops->record(ops->ctx, JOIN_PLAN_N, err);
-        return r == 0 ? JOIN_DONE : JOIN_STUCK;
-    }
-    if (cluster_refused(r)) {
-        return go_back(ops, JOIN_PLAN_FILES, err);
+    switch (outcome) {
+    case STEP_DONE:
+        return JOIN_DONE;
+    case STEP_UNDONE:
+        return JOIN_UNDONE;
+    case STEP_STUCK:
+        break;
     }
     return JOIN_STUCK;
 }
 
+static StepOps ops_of(const JoinPlanOps *ops)
+{
+    return (StepOps){.perform = perform,
+                     .undo = undo,
+                     .record = record,
+                     .refused = cluster_refused,
+                     .ctx = (void *)ops};
+}
+
 JoinOutcome join_plan_run(const JoinPlanOps *ops, Err *err)
 {
-    for (int i = 0; i < JOIN_PLAN_READY; i++) {
-        JoinPlanStep step = (JoinPlanStep)i;
-        int r = ops->record(ops->ctx, step, err);
+    StepOps steps = ops_of(ops);
 
-        if (r == 0) {
-            r = ops->perform(ops->ctx, step, err);
-        }
-        if (r < 0) {
-            return go_back(ops, step, err);
-        }
-    }
-    if (ops->record(ops->ctx, JOIN_PLAN_READY, err) < 0) {
-        return go_back(ops, JOIN_PLAN_FILES, err);
-    }
-    return make_ready(ops, err);
+    return outcome_of(step_plan_run(&plan, &steps, err));
 }
 
 JoinOutcome join_plan_recover(const JoinPlanOps *ops, JoinPlanStep step, Err *err)
 {
-    if (step == JOIN_PLAN_READY) {
-        return make_ready(ops, err);
-    }
-    (void)err_setf(err, -EINTR, "an earlier join ended in step '%s'", join_plan_step_name(step));
-    return go_back(ops, step, err);
+    StepOps steps = ops_of(ops);
+
+    return outcome_of(step_plan_recover(&plan, &steps, step, err));
 }

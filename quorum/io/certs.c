@@ -519,3 +519,18 @@ bool certs_needs_renewal(const CertInfo *info,
     }
     return why != NULL;
 }
+
+int certs_key_digest(const char *cert, uint8_t ret[32], Err *err)
+{
+    g_auto(CertInfo) info = {0};
+    int r = certs_inspect(cert, &info, err);
+
+    if (r < 0) {
+        return r;
+    }
+    for (int i = 0; i < 32; i++) { /* hex with colons */
+        ret[i] = (uint8_t)(g_ascii_xdigit_value(info.key_fingerprint[3 * i]) << 4 |
+                           g_ascii_xdigit_value(info.key_fingerprint[3 * i + 1]));
+    }
+    return 0;
+}

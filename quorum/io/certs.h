@@ -16,6 +16,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define CERTS_CA_BITS          4096
 #define CERTS_CA_DAYS          3650
@@ -68,6 +69,9 @@ typedef struct CertInfo {
 int certs_inspect(const char *cert, CertInfo *ret, Err *err) must_check;
 void certs_info_done(CertInfo *info);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CertInfo, certs_info_done)
+
+/* SHA-256 of the certificate's public key (SPKI), as tokens and tls_client want it. */
+int certs_key_digest(const char *cert, uint8_t ret[32], Err *err) must_check;
 
 /* 0 when `ca_cert` signed `cert`, both are valid at `now`, and `key` (may be NULL) belongs to it;
  * -EKEYREJECTED with the reason otherwise. */

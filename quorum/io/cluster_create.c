@@ -2,6 +2,7 @@
 #include "quorum/io/cluster_create.h"
 
 #include "lib/cfs/cfsfile.h"
+#include "quorum/io/cluster_log.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/quorum_query.h"
@@ -19,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define LOCK_WAIT_MS 10000
@@ -380,6 +382,8 @@ int cluster_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err)
                    (r = switch_tree(paths, c, text, &undo, err)) < 0);
             if (r < 0) {
                 undo_create(paths, c, &undo);
+            } else {
+                cluster_log(LOG_NOTICE, "cluster '%s' was made", c->name);
             }
         }
     }
@@ -387,11 +391,14 @@ int cluster_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err)
     return r;
 }
 
-int cluster_update_certs(const ClusterPaths *paths,
-                         bool force,
-                         void (*say_line)(void *ctx, const char *line),
-                         void *ctx,
-                         Err *err)
+typedef int (*NodeFilesFn)(const NodeFilesPlan *plan, Err *err);
+
+static int with_node_files(NodeFilesFn fn,
+                           const ClusterPaths *paths,
+                           bool force,
+                           void (*say_line)(void *ctx, const char *line),
+                           void *ctx,
+                           Err *err)
 {
     g_autofree char *node = NULL, *fqdn = NULL;
     g_autoptr(GPtrArray) addresses = NULL;
@@ -405,6 +412,23 @@ int cluster_update_certs(const ClusterPaths *paths,
     plan.fqdn = fqdn;
     plan.addresses = addresses;
     plan.now.sec = g_get_real_time() / G_USEC_PER_SEC;
-    r = node_files_update(&plan, err);
-    return r < 0 ? r : 0;
+    return fn(&plan, err);
+}
+
+int cluster_update_certs(const ClusterPaths *paths,
+                         bool force,
+                         void (*say_line)(void *ctx, const char *line),
+                         void *ctx,
+                         Err *err)
+{
+    return with_node_files(node_files_update, paths, force, say_line, ctx, err);
+}
+
+int cluster_preview_certs(const ClusterPaths *paths,
+                          bool force,
+                          void (*say_line)(void *ctx, const char *line),
+                          void *ctx,
+                          Err *err)
+{
+    return with_node_files(node_files_preview, paths, force, say_line, ctx, err);
 }

@@ -37,12 +37,20 @@ typedef struct ClusterCreate {
  * runs. */
 int cluster_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err) must_check;
 
-/* Makes and renews this node's directories, keys and certificates (`pvecm updatecerts`). */
+/* Makes and renews this node's directories, keys and certificates (`pvecm updatecerts`). Number of
+ * things made. */
 int cluster_update_certs(const ClusterPaths *paths,
                          bool force,
                          void (*say)(void *ctx, const char *line),
                          void *ctx,
                          Err *err) must_check;
+
+/* The same as a dry run: number of things it would make. */
+int cluster_preview_certs(const ClusterPaths *paths,
+                          bool force,
+                          void (*say)(void *ctx, const char *line),
+                          void *ctx,
+                          Err *err) must_check;
 
 /* The local lock of commands that change the cluster; waits up to 10 s. Descriptor or -errno. */
 int cluster_lock(const ClusterPaths *paths, Err *err) must_check;

@@ -3,27 +3,12 @@
 
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/corosync_check.h"
+#include "quorum/io/node_tree.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static int read_conf(const char *pve, CorosyncConf **ret, Err *err)
-{
-    g_autofree char *path = g_build_filename(pve, "corosync.conf", NULL);
-    g_autofree char *text = NULL;
-    gsize size = 0;
-    int r = cfsfile_read(path, COROSYNC_CONF_SIZE_MAX, &text, &size, err);
-
-    if (r == -ENOENT) {
-        return err_setf(err, r, "this node is in no cluster (%s does not exist)", path);
-    }
-    if (r == 0 && (r = corosync_conf_parse(text, size, ret, err)) < 0) {
-        return err_wrapf(err, r, "%s", path);
-    }
-    return r;
-}
 
 int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err)
 {
@@ -31,7 +16,7 @@ int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err)
     int r;
 
     if ((r = cfslock_acquire(pve, CONF_EDIT_LOCK, CONF_EDIT_TIMEOUT_MS, &e.lock, err)) < 0 ||
-        (r = read_conf(pve, &e.conf, err)) < 0) {
+        (r = node_tree_conf(pve, &e.conf, err)) < 0) {
         return r;
     }
     e.version = corosync_conf_version(e.conf);

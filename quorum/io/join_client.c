@@ -870,6 +870,14 @@ static char *journal_path(const JoinClientOptions *opt)
     return g_build_filename(opt->state_dir, "join-journal", NULL);
 }
 
+bool join_client_pending(const char *state_dir)
+{
+    const JoinClientOptions opt = {.state_dir = state_dir};
+    g_autofree char *path = journal_path(&opt);
+
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
 static int record(void *ctx, JoinPlanStep step, Err *err)
 {
     Joiner *j = ctx;

@@ -39,4 +39,7 @@ int join_client_recover(const ClusterPaths *paths,
                         JoinOutcome *ret,
                         Err *err) must_check;
 
+/* Is there a journal of an interrupted join, or one under way? */
+bool join_client_pending(const char *state_dir);
+
 #endif

@@ -7,10 +7,13 @@
 #include "lib/port/clock.h"
 #include "quorum/core/join_request.h"
 #include "quorum/io/certs.h"
+#include "quorum/io/cluster_log.h"
 #include "quorum/io/conf_edit.h"
 #include "quorum/io/config_api.h"
 #include "quorum/io/join_records.h"
+#include "quorum/io/member_server.h"
 #include "quorum/io/node_files.h"
+#include "quorum/io/node_tree.h"
 #include "quorum/io/quorum_query.h"
 
 #include <errno.h>
@@ -18,6 +21,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define JOIN_PATH   "/api2/json/cluster/config/join2"
@@ -30,18 +34,9 @@ static int ca_key_digest(const char *pve, uint8_t ret[JOINTOKEN_CA_SIZE], Err *e
 {
     g_autofree char *path = g_build_filename(pve, "pve-root-ca.pem", NULL);
     g_autofree char *pem = NULL;
-    g_auto(CertInfo) info = {0};
-    int r;
+    int r = cfsfile_read(path, CERTS_PEM_SIZE_MAX, &pem, NULL, err);
 
-    if ((r = cfsfile_read(path, CERTS_PEM_SIZE_MAX, &pem, NULL, err)) < 0 ||
-        (r = certs_inspect(pem, &info, err)) < 0) {
-        return r;
-    }
-    for (int i = 0; i < JOINTOKEN_CA_SIZE; i++) {
-        ret[i] = (uint8_t)(g_ascii_xdigit_value(info.key_fingerprint[3 * i]) << 4 |
-                           g_ascii_xdigit_value(info.key_fingerprint[3 * i + 1]));
-    }
-    return 0;
+    return r < 0 ? r : certs_key_digest(pem, ret, err);
 }
 
 /* Addresses for the token: this node's own first, then other members, at most five. */
@@ -310,6 +305,7 @@ static int do_stage(JoinServer *s,
         return r;
     }
     trace(&s->tracer, TRACE_NOTICE, "node '%s' (id %u) is joining", q->node, id);
+    cluster_log(LOG_NOTICE, "node '%s' (id %u) is joining", q->node, id);
     return answer_stage(s, q, edit.conf, id, ret, err);
 }
 
@@ -331,7 +327,9 @@ static int do_ready(JoinServer *s,
         return err_setf(err, -EPERM, "node '%s' was not staged with this token", q->node);
     }
     if (record->staged.sec != 0) {
-        if ((r = corosync_conf_set_votes(edit.conf, q->node, record->votes, err)) < 0 ||
+        /* A name that was removed may be taken again: from now on it is this node's. */
+        if ((r = node_tree_unbury(s->pve, q->node, err)) < 0 ||
+            (r = corosync_conf_set_votes(edit.conf, q->node, record->votes, err)) < 0 ||
             (r = conf_edit_commit(&edit, err)) < 0) {
             return r;
         }
@@ -341,6 +339,7 @@ static int do_ready(JoinServer *s,
         }
         trace(&s->tracer, TRACE_NOTICE, "node '%s' has joined with %u vote(s)", q->node,
               record->votes);
+        cluster_log(LOG_NOTICE, "node '%s' has joined with %u vote(s)", q->node, record->votes);
     }
     answer = g_strdup_printf("{\"data\":{\"votes\":%u}}", record->votes);
     api_answer_set(ret, 200, answer);
@@ -373,6 +372,7 @@ static int unstage(
     record->uses_left++;
     g_clear_pointer(&record->used_by, g_free);
     trace(&s->tracer, TRACE_NOTICE, "the join of node '%s' was taken back", node);
+    cluster_log(LOG_NOTICE, "the join of node '%s' was taken back", node);
     return join_record_write(path, record, err);
 }
 
@@ -491,6 +491,8 @@ void join_server_handle(JoinServer *s, const ApiRequest *request, ApiAnswer *ret
 {
     if (strcmp(request->path, JOIN_PATH) == 0 && strcmp(request->method, "POST") == 0) {
         handle_join(s, request, ret);
+    } else if (strcmp(request->path, MEMBER_PATH) == 0) {
+        member_server_handle(s, request, ret);
     } else {
         config_api_handle(s, request, ret);
     }

@@ -325,3 +325,55 @@ int node_files_update(const NodeFilesPlan *plan, Err *err)
     r = need_www_key(plan, err);
     return r < 0 ? r : made + r;
 }
+
+/* 1 when the file is missing or empty, and that was said; 0; -errno. */
+static int preview_file(const NodeFilesPlan *plan, const char *path, Err *err)
+{
+    char *text = NULL;
+    int r = read_text(path, &text, err);
+
+    certs_free_key(text); /* it may be one */
+    if (r == 0) {
+        say(plan, "would make %s", path);
+    }
+    return r < 0 ? r : r == 0;
+}
+
+static int preview_cert(const NodeFilesPlan *plan, Err *err)
+{
+    g_autofree char *ca_path = g_strdup_printf("%s/pve-root-ca.pem", plan->pve);
+    g_autofree char *key_path = g_strdup_printf("%s/nodes/%s/pve-ssl.key", plan->pve, plan->node);
+    g_autofree char *cert_path = g_strdup_printf("%s/nodes/%s/pve-ssl.pem", plan->pve, plan->node);
+    g_autoptr(GPtrArray) list = wanted_names(plan);
+    CertNames names = {.common_name = plan->fqdn, .names = (const char *const *)list->pdata};
+    g_autofree char *ca = NULL;
+    g_autofree char *cert = NULL;
+    g_autofree char *why = NULL;
+    char *key = NULL;
+    int r;
+
+    if ((r = read_text(ca_path, &ca, err)) > 0 && (r = read_text(key_path, &key, err)) > 0 &&
+        (r = read_text(cert_path, &cert, err)) > 0) {
+        why = reason_to_sign(plan, ca, key, cert, &names);
+    }
+    certs_free_key(key);
+    if (r == 0 || why != NULL) {
+        say(plan, "would make %s (%s)", cert_path, why != NULL ? why : "something is missing");
+    }
+    return r < 0 ? r : r == 0 || why != NULL;
+}
+
+int node_files_preview(const NodeFilesPlan *plan, Err *err)
+{
+    static const char *const names[] = {"priv/pve-root-ca.key", "pve-root-ca.pem",
+                                        "priv/authkey.key", "authkey.pub", "pve-www.key"};
+    int count = preview_cert(plan, err);
+
+    for (guint i = 0; count >= 0 && i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_strdup_printf("%s/%s", plan->pve, names[i]);
+        int r = preview_file(plan, path, err);
+
+        count = r < 0 ? r : count + r;
+    }
+    return count;
+}

@@ -29,6 +29,9 @@ typedef struct NodeFilesPlan {
 /* Number of things made or renewed, or -errno with text. */
 int node_files_update(const NodeFilesPlan *plan, Err *err) must_check;
 
+/* Says what node_files_update would make, and makes nothing. Number of things, or -errno. */
+int node_files_preview(const NodeFilesPlan *plan, Err *err) must_check;
+
 /* Only `nodes/NODE/{qemu-server,lxc,openvz,priv}` and `priv`, `priv/lock`. */
 int node_files_directories(const char *pve, const char *node, Err *err) must_check;
 

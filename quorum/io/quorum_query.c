@@ -284,6 +284,34 @@ static int query_names(QuorumReport *report, Err *err)
     return rc == CS_OK ? 0 : fail(rc, "configuration map", err);
 }
 
+int quorum_node_address(uint32_t nodeid, unsigned link, char **ret, Err *err)
+{
+    g_autofree char *address = g_strdup_printf("ring%u_addr", link);
+    char *found = NULL;
+    cmap_handle_t handle;
+    cs_error_t rc;
+
+    CS_RETRY(rc, cmap_initialize(&handle));
+    if (rc != CS_OK) {
+        return fail(rc, "configuration map", err);
+    }
+    for (uint32_t i = 0; found == NULL && i < COROSYNC_NODES_MAX; i++) {
+        g_autofree char *key = g_strdup_printf("nodelist.node.%u.nodeid", i);
+        uint32_t id = 0;
+
+        if (cmap_get_uint32(handle, key, &id) == CS_OK && id == nodeid) {
+            found = cmap_string(handle, i, address);
+        }
+    }
+    (void)cmap_finalize(handle); /* nothing to do about a failing close */
+    if (found == NULL) {
+        return err_setf(err, -ENOENT, "corosync has no address of node %u on link %u", nodeid,
+                        link);
+    }
+    *ret = found;
+    return 0;
+}
+
 int quorum_kick_node(uint32_t nodeid, Err *err)
 {
     corosync_cfg_callbacks_t callbacks = {.corosync_cfg_shutdown_callback = NULL};

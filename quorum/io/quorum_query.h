@@ -33,6 +33,9 @@ int quorum_set_expected(uint32_t expected, Err *err) must_check;
 /* Asks corosync to drop a node from the membership (it is normally off already). */
 int quorum_kick_node(uint32_t nodeid, Err *err) must_check;
 
+/* Address of a node on a link as the running corosync has it. -ENOENT. Caller frees. */
+int quorum_node_address(uint32_t nodeid, unsigned link, char **ret, Err *err) must_check;
+
 /* Quorate now? 1, 0, or -errno. */
 int quorum_is_quorate(Err *err) must_check;
 

@@ -274,6 +274,43 @@ static void test_sync_commit(Place *p, gconstpointer unused)
     close_rig(rig);
 }
 
+/* A node that joins gets the cluster's entries: what was a file may be a directory there. */
+static void test_sync_changes_the_kind(Place *p, gconstpointer unused)
+{
+    StoreRig *rig = open_rig(p->db);
+    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func((GDestroyNotify)entry_unref);
+    g_autoptr(MemdbDelta) delta = NULL;
+    g_autoptr(GBytes) text = g_bytes_new("hello\n", 6);
+    MemdbRoot root = {.version = 50, .writer = 3, .mtime = 5};
+
+    (void)unused;
+    (void)storerig_create(rig, "file"); /* inode 2 */
+    (void)storerig_mkdir(rig, "dir");   /* inode 3 */
+    g_assert_cmpint(storerig_flush(rig), ==, 0);
+    g_ptr_array_add(entries, entry_new(&(EntryInit){.inode = 2,
+                                                    .version = 40,
+                                                    .writer = 3,
+                                                    .mtime = 4,
+                                                    .type = ENTRY_DIR,
+                                                    .name = "nodes"}));
+    g_ptr_array_add(entries, entry_new(&(EntryInit){.inode = 3,
+                                                    .parent = 2,
+                                                    .version = 41,
+                                                    .writer = 3,
+                                                    .mtime = 4,
+                                                    .type = ENTRY_FILE,
+                                                    .name = "f",
+                                                    .data = text}));
+    g_assert_cmpint(memdb_replace(storerig_tree(rig), entries, &root, no_time, &delta, NULL), ==,
+                    0);
+    (void)storerig_submit(rig, delta);
+    g_assert_cmpint(storerig_flush(rig), ==, 0);
+    assert_sql(p->db, ROW("2"), "0,40,3,4,4,nodes,null,");
+    assert_sql(p->db, ROW("3"), "2,41,3,4,8,f,blob,68656C6C6F0A");
+    close_rig(rig);
+    close_rig(open_rig(p->db)); /* and it opens again */
+}
+
 /* What lands in one transaction must be as if each change had one of its own. */
 static void test_one_batch(Place *p, gconstpointer unused)
 {
@@ -1218,6 +1255,7 @@ int main(int argc, char **argv)
     ADD("existing-modes-are-tightened", test_existing_modes_are_tightened);
     ADD("rows-are-those-of-the-reference", test_rows);
     ADD("sync-commit-marks-row-0", test_sync_commit);
+    ADD("sync-may-change-the-kind-of-an-entry", test_sync_changes_the_kind);
     ADD("one-batch-equals-single-changes", test_one_batch);
     ADD("create-and-write-share-a-commit", test_create_and_write_share_a_commit);
     ADD("lone-create-is-written-soon", test_lone_create_is_written_soon);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quorum/core/node_plans.h"
+
+#include <string.h>
+
+STRTAB_DEFINE(remove_step, RemoveStep, REMOVE_STEPS, REMOVE_STEP_N)
+STRTAB_DEFINE(leave_step, LeaveStep, LEAVE_STEPS, LEAVE_STEP_N)
+STRTAB_DEFINE(rename_step, RenameStep, RENAME_STEPS, RENAME_STEP_N)
+STRTAB_DEFINE(readdress_step, ReaddressStep, READDRESS_STEPS, READDRESS_STEP_N)
+STRTAB_DEFINE(node_plan_kind, NodePlanKind, NODE_PLAN_LIST, NODE_PLAN_N)
+
+static const char *remove_name(unsigned step)
+{
+    return remove_step_name((RemoveStep)step);
+}
+
+static const char *leave_name(unsigned step)
+{
+    return leave_step_name((LeaveStep)step);
+}
+
+static const char *rename_name(unsigned step)
+{
+    return rename_step_name((RenameStep)step);
+}
+
+static const char *readdress_name(unsigned step)
+{
+    return readdress_step_name((ReaddressStep)step);
+}
+
+static const StepPlan plans[NODE_PLAN_N] = {
+    [NODE_PLAN_REMOVE] = {REMOVE_STEP_N, REMOVE_STEP_LIST, remove_name},
+    [NODE_PLAN_LEAVE] = {LEAVE_STEP_N, LEAVE_STEP_REMOVE, leave_name},
+    [NODE_PLAN_RENAME] = {RENAME_STEP_N, RENAME_STEP_FILES, rename_name},
+    [NODE_PLAN_READDRESS] = {READDRESS_STEP_N, READDRESS_STEP_N, readdress_name},
+};
+
+const StepPlan *node_plan(NodePlanKind kind)
+{
+    return &plans[kind];
+}
+
+int node_plan_step(NodePlanKind kind, const char *name)
+{
+    for (unsigned i = 0; i < plans[kind].count; i++) {
+        if (strcmp(plans[kind].step_name(i), name) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* ---- may it go? ------------------------------------------------------------------------------ */
+
+static void add_problem(GPtrArray *problems, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add_problem(GPtrArray *problems, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_ptr_array_add(problems, g_strdup_vprintf(fmt, ap));
+    va_end(ap);
+}
+
+static bool contains(const GArray *ids, uint32_t id)
+{
+    for (guint i = 0; i < ids->len; i++) {
+        if (g_array_index(ids, uint32_t, i) == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *join_texts(const GPtrArray *texts)
+{
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; i < texts->len; i++) {
+        g_string_append_printf(out, "%s%s", i > 0 ? ", " : "",
+                               (const char *)g_ptr_array_index(texts, i));
+    }
+    return g_string_free(out, FALSE);
+}
+
+char *depart_guest_problem(const DepartFacts *f)
+{
+    g_autofree char *list = NULL;
+
+    if (f->guests_remedy == NULL || f->guests->len == 0) {
+        return NULL;
+    }
+    list = join_texts(f->guests);
+    return g_strdup_printf("node '%s' still has guests: %s; %s", f->node, list, f->guests_remedy);
+}
+
+/* A node that is up takes its votes with it: the others must be able to decide without. One that is
+ * off only lowers what is expected. */
+static void check_votes(const DepartFacts *f, const CorosyncNode *node, GPtrArray *problems)
+{
+    g_autoptr(GPtrArray) nodes = corosync_nodes(f->conf);
+    uint32_t expected = corosync_expected_votes(f->conf) - node->votes;
+    uint32_t have = expected;
+
+    if (!contains(f->online, node->nodeid)) {
+        return;
+    }
+    for (guint i = 0; i < nodes->len; i++) {
+        const CorosyncNode *other = g_ptr_array_index(nodes, i);
+
+        /* What is left is the others that are up, and a quorum device. */
+        if (other->nodeid != node->nodeid && !contains(f->online, other->nodeid)) {
+            have -= other->votes;
+        }
+    }
+    if (have < expected / 2 + 1) {
+        add_problem(problems,
+                    "without node '%s' the cluster would have %u of %u votes and no quorum: bring "
+                    "other nodes up, or remove those that are gone, first",
+                    f->node, have, expected);
+    }
+}
+
+GPtrArray *depart_problems(const DepartFacts *f)
+{
+    GPtrArray *problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) nodes = corosync_nodes(f->conf);
+    const CorosyncNode *node = corosync_nodes_find(nodes, f->node);
+    char *guests = depart_guest_problem(f);
+
+    if (!f->quorate) {
+        add_problem(problems, "the cluster has no quorum: bring its nodes up first, or, when they "
+                              "are gone for good, say so with 'pvecm expected VOTES'");
+    }
+    if (node == NULL) {
+        add_problem(problems, "node '%s' is not in the cluster", f->node);
+    } else if (nodes->len == 1) {
+        add_problem(problems, "'%s' is the last node of the cluster", f->node);
+    } else {
+        check_votes(f, node, problems);
+    }
+    if (guests != NULL) {
+        g_ptr_array_add(problems, guests);
+    }
+    if (f->ha_guests->len > 0) {
+        g_autofree char *list = join_texts(f->ha_guests);
+
+        add_problem(problems,
+                    "HA manages guests of node '%s': %s; take them out of HA first ('ha-manager "
+                    "remove SID')",
+                    f->node, list);
+    }
+    return problems;
+}

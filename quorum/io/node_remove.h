@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node_remove: takes another node out of the cluster: `pvecm delnode`, and the member's part of
+ * `pvecm leave`. Steps: quorum/core/node_plans.h. Safe to repeat. Blocks; one thread.
+ */
+#ifndef QUORUM_IO_NODE_REMOVE_H
+#define QUORUM_IO_NODE_REMOVE_H
+
+#include "quorum/io/node_job.h"
+
+#define REMOVE_COUNT_TIMEOUT_SEC 15 /* until corosync expects the new number of votes */
+
+typedef enum RemoveGuests {
+    REMOVE_GUESTS_REFUSE,  /* a node with guests is not removed */
+    REMOVE_GUESTS_ADOPT,   /* another node gets their configurations */
+    REMOVE_GUESTS_ARCHIVE, /* they go to priv/removed/NODE-DATE/ */
+    REMOVE_GUESTS_LEAVE,   /* they stay where they are, as the original leaves them */
+} RemoveGuests;
+
+typedef struct RemoveOptions {
+    const char *node; /* name or address */
+    RemoveGuests guests;
+    const char *adopt_to; /* node name for REMOVE_GUESTS_ADOPT */
+    bool left;            /* it has asked for it, and has stopped */
+} RemoveOptions;
+
+/* As node_job_run. -EALREADY: it had been removed before (what may have been left is cleaned up).
+ * `journal`: as in NodeJob. */
+int node_remove(const NodeChange *change, const RemoveOptions *opt, bool journal, Err *err)
+    must_check;
+
+/* May the node leave? Problems as in depart_problems; NULL with `err`. */
+GPtrArray *node_remove_problems(const char *pve, const RemoveOptions *opt, Err *err);
+
+/* Waits until corosync expects as many votes as `conf` says. -ETIMEDOUT. */
+int node_wait_expected(const CorosyncConf *conf, unsigned timeout_sec, Err *err) must_check;
+
+#endif
