@@ -35,7 +35,8 @@ static int tell(int r, const char *done, const Err *err)
         return 0;
     }
     if (r == -EINPROGRESS) {
-        fprintf(stderr, "it is between two states: mend what is said below, then 'pvecm recover'\n");
+        fprintf(stderr,
+                "it is between two states: mend what is said below, then 'pvecm recover'\n");
     } else if (r == 0) {
         printf("%s\n", pvecm_make.dry_run ? "dry run: nothing was changed" : done);
     }

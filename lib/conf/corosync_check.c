@@ -356,8 +356,8 @@ static void check_timing(const CorosyncItem *totem, guint nodes, GPtrArray *prob
 {
     const CorosyncItem *key = corosync_key(totem, "token");
     uint64_t coefficient = number_or(totem, "token_coefficient", COROSYNC_LIBRARY_COEFFICIENT);
-    uint64_t token = number_or(totem, "token", COROSYNC_TOKEN_MS) +
-                     (nodes > 2 ? (nodes - 2) * coefficient : 0);
+    uint64_t token =
+        number_or(totem, "token", COROSYNC_TOKEN_MS) + (nodes > 2 ? (nodes - 2) * coefficient : 0);
     uint64_t least = 1000 + (nodes > 2 ? (nodes - 2) * UINT64_C(50) : 0);
 
     if (token < least) {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * corosync_nodes: the node list of a corosync.conf, and the changes that making, joining, leaving
- * and re-addressing need. Each change raises totem.config_version by one, takes `two_node` away from a
- * cluster that has not two nodes, and keeps `expected_votes`, where it is written, at the sum. Pure; one thread per
- * document. Reference: join chapters 1, 4, 6, 10, 12.
+ * and re-addressing need. Each change raises totem.config_version by one, takes `two_node` away
+ * from a cluster that has not two nodes, and keeps `expected_votes`, where it is written, at the
+ * sum. Pure; one thread per document. Reference: join chapters 1, 4, 6, 10, 12.
  */
 #ifndef LIB_CONF_COROSYNC_NODES_H
 #define LIB_CONF_COROSYNC_NODES_H
 
 #include "lib/conf/corosync_conf.h"
 
-#define COROSYNC_LINKS_MAX         8u   /* links 0 to 7 */
-#define COROSYNC_NODES_MAX         128u /* members of a CPG group */
-#define COROSYNC_CLUSTER_NAME_MAX  15u  /* characters */
-#define COROSYNC_PRIORITY_MAX      255u
-#define COROSYNC_TOKEN_COEFFICIENT 125u /* ms per node beyond two, for clusters we create */
-#define COROSYNC_LIBRARY_COEFFICIENT 650u /* the same without the key, by corosync itself */
+#define COROSYNC_LINKS_MAX           8u   /* links 0 to 7 */
+#define COROSYNC_NODES_MAX           128u /* members of a CPG group */
+#define COROSYNC_CLUSTER_NAME_MAX    15u  /* characters */
+#define COROSYNC_PRIORITY_MAX        255u
+#define COROSYNC_TOKEN_COEFFICIENT   125u  /* ms per node beyond two, for clusters we create */
+#define COROSYNC_LIBRARY_COEFFICIENT 650u  /* the same without the key, by corosync itself */
 #define COROSYNC_TOKEN_MS            3000u /* token time of two nodes, by corosync itself */
 
 typedef struct CorosyncNode {

@@ -29,7 +29,7 @@ static int64_t number_of(JsonObject *o, const char *name)
     JsonNode *node = json_object_get_member(o, name);
 
     return node != NULL && json_node_get_value_type(node) == G_TYPE_INT64 ? json_node_get_int(node)
-                                                                           : -1;
+                                                                          : -1;
 }
 
 static bool read_proof(const char *text, uint8_t ret[JOINTOKEN_KEY_SIZE])
@@ -106,8 +106,8 @@ char *member_request_format(const MemberRequest *r)
     return g_string_free(out, FALSE);
 }
 
-/* The key of the messaging layer serves here through a digest under a label of its own, and a second
- * one in jointoken_derive: nothing that is sent tells anything about it. */
+/* The key of the messaging layer serves here through a digest under a label of its own, and a
+ * second one in jointoken_derive: nothing that is sent tells anything about it. */
 void member_proof(const void *authkey,
                   gsize authkey_size,
                   const uint8_t exporter[JOINTOKEN_EXPORTER_SIZE],

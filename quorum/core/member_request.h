@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * member_request: what a node that is, or was, a member says to one that is. It proves itself by the
- * key of the messaging layer, which only nodes of the cluster have, over the TLS channel. Pure; any
- * thread. Format: docs/wire/member.md.
+ * member_request: what a node that is, or was, a member says to one that is. It proves itself by
+ * the key of the messaging layer, which only nodes of the cluster have, over the TLS channel. Pure;
+ * any thread. Format: docs/wire/member.md.
  */
 #ifndef QUORUM_CORE_MEMBER_REQUEST_H
 #define QUORUM_CORE_MEMBER_REQUEST_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * node_plans: how a node is removed, leaves, gets another name or another address: the steps, in
- * order, with the point of no return, and what stands against beginning. Pure; any thread. Performed
- * by quorum/io/node_remove, node_leave, node_rename and node_readdress.
+ * order, with the point of no return, and what stands against beginning. Pure; any thread.
+ * Performed by quorum/io/node_remove, node_leave, node_rename and node_readdress.
  *
  *   remove    check guests tombstone | list files
  *   leave     check save votes stop | remove local start
@@ -79,9 +79,9 @@ typedef struct DepartFacts {
     const CorosyncConf *conf; /* of the cluster */
     const GArray *online;     /* of uint32_t: ids of the members that are up */
     bool quorate;
-    const GPtrArray *guests;     /* of char*: "100 (qemu-server)": configured on the node */
-    const GPtrArray *ha_guests;  /* of char*: those of them that HA manages */
-    const char *guests_remedy;   /* what to do with guests; NULL: they may be there */
+    const GPtrArray *guests;    /* of char*: "100 (qemu-server)": configured on the node */
+    const GPtrArray *ha_guests; /* of char*: those of them that HA manages */
+    const char *guests_remedy;  /* what to do with guests; NULL: they may be there */
 } DepartFacts;
 
 /* What stands against taking the node out: texts for people, each with its remedy. */

@@ -8,8 +8,8 @@
  *
  * Left of the bar every failure, also the death of the process, leads back to the start. The commit
  * step is the point of no return: somebody else may have acted on it, so a plan found there goes
- * forward first, and back only on a clear refusal. Behind it there is only forward; every step there
- * must be able to run again. One thread per plan.
+ * forward first, and back only on a clear refusal. Behind it there is only forward; every step
+ * there must be able to run again. One thread per plan.
  */
 #ifndef QUORUM_CORE_STEP_PLAN_H
 #define QUORUM_CORE_STEP_PLAN_H

@@ -19,6 +19,15 @@ char *tombstone_format(const Tombstone *t)
                            t->node, t->nodeid, t->when.sec, t->by, t->left ? "left" : "removed");
 }
 
+static bool take_name(char **name, const char *value)
+{
+    if (*name != NULL || !corosync_valid_name(value)) {
+        return false;
+    }
+    *name = g_strdup(value);
+    return true;
+}
+
 static bool take(Tombstone *t, const char *key, const char *value, bool *ret_version)
 {
     guint64 v = 0;
@@ -27,13 +36,11 @@ static bool take(Tombstone *t, const char *key, const char *value, bool *ret_ver
         *ret_version = strcmp(value, "1") == 0;
         return *ret_version;
     }
-    if (strcmp(key, "node") == 0 && t->node == NULL && corosync_valid_name(value)) {
-        t->node = g_strdup(value);
-        return true;
+    if (strcmp(key, "node") == 0) {
+        return take_name(&t->node, value);
     }
-    if (strcmp(key, "by") == 0 && t->by == NULL && corosync_valid_name(value)) {
-        t->by = g_strdup(value);
-        return true;
+    if (strcmp(key, "by") == 0) {
+        return take_name(&t->by, value);
     }
     if (strcmp(key, "nodeid") == 0) {
         bool good = g_ascii_string_to_unsigned(value, 10, 1, UINT32_MAX, &v, NULL);

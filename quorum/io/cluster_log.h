@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cluster_log: an entry in the log that all nodes show (`/etc/pve/.clusterlog`), from a command that
- * changed something. A daemon that does not run, or a node without quorum, is no reason to fail:
- * what was done was done. Any thread; waits at most CLUSTER_LOG_TIMEOUT_MS.
+ * cluster_log: an entry in the log that all nodes show (`/etc/pve/.clusterlog`), from a command
+ * that changed something. A daemon that does not run, or a node without quorum, is no reason to
+ * fail: what was done was done. Any thread; waits at most CLUSTER_LOG_TIMEOUT_MS.
  */
 #ifndef QUORUM_IO_CLUSTER_LOG_H
 #define QUORUM_IO_CLUSTER_LOG_H

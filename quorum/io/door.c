@@ -65,8 +65,7 @@ static void tell_console(const char *text)
     }
 }
 
-static DoorAnswer
-refuse(const char *state_dir, const char *text, const Tracer *tracer, Err *err)
+static DoorAnswer refuse(const char *state_dir, const char *text, const Tracer *tracer, Err *err)
 {
     g_autofree char *path = marker_path(state_dir);
     g_autofree char *old = door_refusal(state_dir);
@@ -85,9 +84,13 @@ refuse(const char *state_dir, const char *text, const Tracer *tracer, Err *err)
     return DOOR_REMOVED;
 }
 
-/* A member with an older configuration than the cluster's: it may have missed where the others are. */
-static DoorAnswer update(
-    const ClusterPaths *paths, const char *state_dir, const char *text, const Tracer *tracer, Err *err)
+/* A member with an older configuration than the cluster's: it may have missed where the others are.
+ */
+static DoorAnswer update(const ClusterPaths *paths,
+                         const char *state_dir,
+                         const char *text,
+                         const Tracer *tracer,
+                         Err *err)
 {
     g_autofree char *have = NULL;
     uint64_t version = 0, own = 0;
@@ -132,7 +135,8 @@ static DoorAnswer act_on(const ClusterPaths *paths,
     return DOOR_UNKNOWN;
 }
 
-DoorAnswer door_ask(const ClusterPaths *paths, const char *state_dir, const Tracer *tracer, Err *err)
+DoorAnswer
+door_ask(const ClusterPaths *paths, const char *state_dir, const Tracer *tracer, Err *err)
 {
     g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
     g_autofree char *ca = g_build_filename(paths->pve, "pve-root-ca.pem", NULL);

@@ -26,7 +26,8 @@ typedef enum DoorAnswer {
 } DoorAnswer;
 
 /* Asks, and acts on the answer. */
-DoorAnswer door_ask(const ClusterPaths *paths, const char *state_dir, const Tracer *tracer, Err *err);
+DoorAnswer
+door_ask(const ClusterPaths *paths, const char *state_dir, const Tracer *tracer, Err *err);
 
 /* The text of an earlier refusal; NULL: none. Caller frees. */
 char *door_refusal(const char *state_dir);

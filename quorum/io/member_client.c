@@ -91,11 +91,7 @@ int member_peers_read(const char *conf_path,
     return 0;
 }
 
-static int ask_one(MemberPeers *p,
-                   const char *address,
-                   MemberRequest *q,
-                   HttpAnswer *ret,
-                   Err *err)
+static int ask_one(MemberPeers *p, const char *address, MemberRequest *q, HttpAnswer *ret, Err *err)
 {
     uint8_t exporter[JOINTOKEN_EXPORTER_SIZE];
     g_autoptr(TlsClient) tls = NULL;
@@ -138,8 +134,8 @@ static int refusal(const HttpAnswer *a, JsonParser *parser, Err *err)
     const char *message = NULL;
 
     if (root != NULL && JSON_NODE_HOLDS_OBJECT(root)) {
-        message = json_object_get_string_member_with_default(json_node_get_object(root), "message",
-                                                             NULL);
+        message =
+            json_object_get_string_member_with_default(json_node_get_object(root), "message", NULL);
     }
     /* 4xx is a member's clear word; 5xx means that it could not do it now. */
     return err_setf(err, a->status == 403 || a->status == 409 ? -EPERM : -EREMOTEIO, "%s",

@@ -47,8 +47,9 @@ void node_job_set(NodeJob *job, const char *name, const char *value);
 const char *node_job_get(const NodeJob *job, const char *name); /* NULL: absent; borrowed */
 void node_job_say(const NodeJob *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Takes the local lock and runs the plan (dry run: its first step). 0: done; -EBUSY: another command
- * runs, or was interrupted; -ECANCELED: undone, `err` says why; -EINPROGRESS: stuck between. */
+/* Takes the local lock and runs the plan (dry run: its first step). 0: done; -EBUSY: another
+ * command runs, or was interrupted; -ECANCELED: undone, `err` says why; -EINPROGRESS: stuck
+ * between. */
 int node_job_run(NodeJob *job, Err *err) must_check;
 
 /* Finishes or undoes what an interrupted job left. 0: there was nothing; 1: it is finished; 2: it

@@ -168,8 +168,8 @@ static int undo_votes(NodeJob *job, Err *err)
     int r = cluster_wait_quorate(job->change->paths, START_WAIT_SEC, err);
 
     return r < 0 ? r
-                 : set_votes(job,
-                             (uint32_t)g_ascii_strtoull(node_job_get(job, "votes"), NULL, 10), err);
+                 : set_votes(job, (uint32_t)g_ascii_strtoull(node_job_get(job, "votes"), NULL, 10),
+                             err);
 }
 
 /* ---- stop -------------------------------------------------------------------------------------
@@ -187,8 +187,7 @@ static int do_stop(NodeJob *job, Err *err)
         return r;
     }
     for (guint i = 0; i < G_N_ELEMENTS(database_files); i++) {
-        g_autofree char *from =
-            g_build_filename(job->change->state_dir, database_files[i], NULL);
+        g_autofree char *from = g_build_filename(job->change->state_dir, database_files[i], NULL);
         g_autofree char *to = saved(job, database_files[i]);
 
         if ((r = copy_file(from, to, DATABASE_MAX, err)) < 0) {
@@ -207,8 +206,7 @@ static int undo_stop(NodeJob *job, Err *err)
         (r = service_start(SERVICE_PMXCFS, err)) < 0) {
         return r;
     }
-    return is_set(job, "alone") ? 0
-                                : cluster_wait_quorate(job->change->paths, START_WAIT_SEC, err);
+    return is_set(job, "alone") ? 0 : cluster_wait_quorate(job->change->paths, START_WAIT_SEC, err);
 }
 
 /* ---- remove -----------------------------------------------------------------------------------
@@ -237,12 +235,21 @@ static int do_remove(NodeJob *job, Err *err)
 /* What was the cluster's and not this node's. Storage, users and firewall stay as they were. */
 static int strip_tree(NodeJob *job, Err *err)
 {
-    static const char *const gone[] = {
-        "corosync.conf.new",   "pve-root-ca.pem",       "priv/pve-root-ca.key",
-        "priv/pve-root-ca.srl", "authkey.pub",          "authkey.pub.old",
-        "priv/authkey.key",    "priv/authkey.key.old",  "pve-www.key",
-        "priv/join-tokens",    "priv/removed-nodes",    "priv/removed",
-        "priv/lock/file-corosync_conf", "ha/manager_status", "corosync.conf"};
+    static const char *const gone[] = {"corosync.conf.new",
+                                       "pve-root-ca.pem",
+                                       "priv/pve-root-ca.key",
+                                       "priv/pve-root-ca.srl",
+                                       "authkey.pub",
+                                       "authkey.pub.old",
+                                       "priv/authkey.key",
+                                       "priv/authkey.key.old",
+                                       "pve-www.key",
+                                       "priv/join-tokens",
+                                       "priv/removed-nodes",
+                                       "priv/removed",
+                                       "priv/lock/file-corosync_conf",
+                                       "ha/manager_status",
+                                       "corosync.conf"};
     const char *pve = job->change->paths->pve;
     const char *node = node_job_get(job, "node");
     g_autofree char *nodes = g_build_filename(pve, "nodes", NULL);

@@ -19,9 +19,9 @@ typedef struct LeaveOptions {
 /* As node_job_run. */
 int node_leave(const NodeChange *change, const LeaveOptions *opt, Err *err) must_check;
 
-/* Before this node joins a cluster: when it was removed from another one, or from the same, while it
- * was away, it forgets that one first. 0: there was nothing to forget (it may still be a member); 1:
- * done (dry run: said); -errno as node_job_run. */
+/* Before this node joins a cluster: when it was removed from another one, or from the same, while
+ * it was away, it forgets that one first. 0: there was nothing to forget (it may still be a
+ * member); 1: done (dry run: said); -errno as node_job_run. */
 int node_forget_removed(const NodeChange *change, Err *err) must_check;
 
 #endif

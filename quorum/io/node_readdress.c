@@ -237,10 +237,11 @@ static int undo_list(NodeJob *job, Err *err)
     int r = cluster_wait_quorate(job->change->paths, WAIT_SEC, err);
 
     if (r < 0) {
-        return err_wrapf(err, r,
-                         "this node is cut off; give the old addresses on another node, with 'pvecm "
-                         "readdress %s'",
-                         node_job_get(job, "node"));
+        return err_wrapf(
+            err, r,
+            "this node is cut off; give the old addresses on another node, with 'pvecm "
+            "readdress %s'",
+            node_job_get(job, "node"));
     }
     return write_addresses(job, "old", err);
 }
@@ -286,8 +287,7 @@ static void note_online(NodeJob *job)
 
     if (quorum_query(NULL, 0, &report, NULL) == 0) {
         for (uint32_t i = 0; i < report->facts.n_members; i++) {
-            g_string_append_printf(ids, "%s%u", i > 0 ? " " : "",
-                                   report->facts.members[i].nodeid);
+            g_string_append_printf(ids, "%s%u", i > 0 ? " " : "", report->facts.members[i].nodeid);
         }
     }
     node_job_set(job, "online", ids->str);

@@ -18,7 +18,6 @@
     "move them away first, or give --adopt-to NODE (another node gets their configurations), "     \
     "--purge (the configurations are archived) or --force (they stay where they are)"
 
-
 /* ---- facts ------------------------------------------------------------------------------------
  */
 
@@ -134,9 +133,9 @@ static int do_check(NodeJob *job, Err *err)
                         "'%s' is this node: run 'pvecm leave' here, or 'pvecm delnode' elsewhere",
                         node);
     }
-    problems = problems_of(
-        pve, conf, node, (RemoveGuests)g_ascii_strtoull(node_job_get(job, "guests"), NULL, 10),
-        GUESTS_REMEDY);
+    problems = problems_of(pve, conf, node,
+                           (RemoveGuests)g_ascii_strtoull(node_job_get(job, "guests"), NULL, 10),
+                           GUESTS_REMEDY);
     for (guint i = 0; i + 1 < problems->len; i++) {
         node_job_say(job, "problem: %s", (const char *)g_ptr_array_index(problems, i));
     }
@@ -242,8 +241,8 @@ static int do_tombstone(NodeJob *job, Err *err)
     return node_tree_bury(job->change->paths->pve, &t, err);
 }
 
-/* A node that is up loses its place in the ring first, or it would have to live with a corosync.conf
- * that does not name it. */
+/* A node that is up loses its place in the ring first, or it would have to live with a
+ * corosync.conf that does not name it. */
 static void kick(const NodeJob *job)
 {
     uint32_t id = (uint32_t)g_ascii_strtoull(node_job_get(job, "nodeid"), NULL, 10);
@@ -289,8 +288,8 @@ static int do_list(NodeJob *job, Err *err)
 
 static int move_directory(NodeJob *job, Err *err)
 {
-    g_autofree char *from = g_build_filename(job->change->paths->pve, "nodes",
-                                             node_job_get(job, "node"), NULL);
+    g_autofree char *from =
+        g_build_filename(job->change->paths->pve, "nodes", node_job_get(job, "node"), NULL);
     g_autofree char *archive = archive_path(job);
     g_autofree char *to = g_build_filename(archive, "node", NULL);
     g_autofree char *key = g_build_filename(to, "pve-ssl.key", NULL);
@@ -398,7 +397,8 @@ static void fill_job(NodeJob *job, const RemoveOptions *opt, const CorosyncNode 
     node_job_set(job, "left", opt->left ? "1" : NULL);
 }
 
-/* Not in the list: was it removed before? Then what an earlier run may have left is cleared away. */
+/* Not in the list: was it removed before? Then what an earlier run may have left is cleared away.
+ */
 static int removed_before(NodeJob *job, const char *name, Err *err)
 {
     g_auto(Tombstone) t = {0};

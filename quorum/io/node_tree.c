@@ -256,11 +256,10 @@ static bool mentions(const char *line, const char *node)
 
 GPtrArray *node_tree_mentions(const char *pve, const char *node)
 {
-    static const char *const names[] = {"storage.cfg",       "replication.cfg",  "jobs.cfg",
-                                        "ha/groups.cfg",     "ha/rules.cfg",     "vzdump.cron",
-                                        "ha/resources.cfg",  "firewall/cluster.fw",
-                                        "mapping/pci.cfg",   "mapping/usb.cfg",  "sdn/zones.cfg",
-                                        "datacenter.cfg"};
+    static const char *const names[] = {
+        "storage.cfg",     "replication.cfg", "jobs.cfg",         "ha/groups.cfg",
+        "ha/rules.cfg",    "vzdump.cron",     "ha/resources.cfg", "firewall/cluster.fw",
+        "mapping/pci.cfg", "mapping/usb.cfg", "sdn/zones.cfg",    "datacenter.cfg"};
     GPtrArray *out = g_ptr_array_new_with_free_func(g_free);
 
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {

@@ -29,7 +29,8 @@ int node_tree_delete(const char *path, Err *err) must_check;
  * in it. Can be repeated until it is done. */
 int node_tree_move(const char *from, const char *to, Err *err) must_check;
 
-/* Takes the lines of a node out of priv/authorized_keys and priv/known_hosts. How many, or -errno. */
+/* Takes the lines of a node out of priv/authorized_keys and priv/known_hosts. How many, or -errno.
+ */
 int node_tree_forget_keys(const char *pve, const char *node, Err *err) must_check;
 
 /* Where other files still name the node: "storage.cfg, line 12" (GPtrArray of char*). */

@@ -82,8 +82,8 @@ static gpointer run(gpointer data)
     return NULL;
 }
 
-Upkeep *
-upkeep_start(const char *pve, const char *authkey, const char *state_dir, int renew_sec, Tracer tracer)
+Upkeep *upkeep_start(
+    const char *pve, const char *authkey, const char *state_dir, int renew_sec, Tracer tracer)
 {
     Upkeep *u = g_new0(Upkeep, 1);
 

@@ -16,8 +16,8 @@
 typedef struct Upkeep Upkeep;
 
 /* `state_dir`: /var/lib/pve-cluster; strings are copied. */
-Upkeep *
-upkeep_start(const char *pve, const char *authkey, const char *state_dir, int renew_sec, Tracer tracer);
+Upkeep *upkeep_start(
+    const char *pve, const char *authkey, const char *state_dir, int renew_sec, Tracer tracer);
 void upkeep_stop(Upkeep *u); /* waits for what is under way; NULL is allowed */
 
 #endif

@@ -59,3 +59,9 @@ tests_unit_test_login_SOURCES = tests/unit/test_login.c
 tests_unit_test_login_LDADD = lib/cfs/libcfs.a lib/port/libport.a lib/conf/libconf.a \
 	lib/wire/libwire.a lib/base/libbase.a $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_join_info tests/unit/test_login
+
+check_PROGRAMS += tests/unit/test_node_plans
+tests_unit_test_node_plans_SOURCES = tests/unit/test_node_plans.c
+tests_unit_test_node_plans_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_node_plans
