@@ -27,11 +27,7 @@ static GOptionEntry show_options[] = {CLI_OUTPUT_FORMAT_OPTION, {0}};
             "Address of this node on link " #n, "[address=]ADDRESS[,priority=0..255]"              \
     }
 
-#define DRY_RUN_OPTION                                                                             \
-    {                                                                                              \
-        "dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run, "Only say what would be done",    \
-            NULL                                                                                   \
-    }
+#define DRY_RUN_OPTION CLI_FLAG("dry-run", pvecm_make.dry_run, "Only say what would be done")
 
 static GOptionEntry expected_options[] = {DRY_RUN_OPTION, {0}};
 
@@ -40,7 +36,7 @@ static GOptionEntry create_options[] = {
     {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_make.votes, "Votes of this node, default 1", "N"},
     {"token-coefficient", 0, 0, G_OPTION_ARG_INT, &pvecm_make.token_coefficient,
      "Token time per node beyond two, default 125", "MS"},
-    {"dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run, "Only say what would be done", NULL},
+    DRY_RUN_OPTION,
     LINK_OPTION(0),
     LINK_OPTION(1),
     LINK_OPTION(2),
@@ -58,7 +54,8 @@ static GOptionEntry add_options[] = {
     {"nodeid", 0, 0, G_OPTION_ARG_INT, &pvecm_make.nodeid, "Id of this node", "ID"},
     {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_add_options.votes, "Votes of this node, default 1",
      "N"},
-    CLI_FLAG("force", pvecm_make.force,
+    CLI_FLAG("force",
+             pvecm_make.force,
              "Join although the cluster lists this name, or old keys are here"),
     {"documented", 0, 0, G_OPTION_ARG_NONE, &pvecm_add_options.documented,
      "Use only the documented endpoints, without going back by itself in the cluster", NULL},
@@ -91,7 +88,8 @@ static GOptionEntry token_options[] = {
 static GOptionEntry updatecerts_options[] = {
     CLI_FLAG("force", pvecm_make.force, "Make a new node certificate"),
     CLI_FLAG("silent", pvecm_make.silent, "Say nothing, and do nothing without quorum"),
-    CLI_FLAG("unmerge-known-hosts", pvecm_make.unmerge,
+    CLI_FLAG("unmerge-known-hosts",
+             pvecm_make.unmerge,
              "Accepted; there is no merged list of ssh host keys to undo"),
     DRY_RUN_OPTION,
     {0},
@@ -100,17 +98,15 @@ static GOptionEntry updatecerts_options[] = {
 static GOptionEntry delnode_options[] = {
     {"adopt-to", 0, 0, G_OPTION_ARG_STRING, &pvecm_node_options.adopt_to,
      "This node gets the configurations of its guests", "NODE"},
-    {"purge", 0, 0, G_OPTION_ARG_NONE, &pvecm_node_options.purge,
-     "Archive the configurations of its guests", NULL},
-    {"force", 0, 0, G_OPTION_ARG_NONE, &pvecm_node_options.keep,
-     "Leave the configurations of its guests where they are", NULL},
+    CLI_FLAG("purge", pvecm_node_options.purge, "Archive the configurations of its guests"),
+    CLI_FLAG(
+        "force", pvecm_node_options.keep, "Leave the configurations of its guests where they are"),
     DRY_RUN_OPTION,
     {0},
 };
 
 static GOptionEntry leave_options[] = {
-    {"keep-guests", 0, 0, G_OPTION_ARG_NONE, &pvecm_node_options.keep_guests,
-     "Take the guests of this node along", NULL},
+    CLI_FLAG("keep-guests", pvecm_node_options.keep_guests, "Take the guests of this node along"),
     DRY_RUN_OPTION,
     {0},
 };
