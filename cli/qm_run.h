@@ -29,6 +29,17 @@ typedef struct QmRunOptions {
     char *config;
     char **pass_fds;
     int nocheck;
+    int to_disk;
+    char *state_storage;
+    int vmstate;
+    char *description;
+    int start_after; /* --start */
+    int force;
+    int synchronous;
+    int pass_stdin;
+    int crypted;
+    char *iface;
+    char *escape;
 } QmRunOptions;
 extern QmRunOptions qm_run;
 
@@ -59,5 +70,16 @@ int qm_shutdown(char **operands, Err *err);
 int qm_status(char **operands, Err *err);
 int qm_wait(char **operands, Err *err);
 int qm_cleanup(char **operands, Err *err);
+int qm_reset(char **operands, Err *err);
+int qm_reboot(char **operands, Err *err);
+int qm_suspend(char **operands, Err *err);
+int qm_resume(char **operands, Err *err);
+int qm_sendkey(char **operands, Err *err);
+int qm_nbdstop(char **operands, Err *err);
+int qm_monitor(char **operands, Err *err);
+int qm_snapshot(char **operands, Err *err);
+int qm_rollback(char **operands, Err *err);
+int qm_delsnapshot(char **operands, Err *err);
+int qm_listsnapshot(char **operands, Err *err);
 
 #endif

@@ -2,3 +2,4 @@
 # qm: verbs that work on running guests.
 %C%_qm_SOURCES += %D%/qm_run_table.c %D%/qm_run.c %D%/qm_run.h
 %C%_qm_SOURCES += %D%/qm_start.c %D%/qm_status.c %D%/qm_stop.c
+%C%_qm_SOURCES += %D%/qm_power.c %D%/qm_snapshot.c

@@ -75,6 +75,67 @@ static GOptionEntry wait_options[] = {
     {0},
 };
 
+static GOptionEntry button_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    SKIPLOCK_OPTION,
+    {0},
+};
+
+static GOptionEntry reboot_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("For the guest to turn itself off"),
+    {0},
+};
+
+static GOptionEntry suspend_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    SKIPLOCK_OPTION,
+    CLI_FLAG("todisk", qm_run.to_disk, "Write the memory to a volume and end QEMU"),
+    {"statestorage", 0, 0, G_OPTION_ARG_STRING, &qm_run.state_storage,
+     "With --todisk: where the volume goes", "STORAGE"},
+    {0},
+};
+
+static GOptionEntry resume_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    SKIPLOCK_OPTION,
+    CLI_FLAG("nocheck", qm_run.nocheck, "Do not look for the guest's file on this node"),
+    {0},
+};
+
+static GOptionEntry snapshot_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    CLI_FLAG("vmstate", qm_run.vmstate, "With the memory of the running guest"),
+    {"description", 0, 0, G_OPTION_ARG_STRING, &qm_run.description, "What it is for", "TEXT"},
+    {0},
+};
+
+static GOptionEntry rollback_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    CLI_FLAG("start", qm_run.start_after, "Start the guest afterwards, also without memory"),
+    {0},
+};
+
+static GOptionEntry delsnapshot_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    CLI_FLAG("force", qm_run.force, "Remove it even when a disk cannot be cleaned"),
+    {0},
+};
+
+static GOptionEntry listsnapshot_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    CLI_OUTPUT_FORMAT_OPTION,
+    {0},
+};
+
 static GOptionEntry plain_options[] = {
     QM_ROOT_OPTION,
     QM_RUN_DIR_OPTION,
@@ -86,6 +147,22 @@ const CliVerb qm_run_verbs[] = {
     {"stop", "VMID", "End a guest at once, like pulling its plug", 1, 1, stop_options, qm_stop},
     {"shutdown", "VMID", "Ask a guest to turn itself off", 1, 1, shutdown_options, qm_shutdown},
     {"status", "VMID", "Show whether a guest runs", 1, 1, status_options, qm_status},
+    {"reset", "VMID", "Press a guest's reset button", 1, 1, button_options, qm_reset},
+    {"reboot", "VMID", "Shut a guest down and start it: pending changes come true", 1, 1,
+     reboot_options, qm_reboot},
+    {"suspend", "VMID", "Pause a guest in memory, or save it to disk", 1, 1, suspend_options,
+     qm_suspend},
+    {"resume", "VMID", "Let a paused or saved guest go on", 1, 1, resume_options, qm_resume},
+    {"sendkey", "VMID KEYS", "Press keys: ctrl-alt-delete", 2, 2, button_options, qm_sendkey},
+    {"monitor", "VMID", "Commands of QEMU's own monitor, a line each", 1, 1, plain_options,
+     qm_monitor},
+    {"nbdstop", "VMID", "Stop the export of disks of a guest that is arriving", 1, 1, plain_options,
+     qm_nbdstop},
+    {"snapshot", "VMID NAME", "Take a snapshot", 2, 2, snapshot_options, qm_snapshot},
+    {"rollback", "VMID NAME", "Go back to a snapshot", 2, 2, rollback_options, qm_rollback},
+    {"delsnapshot", "VMID NAME", "Remove a snapshot", 2, 2, delsnapshot_options, qm_delsnapshot},
+    {"listsnapshot", "VMID", "Show the snapshots as a tree", 1, 1, listsnapshot_options,
+     qm_listsnapshot},
     {"wait", "VMID", "Wait until a guest does not run", 1, 1, wait_options, qm_wait},
     {"cleanup", "VMID CLEAN GUEST-REQUESTED", "After the end of QEMU; the event daemon runs this",
      3, 3, plain_options, qm_cleanup},

@@ -42,10 +42,14 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tree.c %D%/io/guest_tree.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h
 
+%C%_core_libguest_core_a_SOURCES += %D%/core/snapplan.c %D%/core/snapplan.h
 %C%_core_libguest_core_a_SOURCES += %D%/core/netplan.c %D%/core/netplan.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_host.c %D%/io/guest_host.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/event_daemon.c %D%/io/event_daemon.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_end.c %D%/io/guest_end.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_snapshot.c %D%/io/guest_snapshot.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_state.c %D%/io/guest_state.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_suspend.c %D%/io/guest_suspend.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_status.c %D%/io/guest_status.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_stop.c %D%/io/guest_stop.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_hook.c %D%/io/guest_hook.h

@@ -9,6 +9,8 @@
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_scope.h"
 #include "guest/io/host_world.h"
+#include "guest/io/storage_set.h"
+#include "guest/io/volume.h"
 #include "lib/base/jsontree.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
@@ -96,6 +98,27 @@ static int run_hook(const GuestHost *h, uint32_t vmid, const VmConf *conf, Err *
     return r < 0 ? r : guest_hook_run(h, host_world_facts(world), gc, "post-stop", err);
 }
 
+/* Nothing refers to them any more: one that stays costs space, no more. */
+static void free_volumes(const GuestHost *h, uint32_t vmid, const GPtrArray *freed)
+{
+    g_autoptr(StorageSet) set = NULL;
+    Err err = ERR_INIT;
+    int r = freed->len > 0 ? storage_set_open(h->tree, &set, &err) : 0;
+
+    for (guint i = 0; i < freed->len; i++) {
+        const char *volid = freed->pdata[i];
+        if (r == 0) {
+            r = volume_free_of(set, vmid, volid, &err);
+        }
+        if (r < 0) {
+            guest_say(h, GUEST_SAY_WARNING, "volume '%s' is no longer used, but stays: %s", volid,
+                      err_text(&err));
+            err_clear(&err);
+            r = set != NULL ? 0 : r;
+        }
+    }
+}
+
 int guest_apply_pending(const GuestHost *h, uint32_t vmid, GuestEdit *edit, Err *err)
 {
     g_autoptr(GPtrArray) freed = g_ptr_array_new_with_free_func(g_free);
@@ -106,10 +129,8 @@ int guest_apply_pending(const GuestHost *h, uint32_t vmid, GuestEdit *edit, Err 
     }
     guest_pending_apply(guest_edit_conf(edit), freed);
     r = guest_edit_commit(edit, err);
-    for (guint i = 0; r == 0 && i < freed->len; i++) {
-        guest_say(h, GUEST_SAY_WARNING,
-                  "VM %u no longer uses volume '%s': free it with 'pvesm free'", vmid,
-                  (const char *)freed->pdata[i]);
+    if (r == 0) {
+        free_volumes(h, vmid, freed);
     }
     return r;
 }

@@ -10,6 +10,7 @@
 #include "guest/io/guest_qmp.h"
 #include "guest/io/guest_scope.h"
 #include "guest/io/guest_spawn.h"
+#include "guest/io/guest_suspend.h"
 #include "guest/io/host_world.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
@@ -367,10 +368,20 @@ int guest_start_locked(
 {
     int r = check_not_running(h, vmid, err);
 
-    if (r == 0) {
+    /* A saved state fits the configuration it was saved under, not a newer one. */
+    if (r == 0 && options->state_fd < 0) {
         r = guest_apply_pending(h, vmid, edit, err);
     }
     return r < 0 ? r : start_conf(h, vmid, guest_edit_conf(edit), options, err);
+}
+
+/* Its memory waits in a volume. Looked at again under the lock. */
+static bool is_suspended(const GuestHost *h, uint32_t vmid)
+{
+    g_autoptr(VmConf) conf = NULL;
+
+    return guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, NULL) == 0 &&
+           g_strcmp0(vmsection_get(vmconf_main(conf), "lock"), GUEST_LOCK_SUSPENDED) == 0;
 }
 
 int guest_start(const GuestHost *h, uint32_t vmid, const GuestStartOptions *options, Err *err)
@@ -384,6 +395,9 @@ int guest_start(const GuestHost *h, uint32_t vmid, const GuestStartOptions *opti
         return start_incoming(h, vmid, options, err);
     }
     r = guest_fence(h, vmid, err);
+    if (r == 0 && is_suspended(h, vmid)) {
+        return guest_wake(h, vmid, options, err);
+    }
     if (r == 0) {
         r = guest_end_overlooked(h, vmid, err);
         r = r == -EBUSY ? 0 : r; /* it runs: said below */

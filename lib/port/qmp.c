@@ -650,6 +650,26 @@ static void on_call_done(void *ctx, int r, const JsonTree *value, const Err *err
     c->err = *err;
 }
 
+/* Until the answer has come; then `c` is used up. */
+static int wait_call(QmpClient *q, Call *c, JsonTree **ret, Err *err)
+{
+    while (!c->done) {
+        (void)g_main_context_iteration(q->context, TRUE);
+    }
+    if (c->r < 0) {
+        if (err != NULL) {
+            *err = c->err;
+        }
+        return c->r;
+    }
+    if (ret != NULL) {
+        *ret = c->value;
+    } else {
+        jsontree_free(c->value);
+    }
+    return 0;
+}
+
 int qmp_call(QmpClient *q,
              const char *command,
              JsonTree *arguments,
@@ -658,23 +678,67 @@ int qmp_call(QmpClient *q,
              Err *err)
 {
     Call c = {.err = ERR_INIT};
+    int r;
 
     enter(q);
     qmp_execute(q, command, arguments, timeout_ms, on_call_done, &c);
-    while (!c.done) {
-        (void)g_main_context_iteration(q->context, TRUE);
-    }
+    r = wait_call(q, &c, ret, err);
     leave(q);
-    if (c.r < 0) {
-        if (err != NULL) {
-            *err = c.err;
-        }
-        return c.r;
+    return r;
+}
+
+/* One message with a descriptor beside it. The first byte carries it, so all of the line must go
+ * at once or (when the socket takes less) the rest as usual. */
+static int send_with_fd(QmpClient *q, const char *line, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)line, .iov_len = strlen(line)};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    ssize_t n;
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    do {
+        n = sendmsg(q->fd, &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        return -errno;
     }
-    if (ret != NULL) {
-        *ret = c.value;
-    } else {
-        jsontree_free(c.value);
+    if ((size_t)n < strlen(line)) {
+        send_bytes(q, q->out, line + n);
     }
     return 0;
+}
+
+int qmp_give_fd(QmpClient *q, const char *name, int fd, Err *err)
+{
+    g_autoptr(JsonTree) args = jsontree_new_object();
+    g_autofree char *line = NULL;
+    Call c = {.err = ERR_INIT};
+    /* Afterwards the peer is ready and nothing waits to be sent. */
+    int r = qmp_call(q, "query-version", NULL, 0, NULL, err);
+
+    if (r < 0) {
+        return r;
+    }
+    jsontree_set_text(args, "fdname", name);
+    enter(q);
+    const Pending *p = add_pending(q, "getfd", qmp_timeout_ms("getfd"), on_call_done, &c);
+    line = wire_qmp_encode("getfd", args, p->id);
+    r = send_with_fd(q, line, fd);
+    if (r < 0) {
+        failf(q, -EPIPE, "the connection ended while sending"); /* answers the call as well */
+    }
+    r = wait_call(q, &c, NULL, err);
+    leave(q);
+    return r;
 }

@@ -85,6 +85,9 @@ int qmp_call(QmpClient *q,
              JsonTree **ret,
              Err *err) must_check;
 
+/* qmp_call of `getfd`: QEMU gets a copy of `fd` under this name, for "fd:NAME". */
+int qmp_give_fd(QmpClient *q, const char *name, int fd, Err *err) must_check;
+
 /* How long a command may take by its nature; reference guest.md section 9. */
 unsigned qmp_timeout_ms(const char *command);
 
