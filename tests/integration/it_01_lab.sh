@@ -48,7 +48,7 @@ no_process_below()
 
 nothing_left()
 {
-    within 5 no_process_below "$LABROOT" || return 1
+    within 60 no_process_below "$LABROOT" || return 1
     equal "$(find "$LABROOT" -mindepth 1 2>/dev/null)" ""
     ! grep -F "$LABROOT" /proc/self/mounts
 }
@@ -76,17 +76,17 @@ claims_of_a_running_lab()
     check 'nor does this machine' test ! -e /etc/only-here
     check 'nodes reach each other' lab exec 1 -- ping -q -c 1 -W 2 node3
     lab exec 1 -- logger -t claim 'kept by the node'
-    check 'what goes to syslog is kept' within 5 in_syslog 1 'kept by the node'
+    check 'what goes to syslog is kept' within 60 in_syslog 1 'kept by the node'
 }
 
 claims_of_faults()
 {
     lab partition 1,2/3
-    check 'a partition leaves the majority quorate' lab wait 1 2 --timeout 30
-    check 'and the minority without quorum' lab wait 3 --for members,inquorate --timeout 30
+    check 'a partition leaves the majority quorate' lab wait 1 2 --timeout 90
+    check 'and the minority without quorum' lab wait 3 --for members,inquorate --timeout 90
     refuse 'the sides do not reach each other' lab exec 1 -- ping -q -c 1 -W 1 node3
     lab heal
-    check 'healing brings all together' lab wait --timeout 60
+    check 'healing brings all together' lab wait --timeout 90
     check 'all three again' sees 3 'up True 1 2 3'
 
     lab cut 1 2
@@ -97,35 +97,35 @@ claims_of_faults()
     lab loss 2 100
     refuse 'a total loss loses all' lab exec 3 -- ping -q -c 1 -W 1 node2
     lab loss 2 0
-    check 'a loss of nothing loses nothing' lab wait --timeout 60
+    check 'a loss of nothing loses nothing' lab wait --timeout 90
 
     lab exec 1 -- sh -c "echo one >/etc/kept; echo x >/run/lost; sleep 9$$ &"
     check 'a command may leave something running' pgrep -xf "sleep 9$$"
     lab kill 1
-    check 'a killed node is missed' lab wait 2 3 --timeout 30
+    check 'a killed node is missed' lab wait 2 3 --timeout 90
     check 'by both' sees 2 'up True 2 3'
     check 'everything on it is dead' no_process_below "$LABROOT/$LAB_NAME/nodes/1"
     refuse 'what commands left running, too' pgrep -xf "sleep 9$$"
     check 'exec on it gives 125' exit_status_is 125 lab exec 1 -- true
     lab start 1
-    check 'it comes back' lab wait --timeout 30
+    check 'it comes back' lab wait --timeout 90
     check 'with its disk and without its memory' \
         lab exec 1 -- sh -c 'test -e /etc/kept && ! test -e /run/lost'
 
     lab pause 2
-    refuse 'a paused node runs no command' timeout 5 "$TOP/scripts/lab" stop 2 --name "$LAB_NAME"
-    check 'a paused node is missed' lab wait 1 3 --timeout 30
+    refuse 'a paused node runs no command' timeout 60 "$TOP/scripts/lab" stop 2 --name "$LAB_NAME"
+    check 'a paused node is missed' lab wait 1 3 --timeout 90
     lab resume 2
-    check 'a resumed node is back' lab wait --timeout 60
+    check 'a resumed node is back' lab wait --timeout 90
 
     lab kill 3 corosync
     refuse 'a killed daemon is not running' lab signal 3 corosync CONT
     check 'the node lives on' lab exec 3 -- true
     lab start 3 corosync
-    check 'a started daemon is back' lab wait --timeout 30
+    check 'a started daemon is back' lab wait --timeout 90
     refuse 'it is not started twice' lab start 3 corosync
     check 'stop ends a node cleanly' lab stop 3
-    check 'the others go on' lab wait 1 2 --timeout 30
+    check 'the others go on' lab wait 1 2 --timeout 90
     refuse 'waiting for what does not come ends in time' lab wait 1 --for inquorate --timeout 1
 }
 

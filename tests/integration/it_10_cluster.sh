@@ -27,7 +27,7 @@ same_on()
 
 all_same()
 {
-    if ! within 10 same_on "$@"; then
+    if ! within 60 same_on "$@"; then
         diff -U 0 "$WORK/look.$1" "$WORK/look.$2"
         [ -z "${3-}" ] || diff -U 0 "$WORK/look.$1" "$WORK/look.$3"
         return 1
@@ -56,7 +56,7 @@ refused_soon()
     after=$(date +%s%N)
     echo "status $status after $(((after - before) / 1000000)) ms: $out"
     [ "$status" != 0 ] && [ "$status" -lt 124 ] && [[ $out == *"$text"* ]] &&
-        [ $((after - before)) -lt 3000000000 ]
+        [ $((after - before)) -lt 10000000000 ]
 }
 
 fill()
@@ -102,7 +102,7 @@ claims_of_a_killed_daemon()
     lab kill 2 pmxcfs
     check 'the others write on' at 1 'echo v2 >/etc/pve/hello-1 && rm /etc/pve/hello-3'
     lab start 2 pmxcfs
-    check 'a killed pmxcfs returns, over its own stale mount' lab wait --timeout 30
+    check 'a killed pmxcfs returns, over its own stale mount' lab wait --timeout 90
     check 'and has caught up' all_same 1 2 3
     check 'with the change it missed' reads 2 /etc/pve/hello-1 v2
 }
@@ -112,13 +112,13 @@ claims_of_a_killed_node()
     at 3 'echo acknowledged >/etc/pve/last-words'
     lab kill 3
     check 'a write is kept by the others when its writer dies' \
-        within 10 reads 1 /etc/pve/last-words acknowledged
-    check 'two of three go on' lab wait 1 2 --timeout 30
+        within 60 reads 1 /etc/pve/last-words acknowledged
+    check 'two of three go on' lab wait 1 2 --timeout 90
     check 'creating, changing, renaming, deleting' at 2 'set -e; cd /etc/pve
         mkdir while-away; echo new >while-away/file; mv hello-2 while-away/renamed
         echo changed >three-away; rm -r ha; head -c 300000 /dev/urandom >largest'
     lab start 3
-    check 'the dead node returns' lab wait --timeout 30
+    check 'the dead node returns' lab wait --timeout 90
     check 'and has caught up with all of it' all_same 1 2 3
     refuse 'what was deleted stays deleted' at 3 'test -e /etc/pve/ha'
 }
@@ -127,7 +127,7 @@ claims_of_a_partition()
 {
     local verb
     lab partition 1,2/3
-    check 'the majority settles with quorum, the minority without' lab wait --timeout 30
+    check 'the majority settles with quorum, the minority without' lab wait --timeout 90
     check 'the minority reads' reads 3 /etc/pve/while-away/file new
     for verb in 'echo x >new' 'echo x >empty' 'mkdir new' 'rm empty' 'mv empty new' \
         'touch empty'; do
@@ -137,15 +137,15 @@ claims_of_a_partition()
     check 'the majority writes' at 1 'echo majority >/etc/pve/partition; rm /etc/pve/appended'
     check 'the minority does not see it' at 3 'test ! -e /etc/pve/partition'
     lab heal
-    check 'the network heals' lab wait --timeout 60
+    check 'the network heals' lab wait --timeout 90
     check 'and all are the same again' all_same 1 2 3
     check 'with what the majority wrote' reads 3 /etc/pve/partition majority
 
     lab partition 1/2/3
-    check 'three sides: none has quorum' lab wait --for inquorate --timeout 30
+    check 'three sides: none has quorum' lab wait --for inquorate --timeout 90
     check 'nobody writes' refused_soon 1 'ermission denied' 'echo x >/etc/pve/new'
     lab heal
-    check 'they find together' lab wait --timeout 60
+    check 'they find together' lab wait --timeout 90
     check 'and write' at 2 'echo again >/etc/pve/again'
     check 'one tree' all_same 1 2 3
 }
@@ -160,7 +160,7 @@ claims_of_all_dying()
     for n in 3 2 1; do
         lab start "$n"
     done
-    check 'all return after a power cut' lab wait --timeout 60
+    check 'all return after a power cut' lab wait --timeout 90
     check 'what was acknowledged is there' reads 3 /etc/pve/power 'before the power cut'
     check 'and everything else' all_same 1 2 3
     for n in 1 2 3; do
@@ -169,7 +169,7 @@ claims_of_all_dying()
     for n in 1 2 3; do
         lab start "$n"
     done
-    check 'all return after a clean stop' lab wait --timeout 60
+    check 'all return after a clean stop' lab wait --timeout 90
     check 'unchanged' all_same 1 2 3
     check 'the database of each is sound' sound_databases
 }

@@ -27,7 +27,7 @@ everywhere()
 {
     local n
     for n in 1 2 3; do
-        within 10 reads "$n" "$1" "$2" || return 1
+        within 60 reads "$n" "$1" "$2" || return 1
     done
 }
 
@@ -39,7 +39,7 @@ refused_soon()
     after=$(date +%s%N)
     echo "status $status after $(((after - before) / 1000000)) ms: $out"
     [ "$status" != 0 ] && [ "$status" -lt 124 ] && [[ $out == *"$text"* ]] &&
-        [ $((after - before)) -lt 3000000000 ]
+        [ $((after - before)) -lt 10000000000 ]
 }
 
 lab_up -n 3
@@ -83,13 +83,13 @@ edit_conf()
 OLD=$(host_version 1)
 NEW=$((OLD + 1))
 check 'a new corosync.conf is written' edit_conf 2 "s/config_version: .*/config_version: $NEW/"
-check 'it reaches every host' within 10 host_versions_are "$NEW $NEW $NEW"
+check 'it reaches every host' within 60 host_versions_are "$NEW $NEW $NEW"
 running_versions_are()
 {
     running_version 1 "$1" && running_version 2 "$1" && running_version 3 "$1"
 }
-check 'corosync runs with it on every node' within 10 running_versions_are "$NEW"
-check ".members shows it" within 10 at 3 \
+check 'corosync runs with it on every node' within 60 running_versions_are "$NEW"
+check ".members shows it" within 60 at 3 \
     "grep -q '\"version\": $NEW, \"nodes\": 3' /etc/pve/.members"
 check 'an older one is written' edit_conf 1 "s/config_version: .*/config_version: $OLD/"
 check 'it reaches no host' eval 'sleep 2; host_versions_are "$NEW $NEW $NEW"'
@@ -104,7 +104,7 @@ good_again()
         >/etc/pve/corosync.conf"
 }
 check 'a good one is written again' good_again
-check 'it reaches every host' within 10 host_versions_are "$NEXT $NEXT $NEXT"
+check 'it reaches every host' within 60 host_versions_are "$NEXT $NEXT $NEXT"
 
 # ---- change feed ----
 
@@ -123,7 +123,7 @@ state=/var/lib/pve-cluster
 full()
 {
     lab stop 3 pmxcfs && at 3 "mount -t tmpfs -o size=2m small $state" && lab start 3 pmxcfs &&
-        lab wait --timeout 30
+        lab wait --timeout 90
 }
 check 'node 3 gets a small disk' full
 check 'and all content' everywhere /etc/pve/told 'from node 1'
@@ -134,7 +134,7 @@ check 'full: the next one too, at once' refused_soon 3 'No space left' 'touch /e
 check 'full: reading goes on' reads 3 /etc/pve/told 'from node 1'
 check 'full: the others go on' at 1 'echo "while full" >/etc/pve/told; test -d /etc/pve/nodes'
 at 3 "rm $state/filler"
-check 'space returns: the node comes back by itself' within 30 reads 3 /etc/pve/told 'while full'
+check 'space returns: the node comes back by itself' within 60 reads 3 /etc/pve/told 'while full'
 check 'and writes' at 3 'echo again >/etc/pve/told'
 check 'for all' everywhere /etc/pve/told again
 
@@ -151,7 +151,7 @@ catch_up()
         lab stop 3 pmxcfs || return 1
         at 1 "echo round $i >/etc/pve/told"
         lab start 3 pmxcfs || return 1
-        within 15 reads 3 /etc/pve/told "round $i" || return 1
+        within 60 reads 3 /etc/pve/told "round $i" || return 1
     done
 }
 check 'a node catches up seven times' catch_up
@@ -161,16 +161,16 @@ check 'few copies are kept of what was merely old' [ "$(copies)" -le 5 ]
 
 alone()
 {
-    lab stop 2 corosync && within 10 refused_soon 2 'ermission denied' 'touch /etc/pve/x'
+    lab stop 2 corosync && within 60 refused_soon 2 'ermission denied' 'touch /etc/pve/x'
 }
 check 'corosync stops on node 2: changes there are refused' alone
 check 'reading goes on' reads 2 /etc/pve/told 'round 7'
-check 'nobody is shown as online there but itself' within 10 eval \
+check 'nobody is shown as online there but itself' within 60 eval \
     'equal "$(at 2 "grep -c \"online\\\": 1\" /etc/pve/.members")" 1'
 check 'the others write' at 1 'echo "without 2" >/etc/pve/told'
 lab start 2 corosync
-check 'corosync is back: so is node 2' within 30 reads 2 /etc/pve/told 'without 2'
-check 'and writes' within 10 at 2 'echo "with 2" >/etc/pve/told'
+check 'corosync is back: so is node 2' within 60 reads 2 /etc/pve/told 'without 2'
+check 'and writes' within 60 at 2 'echo "with 2" >/etc/pve/told'
 check 'for all' everywhere /etc/pve/told 'with 2'
 
 # ---- locks, second part ----
@@ -185,7 +185,7 @@ while [ $((SECONDS - LOCKED_AT)) -lt 114 ]; do
 done
 check 'before its time the lock is kept' \
     refused_soon 2 'ermission denied' 'touch -d @0 /etc/pve/priv/lock/left-behind'
-check 'after 120 s without renewal it is given away' within 40 expired
+check 'after 120 s without renewal it is given away' within 60 expired
 gone_for_all()
 {
     local n
@@ -193,6 +193,6 @@ gone_for_all()
         at "$n" 'test ! -d /etc/pve/priv/lock/left-behind' || return 1
     done
 }
-check 'it is gone for all' within 5 gone_for_all
+check 'it is gone for all' within 60 gone_for_all
 check 'and can be taken' at 3 'mkdir /etc/pve/priv/lock/left-behind'
 finish

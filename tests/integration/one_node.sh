@@ -5,7 +5,7 @@
 #   one_node            re-runs the test inside; what follows is inside
 #   daemon ARGS...      starts pmxcfs -f in the background and waits until it serves; fails when not
 #   daemon_pid          its process id
-#   daemon_stop         SIGTERM and wait; fails when that takes longer than 5 s or ends badly
+#   daemon_stop         SIGTERM and wait; fails when that takes longer than a minute or ends badly
 #   daemon_kill         SIGKILL and wait
 #
 # The tree is at $PVE, state and database are in $STATE, the log is $WORK/pmxcfs.log.
@@ -44,7 +44,7 @@ daemon()
     "$PMXCFS" -f --mountpoint "$PVE" --state-dir "$STATE" --corosync-conf "$WORK/etc/none" "$@" \
         >>"$WORK/pmxcfs.log" 2>&1 &
     DAEMON=$!
-    within 10 serves || {
+    within 60 serves || {
         echo "the daemon does not serve:"
         tail -n 30 "$WORK/pmxcfs.log"
         return 1
@@ -70,7 +70,7 @@ daemon_stop()
         died_of_signal "$status"
         return 1
     fi
-    timeout 5 tail --pid="$DAEMON" -f /dev/null || return 1
+    timeout 60 tail --pid="$DAEMON" -f /dev/null || return 1
     wait "$DAEMON" || status=$?
     died_of_signal "$status"
     return "$status"
