@@ -16,6 +16,6 @@ int main(int argc, char **argv)
 
     add_all(verbs, qm_store_verbs());
     add_all(verbs, qm_run_verbs);
-    return cli_main("qm", "Manages the QEMU guests of this node.", (const CliVerb *)verbs->data,
-                    argc, argv);
+    return cli_main("qm", "Manages the QEMU guests of this node.",
+                    (const CliVerb *)(void *)verbs->data, argc, argv);
 }

@@ -167,11 +167,11 @@ static void tell_view(SimRing *r, uint32_t host, const GArray *joined, const GAr
 {
     const Host *h = &r->hosts[host];
     GroupEvent ev = {.kind = GROUP_EV_VIEW,
-                     .members = (const GroupMember *)h->members->data,
+                     .members = (const void *)h->members->data,
                      .n_members = h->members->len,
-                     .joined = joined != NULL ? (const GroupMember *)joined->data : NULL,
+                     .joined = joined != NULL ? (const void *)joined->data : NULL,
                      .n_joined = joined != NULL ? joined->len : 0,
-                     .left = left != NULL ? (const GroupMember *)left->data : NULL,
+                     .left = left != NULL ? (const void *)left->data : NULL,
                      .n_left = left != NULL ? left->len : 0};
 
     if (h->active) {

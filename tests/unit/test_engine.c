@@ -598,6 +598,8 @@ static gpointer reader(gpointer data)
         g_assert_cmpuint(list->len, >=, WRITERS);
         g_autofree char *version = view(c->f, ".version");
         g_autofree char *metrics = view(c->f, ".metrics");
+        g_assert_nonnull(strstr(version, "starttime"));
+        g_assert_nonnull(strstr(metrics, "pmxcfs_changes_total"));
         g_assert_cmpint(engine_status_set(c->f->e, "kv/x", "y", 1, NULL), ==, 0);
     }
     return NULL;

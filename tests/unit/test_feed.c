@@ -212,6 +212,7 @@ static void test_private(Fix *f, gconstpointer data)
     feed_cursor_init(&user, f->feed, false, wall);
     g_autofree char *r0 = read_all(f, &root, &root_offset, 4096);
     g_autofree char *u0 = read_all(f, &user, &user_offset, 4096);
+    g_assert_cmpstr(u0, ==, r0);
     change(f, (TreeOp){.kind = TREE_OP_MKDIR, .path = "priv"});
     make(f, "priv/secret");
     g_assert_true(feed_ready(f->feed, &root));
@@ -284,8 +285,8 @@ static void test_metrics(void)
     metrics_format(s);
     metrics_format_value(s, "x", "gauge", "Something", 7);
     static const char *const expected[] = {
-        "# HELP pmxcfs_changes_total Changes asked for on this node.\n"
-        "# TYPE pmxcfs_changes_total counter\n",
+        ("# HELP pmxcfs_changes_total Changes asked for on this node.\n"
+         "# TYPE pmxcfs_changes_total counter\n"),
         "pmxcfs_changes_total{op=\"create\",result=\"ok\"} 1\n",
         "pmxcfs_changes_total{op=\"write\",result=\"ok\"} 1\n",
         "pmxcfs_changes_total{op=\"write\",result=\"ENOSPC\"} 1\n",

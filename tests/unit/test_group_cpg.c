@@ -37,7 +37,7 @@ cpg_model_initialize(cpg_handle_t *handle, cpg_model_t model, cpg_model_data_t *
     }
     g_assert_false(lib.open);
     lib.open = true;
-    lib.model = *(cpg_model_v1_data_t *)data;
+    lib.model = *(cpg_model_v1_data_t *)(void *)data;
     lib.context = context;
     *handle = 7;
     return CS_OK;

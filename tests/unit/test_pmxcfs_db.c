@@ -275,7 +275,6 @@ static void test_refuses_while_running(Place *p, gconstpointer unused)
     };
     g_autofree char *lock = in(p, ".pmxcfs.lockfile");
     g_autofree char *input = in(p, "in");
-    g_autofree char *other = in(p, "other");
     g_autofree char *saved = in(p, "saved.db");
     g_autofree char *errors = NULL;
     StoreRig *rig;

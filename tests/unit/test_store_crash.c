@@ -342,7 +342,6 @@ static bool run_with_fault(FaultKind kind, uint64_t n, uint64_t length)
     g_autofree char *what = g_strdup_printf("fault %d at call %u, %d calls", kind, (guint)n,
                                             lasting ? -1 : (int)length);
     g_autoptr(GPtrArray) states = NULL;
-    g_autoptr(CrashState) end = NULL;
     Run run = {.heal_after = lasting ? 1 + (int)(n % 4) : 0};
     uint64_t found;
     bool met;
