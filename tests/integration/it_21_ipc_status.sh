@@ -247,7 +247,8 @@ for seed in 1 2 3; do
 done
 check 'it is the same daemon' answers "$before" on 1 cat /run/pve-cluster.pid
 check 'and has removed nothing it was told to' on 1 test -e /etc/pve-must-stay
-check 'nothing is left in /dev/shm' within 60 sh -c "! '$TOP/scripts/lab' exec --name '$LAB_NAME' 1 \
+check 'nothing is left in /dev/shm' \
+    within 60 sh -c "! '$TOP/scripts/lab' exec --name '$LAB_NAME' 1 \
     -- ls /dev/shm | grep -q '^qb-$before-'"
 
 # ---- truth about nodes that fail ----
