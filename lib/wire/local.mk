@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libwire.a
 %C%_libwire_a_SOURCES =
 %C%_libwire_a_SOURCES += %D%/wire_dcdb.c %D%/wire_dcdb.h
 %C%_libwire_a_SOURCES += %D%/wire_dfsm.c %D%/wire_dfsm.h
+%C%_libwire_a_SOURCES += %D%/wire_native.c %D%/wire_native.h
 %C%_libwire_a_SOURCES += %D%/wire_clog.c %D%/wire_clog.h
 %C%_libwire_a_SOURCES += %D%/wire_kvstore.c %D%/wire_kvstore.h
 %C%_libwire_a_SOURCES += %D%/wire_http.c %D%/wire_http.h

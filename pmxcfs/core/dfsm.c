@@ -28,6 +28,7 @@ struct Dfsm {
     bool connected;
     bool joined;   /* a view with us in it came since the connection was made */
     bool stay_out; /* comes back only when asked to */
+    bool held;     /* the documented exchange waits for hold_sync's owner */
     GroupMember self;
     DfsmMember members[GROUP_MEMBERS_MAX];
     uint32_t n_members, self_index;
@@ -328,7 +329,32 @@ void dfsm_send_foreign_epoch(
 void dfsm_start_sync(Dfsm *d)
 {
     assert(dfsm_in_view(d));
+    d->held = false;
     put_state(d, WIRE_DFSM_SYNC_START, &d->epoch, NULL, 0);
+}
+
+/* Epochs must not repeat, and an answer to a verification that belongs to an earlier one is void. */
+WireDfsmEpoch dfsm_new_epoch(Dfsm *d)
+{
+    return (WireDfsmEpoch){.counter = ++d->epoch_counter,
+                           .time = wall_u32(d->wall),
+                           .nodeid = d->self.nodeid,
+                           .pid = d->self.pid};
+}
+
+void dfsm_begin_other(Dfsm *d, const WireDfsmEpoch *epoch, const char *why)
+{
+    assert(dfsm_in_view(d));
+    d->epoch = *epoch;
+    d->held = true;
+    d->saved_id = d->verify_id;
+    d->saved_epoch = (WireDfsmEpoch){0};
+    d->verify_waiting = 0;
+    forget_states(d);
+    for (uint32_t i = 0; i < d->n_members; i++) {
+        d->members[i].synced = false;
+    }
+    set_mode(d, GROUP_MODE_START_SYNC, why);
 }
 
 /* ---- members --------------------------------------------------------------------------------- */
@@ -488,6 +514,10 @@ static void rebuild_members(Dfsm *d, const GroupEvent *ev)
 
 static void enter_alone(Dfsm *d)
 {
+    if (d->held) {
+        set_mode(d, GROUP_MODE_START_SYNC, "only member");
+        return;
+    }
     set_mode(d, GROUP_MODE_SYNCED, "only member");
     d->members[0].synced = true;
     deliver_first_queue(d);
@@ -499,20 +529,14 @@ static void enter_with_others(Dfsm *d, const GroupEvent *ev)
         remulticast_queue(d);
     }
     set_mode(d, GROUP_MODE_START_SYNC, ev->n_joined > 0 ? "member joined" : "member left");
-    if (!dfsm_is_lowest(d)) {
-        return;
-    }
-    if (d->hooks.hold_sync == NULL || !d->hooks.hold_sync(d->hooks.ctx)) {
+    if (dfsm_is_lowest(d) && !d->held) {
         dfsm_start_sync(d);
     }
 }
 
 static void on_view(Dfsm *d, const GroupEvent *ev)
 {
-    d->epoch = (WireDfsmEpoch){.counter = ++d->epoch_counter,
-                               .time = wall_u32(d->wall),
-                               .nodeid = d->self.nodeid,
-                               .pid = d->self.pid};
+    d->epoch = dfsm_new_epoch(d);
     d->saved_id = d->verify_id;
     d->saved_epoch = (WireDfsmEpoch){0};
     d->verify_waiting = 0;
@@ -532,6 +556,7 @@ static void on_view(Dfsm *d, const GroupEvent *ev)
     rebuild_members(d, ev);
     d->joined = true;
     d->connect_streak = 0;
+    d->held = d->hooks.hold_sync != NULL && d->hooks.hold_sync(d->hooks.ctx);
     if (d->n_members == 1) {
         enter_alone(d);
     } else {
@@ -544,12 +569,21 @@ static void on_view(Dfsm *d, const GroupEvent *ev)
 
 /* ---- state messages -------------------------------------------------------------------------- */
 
+static bool documented_is_ignored(Dfsm *d)
+{
+    return d->hooks.documented != NULL && !d->hooks.documented(d->hooks.ctx);
+}
+
 static void begin_exchange(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
 {
     g_autoptr(GBytes) state = NULL;
     gsize size;
     const void *data;
 
+    if (documented_is_ignored(d)) {
+        return;
+    }
+    d->held = false;
     if (sender.nodeid != d->members[0].id.nodeid) {
         trace(&d->tracer, TRACE_WARNING, "dfsm[%s]: exchange begun by member %u, not the lowest",
               d->cfg.name, sender.nodeid);
@@ -570,6 +604,11 @@ static void begin_exchange(Dfsm *d, GroupMember sender, const WireDfsmMessage *m
 
 static void states_complete(Dfsm *d)
 {
+    if (documented_is_ignored(d)) {
+        forget_states(d);
+        d->held = true;
+        return;
+    }
     if (d->hooks.process_states(d->hooks.ctx, d->members, d->n_members, d->self_index) < 0) {
         leave(d, GROUP_MODE_LEAVE, "states could not be used");
         return;
@@ -873,6 +912,10 @@ static void report_stall(Dfsm *d)
 {
     g_autoptr(GString) missing = g_string_new(NULL);
 
+    d->stall_at = mono_add_ms(d->now, DFSM_STALL_MS);
+    if (d->held) {
+        return; /* whoever holds it back reports */
+    }
     for (uint32_t i = 0; d->mode == GROUP_MODE_START_SYNC && i < d->n_members; i++) {
         if (d->members[i].state == NULL) {
             g_string_append_printf(missing, " %u", d->members[i].id.nodeid);
@@ -880,7 +923,6 @@ static void report_stall(Dfsm *d)
     }
     trace(&d->tracer, TRACE_WARNING, "dfsm[%s]: synchronisation does not end: waiting for%s",
           d->cfg.name, d->mode == GROUP_MODE_UPDATE ? " updates" : missing->str);
-    d->stall_at = mono_add_ms(d->now, DFSM_STALL_MS);
 }
 
 static void verify_when_due(Dfsm *d)

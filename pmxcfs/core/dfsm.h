@@ -84,9 +84,13 @@ typedef struct DfsmHooks {
     void (*send_failed)(void *ctx, uint64_t count, int code);
     /* All members took part in a verification; `equal`: own checksum against the requester's. */
     void (*verified)(void *ctx, bool equal);
-    /* Asked before the SYNC_START of a view of several members that this node has to send: true
-     * holds it back, until dfsm_start_sync or the next view. */
+    /* Asked in each new view before the documented exchange may begin (when alone: before being
+     * SYNCED at once): true holds it back here, until dfsm_start_sync, the exchange of another
+     * protocol, or the next view. */
     bool (*hold_sync)(void *ctx);
+    /* Asked when a documented exchange begins and again before its states count: false ignores it,
+     * because all members of the view have another way of being synchronised. */
+    bool (*documented)(void *ctx);
     /* A state message whose epoch is not that of the exchange; nothing else is done with it. */
     void (*foreign_epoch)(void *ctx, GroupMember sender, const WireDfsmMessage *m);
 } DfsmHooks;
@@ -130,7 +134,10 @@ void dfsm_leave(Dfsm *d, const char *why);
 /* The same, but comes back only after dfsm_rejoin. */
 void dfsm_leave_and_stay_out(Dfsm *d, const char *why);
 void dfsm_rejoin(Dfsm *d);
-/* A faster exchange than the documented one ended: all or the given members are synced. */
+/* An exchange of another protocol: its epoch, never used before; its begin on this member; its end,
+ * when this member has the group's state. */
+WireDfsmEpoch dfsm_new_epoch(Dfsm *d);
+void dfsm_begin_other(Dfsm *d, const WireDfsmEpoch *epoch, const char *why);
 void dfsm_set_synced(Dfsm *d, const char *why);
 
 GroupMode dfsm_mode(const Dfsm *d);

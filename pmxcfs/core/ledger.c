@@ -31,6 +31,7 @@ struct Ledger {
     GQueue waiters;       /* of Waiter*, ascending by seq */
     GHashTable *by_token; /* &waiter->token -> GList link */
     uint64_t last_seq, stored_seq;
+    uint64_t stored_version; /* of the tree on disk */
     uint64_t confirmed; /* tree version */
     MonoTime expire_at; /* no deadline is earlier; may be that of a waiter who is gone */
     Failure failures[LEDGER_FAILURES_MAX]; /* ring, newest at failures_n - 1 */
@@ -54,6 +55,7 @@ Ledger *ledger_new(Memdb *db, const Tracer *tracer)
     l->by_token = g_hash_table_new(g_int64_hash, g_int64_equal);
     l->confirmed = UINT64_MAX;
     l->expire_at = MONO_NEVER;
+    l->stored_version = memdb_root(db).version;
     return l;
 }
 
@@ -230,6 +232,7 @@ void ledger_stored(Ledger *l, uint64_t seq, ReplicaUpdate *up)
     while ((p = g_queue_peek_head(&l->pending)) != NULL && p->seq <= seq) {
         (void)g_queue_pop_head(&l->pending);
         l->pending_bytes -= p->delta->payload_bytes;
+        l->stored_version = p->delta->root_after.version;
         pending_free(p);
     }
     release_ready(l, up);
@@ -304,6 +307,11 @@ void ledger_release(Ledger *l, uint64_t seq, int result, const char *text, Repli
 uint64_t ledger_stored_seq(const Ledger *l)
 {
     return l->stored_seq;
+}
+
+uint64_t ledger_stored_version(const Ledger *l)
+{
+    return l->stored_version;
 }
 
 uint64_t ledger_last_seq(const Ledger *l)

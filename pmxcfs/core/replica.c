@@ -62,6 +62,9 @@ Replica *replica_new(const ReplicaConfig *cfg, Memdb *db, const Tracer *tracer)
     g_queue_init(&r->sent);
     r->timer_at = MONO_NEVER;
     r->quorate = cfg->local;
+    if (cfg->native) {
+        r->native = native_new(r, cfg->meta);
+    }
     if (!cfg->local) {
         replica_group_init(r);
     }
@@ -76,6 +79,7 @@ void replica_free(Replica *r)
     replica_group_done(r);
     g_queue_clear_full(&r->inbox, (GDestroyNotify)request_free);
     g_queue_clear_full(&r->sent, (GDestroyNotify)request_free);
+    native_free(r->native);
     ledger_free(r->ledger);
     g_free(r);
 }
@@ -99,6 +103,7 @@ static void perform_local(Replica *r, Request *q)
     if (ret < 0) {
         request_answer(r, q, ret, 0, NULL);
     } else {
+        native_taint(r);
         request_applied(r, q, ret, delta);
     }
     request_free(q);
@@ -117,6 +122,9 @@ static void pump(Replica *r)
             replica_group_perform(r, q);
         }
     }
+    if (r->native != NULL && native_phase(r->native) == NATIVE_PHASE_ACTIVE) {
+        native_flush(r);
+    }
 }
 
 /* Answers everything that was not sent yet: nothing of it has happened. */
@@ -132,7 +140,8 @@ static void refuse_inbox(Replica *r, int code, const char *text)
 
 static uint32_t waiting(const Replica *r)
 {
-    return r->inbox.length + r->sent.length + ledger_waiting(r->ledger);
+    return r->inbox.length + r->sent.length + ledger_waiting(r->ledger) +
+           (native_streaming(r->native) != NULL ? 1 : 0);
 }
 
 static void on_submit(Replica *r, const ReplicaEvent *ev)
@@ -181,6 +190,9 @@ static void on_cancel(Replica *r, uint64_t token)
             return;
         }
     }
+    if (native_streaming(r->native) != NULL && native_streaming(r->native)->token == token) {
+        native_streaming(r->native)->token = 0;
+    }
 }
 
 static void on_store_failed(Replica *r, const ReplicaEvent *ev)
@@ -191,6 +203,9 @@ static void on_store_failed(Replica *r, const ReplicaEvent *ev)
 
     (void)ledger_failed(r->ledger, ev->seq, ev->code, text, r->now, r->up);
     update_simple(r->up, REPLICA_ACT_STORE_RESUME);
+    if (r->native != NULL) {
+        native_store_failed(r, ev->seq);
+    }
     /* Where nobody else holds the changes, the next one simply tries the disk again. */
     if (!replica_group_alone(r)) {
         replica_group_disk_failed(r, ev->code);
@@ -203,14 +218,23 @@ static void on_quorum(Replica *r, const ReplicaEvent *ev)
         return;
     }
     r->quorate = ev->quorate;
+    r->expected_members = ev->expected_members;
+    r->n_quorum_nodes = MIN(ev->n_quorum_nodes, GROUP_MEMBERS_MAX);
+    for (uint32_t i = 0; i < r->n_quorum_nodes; i++) {
+        r->quorum_nodes[i] = ev->quorum_nodes[i];
+    }
     if (!r->quorate) {
         refuse_inbox(r, -EACCES, "no quorum");
+    }
+    if (r->native != NULL) {
+        native_quorum(r);
     }
 }
 
 /* Callers do not wait longer than promised, whatever the group and the disk do (INV-4). */
 static void expire(Replica *r)
 {
+    Request *streaming = native_streaming(r->native);
     const Request *head;
 
     while ((head = g_queue_peek_head(&r->inbox)) != NULL && !mono_before(r->now, head->deadline)) {
@@ -229,6 +253,9 @@ static void expire(Replica *r)
         }
         request_answer(r, q, -EBUSY, 0, REPLICA_TEXT_UNKNOWN);
     }
+    if (streaming != NULL && !mono_before(r->now, streaming->deadline)) {
+        request_answer(r, streaming, -EBUSY, 0, REPLICA_TEXT_UNKNOWN);
+    }
     ledger_expire(r->ledger, r->now, r->up);
 }
 
@@ -239,6 +266,12 @@ static MonoTime next_deadline(const Replica *r)
 
     if (head != NULL) {
         at = mono_min(at, head->deadline);
+    }
+    if (native_streaming(r->native) != NULL && native_streaming(r->native)->token != 0) {
+        at = mono_min(at, native_streaming(r->native)->deadline);
+    }
+    if (r->native != NULL) {
+        at = mono_min(at, native_next_tick(r->native));
     }
     for (const GList *l = r->sent.head; l != NULL; l = l->next) {
         const Request *q = l->data;
@@ -278,6 +311,9 @@ static void dispatch(Replica *r, const ReplicaEvent *ev)
         break;
     case REPLICA_EV_STORED:
         ledger_stored(r->ledger, ev->seq, r->up);
+        if (r->native != NULL) {
+            native_stored(r);
+        }
         break;
     case REPLICA_EV_STORE_FAILED:
         on_store_failed(r, ev);
@@ -291,6 +327,9 @@ static void dispatch(Replica *r, const ReplicaEvent *ev)
         expire(r);
         if (r->dfsm != NULL) {
             dfsm_tick(r->dfsm, ev->now, ev->wall);
+        }
+        if (r->native != NULL) {
+            native_tick(r);
         }
         break;
     case REPLICA_EV_VERIFY:
@@ -338,5 +377,12 @@ void replica_status(const Replica *r, ReplicaStatus *ret)
         for (uint32_t i = 0; i < ret->members; i++) {
             ret->synced += members[i].synced ? 1 : 0;
         }
+    }
+    ret->phase = native_phase_name(NATIVE_PHASE_DOCUMENTED);
+    if (r->native != NULL) {
+        ret->term = native_term(r->native);
+        ret->phase = native_phase_name(native_phase(r->native));
+        ret->native = native_phase(r->native) == NATIVE_PHASE_ACTIVE;
+        ret->synced = native_decides(r) ? native_synced(r->native) : ret->synced;
     }
 }

@@ -96,6 +96,8 @@ typedef struct ReplicaEvent {
     const GroupEvent *group;   /* GROUP */
     bool quorate;              /* QUORUM */
     uint32_t expected_members; /* QUORUM: nodes in the configured node list, 0 when unknown */
+    const uint32_t *quorum_nodes; /* QUORUM: node ids that corosync's verdict is about; borrowed */
+    uint32_t n_quorum_nodes;
     uint64_t token;            /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
     const TreeOp *op;          /* SUBMIT: borrowed */
     ReplicaWait wait;          /* SUBMIT */
@@ -175,6 +177,8 @@ typedef struct ReplicaStatus {
     uint32_t queued;  /* messages waiting for the end of a synchronisation */
     uint32_t waiting; /* callers waiting for an answer */
     WireDfsmEpoch epoch;
+    uint64_t term;     /* of the native protocol, to which the content belongs; 0: none */
+    const char *phase; /* of the native protocol (docs/states/native.md); static */
 } ReplicaStatus;
 void replica_status(const Replica *r, ReplicaStatus *ret);
 

@@ -12,19 +12,27 @@
 
 bool replica_group_ready(const Replica *r)
 {
+    if (native_decides(r)) {
+        return native_ready(r);
+    }
     return r->quorate && dfsm_mode(r->dfsm) == GROUP_MODE_SYNCED && !dfsm_backpressure(r->dfsm) &&
            r->sent.length < REPLICA_WINDOW_MESSAGES && r->sent_bytes < REPLICA_WINDOW_BYTES;
 }
 
 /* Is an UNLOCK_REQUEST worth a message? The lowest node decides, by its own timer; when ours is far
  * from running out, so is its, unless we came later: so ask now and then (18.2, lock polling). */
+static bool judges(const Replica *r)
+{
+    return native_decides(r) ? native_judges(r) : dfsm_is_lowest(r->dfsm);
+}
+
 static bool worth_asking(Replica *r, const TreeOp *op)
 {
     bool expired = memdb_lock_expired(r->db, op->path, op->csum, r->now);
     const MonoTime *last = g_hash_table_lookup(r->unlock_asked, op->path);
     int64_t pause_ms = expired ? REPLICA_UNLOCK_ASK_MS : REPLICA_UNLOCK_ASK_EARLY_MS;
 
-    if (dfsm_is_lowest(r->dfsm) && !expired) {
+    if (judges(r) && !expired) {
         return false;
     }
     if (last != NULL && mono_before(r->now, mono_add_ms(*last, pause_ms))) {
@@ -47,15 +55,21 @@ static void ask_unlock(Replica *r, Request *q)
 
     request_answer(r, q, 0, 0, NULL);
     if (memdb_check(r->db, q->op, (TreeOrigin){0}) < 0 || !worth_asking(r, q->op)) {
+        request_free(q);
         return;
     }
-    if (dfsm_is_lowest(r->dfsm)) {
+    if (judges(r)) {
         q->op->kind = TREE_OP_UNLOCK; /* we are the one who decides, and it is expired */
+    }
+    if (native_decides(r)) {
+        native_perform(r, q);
+        return;
     }
     if (dcdb_encode_op(q->op, &payload) == 0) {
         data = g_bytes_get_data(payload, &size);
         (void)dfsm_send(r->dfsm, (uint16_t)q->op->kind, data, size); /* nobody waits for it */
     }
+    request_free(q);
 }
 
 /* A truncation to N that finds an empty file would leave a size without content on documented
@@ -87,7 +101,10 @@ void replica_group_perform(Replica *r, Request *q)
 
     if (q->op->kind == TREE_OP_UNLOCK_REQUEST) {
         ask_unlock(r, q);
-        request_free(q);
+        return;
+    }
+    if (native_decides(r)) {
+        native_perform(r, q);
         return;
     }
     ret = memdb_check(r->db, q->op, from);
@@ -114,7 +131,7 @@ static Request *take_sent(Replica *r, uint64_t count)
     for (GList *l = r->sent.head; l != NULL; l = l->next) {
         Request *q = l->data;
 
-        if (q->count == count) {
+        if (!q->native && q->count == count) {
             r->sent_bytes -= q->size;
             g_queue_delete_link(&r->sent, l);
             return q;
@@ -132,6 +149,16 @@ void replica_group_lost(Replica *r)
         request_free(q);
     }
     r->sent_bytes = 0;
+}
+
+/* In the native protocol a documented change has no effect anywhere; ours is sent again. */
+static void void_delivery(Replica *r, Request *q)
+{
+    if (q != NULL) {
+        q->count = 0;
+        q->deadline = mono_min(q->deadline, mono_add_ms(r->now, REPLICA_SEND_MS));
+        g_queue_push_head(&r->inbox, q);
+    }
 }
 
 /* ---- delivery -------------------------------------------------------------------------------- */
@@ -176,6 +203,10 @@ static int on_deliver(void *ctx, const DfsmDelivery *d)
     TreeOp op;
     int ret = 0;
 
+    if (native_decides(r)) {
+        void_delivery(r, q);
+        return 0;
+    }
     if (!r->quorate) {
         /* Others may be quorate and apply it: only a synchronisation makes us equal again. */
         ret = -EPERM;
@@ -207,7 +238,12 @@ static int on_deliver(void *ctx, const DfsmDelivery *d)
 
 static GBytes *on_get_state(void *ctx)
 {
-    return memdb_index(((Replica *)ctx)->db);
+    Replica *r = ctx;
+
+    if (r->native != NULL) {
+        native_documented_begins(r);
+    }
+    return memdb_index(r->db);
 }
 
 static int on_states(void *ctx, DfsmMember *members, uint32_t n, uint32_t self)
@@ -297,15 +333,51 @@ static void on_cleanup(void *ctx)
 
 static void on_view(void *ctx, const DfsmMember *members, uint32_t n)
 {
-    (void)members;
+    Replica *r = ctx;
+
     if (n == 0) {
-        replica_group_lost(ctx);
+        replica_group_lost(r);
+    }
+    if (r->native != NULL) {
+        native_view(r, members, n);
+    }
+}
+
+static void on_mode(void *ctx, GroupMode was, GroupMode now)
+{
+    Replica *r = ctx;
+
+    (void)was;
+    if (r->native != NULL && now == GROUP_MODE_SYNCED) {
+        native_documented_synced(r);
+    }
+}
+
+static bool on_hold_sync(void *ctx)
+{
+    return ((Replica *)ctx)->native != NULL;
+}
+
+static bool on_documented(void *ctx)
+{
+    Replica *r = ctx;
+
+    return r->native == NULL || native_documented(r);
+}
+
+static void on_foreign_epoch(void *ctx, GroupMember sender, const WireDfsmMessage *m)
+{
+    Replica *r = ctx;
+
+    if (r->native != NULL) {
+        native_message(r, sender, m);
     }
 }
 
 static void on_sent(void *ctx)
 {
     replica_group_stream(ctx);
+    native_stream(ctx);
 }
 
 static void on_send_failed(void *ctx, uint64_t count, int code)
@@ -339,6 +411,10 @@ void replica_group_init(Replica *r)
                        .checksum = on_checksum,
                        .cleanup = on_cleanup,
                        .view = on_view,
+                       .mode = on_mode,
+                       .hold_sync = on_hold_sync,
+                       .documented = on_documented,
+                       .foreign_epoch = on_foreign_epoch,
                        .sent = on_sent,
                        .send_failed = on_send_failed};
 

@@ -5,6 +5,7 @@
  *   replica.c         events, callers, deadlines, local mode
  *   replica_group.c   the configuration group: hooks of dfsm, changes by message, synchronisation
  *   replica_update.c  making actions
+ *   native*           the native protocol
  *   ledger            what waits for the disk
  */
 #ifndef PMXCFS_CORE_REPLICA_PRIV_H
@@ -12,12 +13,13 @@
 
 #include "pmxcfs/core/dcdb.h"
 #include "pmxcfs/core/dfsm.h"
+#include "pmxcfs/core/native.h"
 #include "pmxcfs/core/replica.h"
 
 typedef struct Ledger Ledger;
 
 /* A change asked for by a caller on this node and not applied yet. */
-typedef struct Request {
+struct Request {
     uint64_t token; /* 0: the caller gave up or was answered */
     TreeOp *op;
     ReplicaWait wait;
@@ -25,7 +27,8 @@ typedef struct Request {
     MonoTime deadline;
     uint64_t count; /* number of the message that carries it; 0: not sent */
     size_t size;    /* of that message */
-} Request;
+    bool native;    /* it went, or is going, by the native protocol */
+};
 
 struct Replica {
     ReplicaConfig cfg;
@@ -42,6 +45,10 @@ struct Replica {
 
     Dfsm *dfsm; /* NULL in local mode */
     DcdbSync *sync;
+    Native *native; /* NULL: not to be used */
+    uint32_t expected_members;
+    uint32_t quorum_nodes[GROUP_MEMBERS_MAX];
+    uint32_t n_quorum_nodes;
     GHashTable *unlock_asked; /* path of a lock -> MonoTime* of our last UNLOCK_REQUEST */
 
     /* Of the event being handled. */

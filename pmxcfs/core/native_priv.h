@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native_priv: what the parts of native share.
+ *
+ *   native.c          who takes part: greetings, exchanges, terms, deadlines
+ *   native_content.c  getting and giving content, the record on disk
+ *   native_batch.c    changes and their acknowledgement
+ */
+#ifndef PMXCFS_CORE_NATIVE_PRIV_H
+#define PMXCFS_CORE_NATIVE_PRIV_H
+
+#include "lib/wire/wire_native.h"
+#include "pmxcfs/core/native.h"
+#include "pmxcfs/core/nsync.h"
+#include "pmxcfs/core/replica_priv.h"
+
+/* A member of the view. */
+typedef struct NativePeer {
+    GroupMember id;
+    bool native;  /* it said so, or one who heard it did */
+    bool foreign; /* it had time to say so and did not */
+    bool suspect; /* to be left out of the next exchange */
+    uint64_t hello_term;
+    /* of the exchange */
+    bool in, has_state, blank, promised, synced;
+    WireNativeMeta meta;
+    uint64_t version;
+    uint32_t mtime;
+    uint8_t digest[WIRE_NATIVE_DIGEST_SIZE];
+    uint64_t acked; /* tree version that it has on disk */
+    /* a large change that comes in pieces */
+    GByteArray *stream;
+    uint64_t stream_number;
+} NativePeer;
+
+/* A record on its way to the disk. */
+typedef struct PendingMeta {
+    uint64_t seq;
+    WireNativeMeta meta;
+} PendingMeta;
+
+/* A message of the term that comes before we have the content. */
+typedef struct Held {
+    GroupMember sender;
+    uint32_t time;
+    GBytes *payload;
+} Held;
+
+struct Native {
+    NativePhase phase;
+    MonoTime alarm;   /* when the phase has lasted too long */
+    MonoTime restart; /* when to propose another exchange */
+    MonoTime since;   /* of the last exchange or view */
+    bool started;     /* we have asked for an exchange that has not begun yet */
+
+    /* the record: as it is in memory; what is surely on disk; what lies between */
+    WireNativeMeta meta, stored;
+    GQueue pending; /* of PendingMeta*, ascending */
+
+    NativePeer peers[GROUP_MEMBERS_MAX];
+    uint32_t n_peers;
+
+    /* the exchange */
+    WireDfsmEpoch epoch;
+    uint32_t needed, readers;
+    uint32_t leader; /* position in peers */
+    uint64_t term, base;
+    uint64_t promise_seq, term_seq; /* store numbers of the promise and of the term's begin */
+    bool promise_sent, term_booked;
+    NsyncGiver *giver;
+    NsyncTaker *taker;
+    GQueue held; /* of Held* */
+    size_t held_bytes;
+
+    /* acknowledgement */
+    uint64_t ack_due, ack_sent;
+    bool ack_ever, ack_flying;
+
+    /* own changes */
+    uint64_t number;  /* of our last batch or stream */
+    uint32_t batches; /* under way */
+    GByteArray *batch;
+    uint32_t batch_n;
+    GQueue batch_requests; /* of Request* */
+    Request *stream;       /* the large change that is being sent */
+    GBytes *stream_bytes;
+    uint64_t stream_number;
+    uint32_t stream_at, pieces;
+};
+
+/* ---- native.c ---- */
+void native_set_phase(Replica *r, NativePhase next, const char *why);
+NativePeer *native_peer(Native *n, GroupMember who);
+NativePeer *native_self(Replica *r);
+void native_send(Replica *r, const WireNative *m);
+void native_send_payload(Replica *r, GBytes *payload);
+
+/* ---- native_content.c ---- */
+void native_book_meta(Replica *r); /* puts the record as it is now on its way to the disk */
+void native_meta_note(Replica *r, uint64_t seq); /* the same, with a number that exists already */
+void native_content_begin(Replica *r, bool lacking);
+void native_content_drop(Native *n);
+void native_content_take(Replica *r, const NativePeer *peer, const WireNative *m);
+void native_content_commit(Replica *r); /* when the term is active and everything is there */
+
+/* ---- native_batch.c ---- */
+void native_batch_reset(Replica *r); /* nothing of ours that is under way will take effect */
+void native_on_change(Replica *r, GroupMember sender, uint32_t time, const WireNative *m);
+void native_on_ack(Replica *r, NativePeer *peer, const WireNative *m);
+void native_acknowledge(Replica *r);
+void native_confirm(Replica *r);
+
+#endif
