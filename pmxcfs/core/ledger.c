@@ -26,6 +26,7 @@ typedef struct Failure {
 struct Ledger {
     Memdb *db;
     const Tracer *tracer;
+    GBytes *record; /* goes with the next delta; NULL: none */
     GQueue pending; /* of Pending*, ascending */
     size_t pending_bytes;
     GQueue waiters;       /* of Waiter*, ascending by seq */
@@ -67,6 +68,7 @@ void ledger_free(Ledger *l)
     g_queue_clear_full(&l->pending, (GDestroyNotify)pending_free);
     g_hash_table_unref(l->by_token);
     g_queue_clear_full(&l->waiters, g_free);
+    g_clear_pointer(&l->record, g_bytes_unref);
     g_free(l);
 }
 
@@ -74,6 +76,7 @@ static uint64_t book(Ledger *l, MemdbDelta *delta, ReplicaUpdate *up)
 {
     Pending *p = g_new(Pending, 1);
 
+    delta->record = g_steal_pointer(&l->record);
     *p = (Pending){.seq = ++l->last_seq, .delta = delta};
     g_queue_push_tail(&l->pending, p);
     l->pending_bytes += delta->payload_bytes;
@@ -87,7 +90,13 @@ uint64_t ledger_add(Ledger *l, MemdbDelta *delta, bool own, ReplicaUpdate *up)
     return book(l, delta, up);
 }
 
-uint64_t ledger_add_meta(Ledger *l, ReplicaUpdate *up)
+void ledger_set_record(Ledger *l, GBytes *record)
+{
+    g_clear_pointer(&l->record, g_bytes_unref);
+    l->record = record;
+}
+
+uint64_t ledger_add_record(Ledger *l, ReplicaUpdate *up)
 {
     return book(l, memdb_root_delta(l->db), up);
 }

@@ -25,8 +25,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_free)
 /* Books an applied delta (takes the reference): emits NOTICE and STORE, returns its number. */
 uint64_t ledger_add(Ledger *l, MemdbDelta *delta, bool own, ReplicaUpdate *up);
 
-/* Makes the store write the META actions emitted before, with a delta without edits: its number. */
-uint64_t ledger_add_meta(Ledger *l, ReplicaUpdate *up);
+/* A record that the next booked delta takes to the disk with it (takes the reference). */
+void ledger_set_record(Ledger *l, GBytes *record);
+
+/* Books a delta without edits, which takes the record to the disk: its number. */
+uint64_t ledger_add_record(Ledger *l, ReplicaUpdate *up);
 
 /* Makes `token` wait until number `seq` is on this disk and tree version `version` is confirmed
  * (ledger_confirm); it is then answered with `result`. Answers at once when that is so already, or

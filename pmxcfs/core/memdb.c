@@ -237,6 +237,7 @@ void memdb_delta_unref(MemdbDelta *d)
 {
     if (d != NULL && __atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0) {
         g_array_unref(d->edits);
+        g_clear_pointer(&d->record, g_bytes_unref);
         g_free(d);
     }
 }

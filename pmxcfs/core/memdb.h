@@ -47,7 +47,11 @@ typedef struct MemdbDelta {
     bool replaces_tree;   /* synchronisation commit: everything may have changed */
     TreeOpKind kind;      /* of the operation (not meaningful when replaces_tree) */
     size_t payload_bytes; /* content bytes to be written */
+    GBytes *record; /* NULL, or a value that must reach the disk with this change or not at all:
+                       MEMDB_RECORD_KEY of the store. Set before anybody else sees the delta */
 } MemdbDelta;
+
+#define MEMDB_RECORD_KEY "replica"
 
 MemdbDelta *memdb_delta_ref(MemdbDelta *d);
 void memdb_delta_unref(MemdbDelta *d);

@@ -47,7 +47,7 @@ typedef enum NativePhase { NATIVE_PHASE_LIST(STRTAB_ENUM) NATIVE_PHASE_N } Nativ
 STRTAB_DECLARE(native_phase, NativePhase);
 bool native_phase_allowed(NativePhase from, NativePhase to); /* for the drawing and for tests */
 
-/* `meta`: what was stored under REPLICA_META_KEY, or NULL. */
+/* `meta`: the store's MEMDB_RECORD_KEY, or NULL. */
 Native *native_new(Replica *r, GBytes *meta);
 void native_free(Native *n);
 
@@ -73,8 +73,9 @@ void native_perform(Replica *r, Request *q); /* takes it */
 void native_flush(Replica *r);               /* sends what was collected */
 void native_lost(Replica *r);                /* the connection is gone */
 bool native_judges(const Replica *r);        /* this member decides on expired locks */
-/* The tree is about to change without a group: it must not pass for the group's content later. */
-void native_taint(Replica *r);
+/* The tree, `before` at this version, was changed without a group: it must not pass for the group's
+ * content later. The change is to be booked next. */
+void native_taint(Replica *r, uint64_t before);
 
 Request *native_streaming(const Native *n); /* the large change being sent, NULL: none */
 

@@ -19,18 +19,14 @@ void native_meta_note(Replica *r, uint64_t seq)
 
 void native_book_meta(Replica *r)
 {
-    g_autoptr(GBytes) value = wire_native_encode_meta(&r->native->meta);
-
-    update_meta(r->up, value);
-    native_meta_note(r, ledger_add_meta(r->ledger, r->up));
+    ledger_set_record(r->ledger, wire_native_encode_meta(&r->native->meta));
+    native_meta_note(r, ledger_add_record(r->ledger, r->up));
 }
 
-/* What is on its way belongs to changes that the disk refused: the record goes back with them. The
- * store may still hold a value of the failed commit, so it gets the right one. */
+/* What was on its way belongs to changes that the disk refused: the record goes back with them. */
 void native_store_failed(Replica *r, uint64_t seq)
 {
     Native *n = r->native;
-    g_autoptr(GBytes) value = NULL;
     const PendingMeta *last;
     bool lost = false;
 
@@ -42,8 +38,6 @@ void native_store_failed(Replica *r, uint64_t seq)
         return;
     }
     n->meta = last != NULL ? last->meta : n->stored;
-    value = wire_native_encode_meta(&n->meta);
-    update_meta(r->up, value);
     if (n->phase != NATIVE_PHASE_DOCUMENTED && n->phase != NATIVE_PHASE_WAITING) {
         native_batch_reset(r);
         native_content_drop(n);
@@ -51,17 +45,16 @@ void native_store_failed(Replica *r, uint64_t seq)
     }
 }
 
-void native_taint(Replica *r)
+void native_taint(Replica *r, uint64_t before)
 {
     Native *n = r->native;
-    g_autoptr(GBytes) value = NULL;
 
     if (n == NULL || n->meta.term == 0 || n->meta.clean != UINT64_MAX) {
         return;
     }
-    n->meta.clean = memdb_root(r->db).version;
-    value = wire_native_encode_meta(&n->meta);
-    update_meta(r->up, value); /* goes to disk with the change that follows */
+    n->meta.clean = before;
+    ledger_set_record(r->ledger, wire_native_encode_meta(&n->meta));
+    native_meta_note(r, ledger_last_seq(r->ledger) + 1); /* that of the change that follows */
 }
 
 /* ---- giving and getting ---------------------------------------------------------------------- */
@@ -251,7 +244,6 @@ void native_content_commit(Replica *r)
     MemdbRoot root = memdb_root(r->db);
     WireNativeMeta was = n->meta;
     g_autoptr(GPtrArray) before = NULL;
-    g_autoptr(GBytes) value = NULL;
     MemdbDelta *delta = NULL;
     bool loses;
 
@@ -277,8 +269,7 @@ void native_content_commit(Replica *r)
     }
     ledger_release(r->ledger, 0, -EBUSY, REPLICA_TEXT_UNKNOWN, r->up);
     adopt_history(n);
-    value = wire_native_encode_meta(&n->meta);
-    update_meta(r->up, value);
+    ledger_set_record(r->ledger, wire_native_encode_meta(&n->meta));
     n->term_seq = ledger_add(r->ledger, delta, false, r->up);
     n->term_booked = true;
     native_meta_note(r, n->term_seq);

@@ -103,7 +103,7 @@ static void perform_local(Replica *r, Request *q)
     if (ret < 0) {
         request_answer(r, q, ret, 0, NULL);
     } else {
-        native_taint(r);
+        native_taint(r, delta->root_before.version);
         request_applied(r, q, ret, delta);
     }
     request_free(q);

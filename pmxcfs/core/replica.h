@@ -44,10 +44,8 @@ typedef struct ReplicaConfig {
     ReplicaDurability durability;
     bool native;   /* announce and use the native protocol when all members do */
     uint64_t seed; /* for jitter */
-    GBytes *meta;  /* borrowed: value stored under REPLICA_META_KEY; NULL: none */
+    GBytes *meta;  /* borrowed: the store's MEMDB_RECORD_KEY; NULL: none */
 } ReplicaConfig;
-
-#define REPLICA_META_KEY "replica" /* the only key used in REPLICA_ACT_META */
 
 /* Callers waiting at the same time; more are refused (-EBUSY). */
 #define REPLICA_CALLERS_MAX 65536u
@@ -109,7 +107,7 @@ typedef struct ReplicaEvent {
  *
  * STORE actions are numbered 1, 2, 3, ... by the replica (`seq`). The engine hands every one to
  * store_submit, in order, which so gives the same number (assert it). A STORE delta may have no
- * edits: then it only carries the META values set since the STORE before it. */
+ * edits: then it only carries a record (MemdbDelta.record). */
 typedef enum ReplicaActionKind {
     REPLICA_ACT_STORE, /* store_submit(`delta`), number `seq` */
     /* `delta` became visible (or was taken back): caches, feed, corosync.conf */
@@ -129,9 +127,6 @@ typedef enum ReplicaActionKind {
      * database, named by time and `text`; when that fails the STORE must not happen (report it as
      * STORE_FAILED) */
     REPLICA_ACT_SAVE_LOSING_TREE,
-    /* store_set_meta(`key`, `bytes`) without sync: committed with the next STORE, which follows in
-     * the same list */
-    REPLICA_ACT_META,
     REPLICA_ACT_N
 } ReplicaActionKind;
 
@@ -139,14 +134,13 @@ typedef struct ReplicaAction {
     ReplicaActionKind kind;
     MemdbDelta *delta;  /* STORE, NOTICE: one reference owned by the update */
     bool own;           /* NOTICE: the change came from a caller on this node */
-    GBytes *bytes;      /* SEND, META: one reference owned by the update */
+    GBytes *bytes;      /* SEND: one reference owned by the update */
     MonoTime at;        /* JOIN, TIMER, STORE_PROBE */
     uint64_t token;     /* ANSWER */
     int result;         /* ANSWER */
     uint64_t seq;       /* STORE, ANSWER */
     GPtrArray *entries; /* SAVE_LOSING_TREE: of Entry* */
     MemdbRoot root;     /* SAVE_LOSING_TREE */
-    const char *key;    /* META: static string */
     char *text;         /* ANSWER, SAVE_LOSING_TREE: reason for people; may be NULL */
 } ReplicaAction;
 

@@ -84,7 +84,6 @@ void update_simple(ReplicaUpdate *up, ReplicaActionKind kind); /* LEAVE, STORE_R
 /* JOIN, TIMER, STORE_PROBE */
 void update_at(ReplicaUpdate *up, ReplicaActionKind kind, MonoTime at);
 void update_answer(ReplicaUpdate *up, uint64_t token, int result, uint64_t seq, const char *text);
-void update_meta(ReplicaUpdate *up, GBytes *value);
 void update_save_losing(ReplicaUpdate *up, GPtrArray *entries, MemdbRoot root, const char *why);
 
 #endif

@@ -68,14 +68,6 @@ void update_answer(ReplicaUpdate *up, uint64_t token, int result, uint64_t seq, 
     g_array_append_val(up->actions, a);
 }
 
-void update_meta(ReplicaUpdate *up, GBytes *value)
-{
-    ReplicaAction a = {
-        .kind = REPLICA_ACT_META, .key = REPLICA_META_KEY, .bytes = g_bytes_ref(value)};
-
-    g_array_append_val(up->actions, a);
-}
-
 void update_save_losing(ReplicaUpdate *up, GPtrArray *entries, MemdbRoot root, const char *why)
 {
     ReplicaAction a = {.kind = REPLICA_ACT_SAVE_LOSING_TREE,

@@ -107,8 +107,6 @@ static gboolean on_probe(gpointer data)
 
 static void perform(Engine *e, const ReplicaAction *a)
 {
-    Err err = ERR_INIT;
-
     switch (a->kind) {
     case REPLICA_ACT_STORE:
         engine_store(e, a);
@@ -130,12 +128,6 @@ static void perform(Engine *e, const ReplicaAction *a)
         break;
     case REPLICA_ACT_SAVE_LOSING_TREE:
         engine_save_losing_tree(e, a);
-        break;
-    case REPLICA_ACT_META:
-        if (store_set_meta(e->store, a->key, g_bytes_get_data(a->bytes, NULL),
-                           g_bytes_get_size(a->bytes), false, &err) < 0) {
-            log_line(TRACE_ERR, "database", "value '%s': %s", a->key, err_text(&err));
-        }
         break;
     case REPLICA_ACT_SEND:
         group_cpg_send(e->config_cpg, a->bytes);

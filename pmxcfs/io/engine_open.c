@@ -335,7 +335,7 @@ static int make_replica(Engine *e, Err *err)
         .native = e->native,
         .seed = (uint64_t)clock_mono().us ^ ((uint64_t)getpid() << 40),
     };
-    int r = store_get_meta(e->store, REPLICA_META_KEY, &meta, err);
+    int r = store_get_meta(e->store, MEMDB_RECORD_KEY, &meta, err);
 
     if (r < 0 && r != -ENOENT) {
         return r;

@@ -49,6 +49,7 @@ void store_batch_add(StoreBatch *b, MemdbDelta *delta)
         row->after = edit->after;
         row->empty_blob = edit->before != NULL && !delta->replaces_tree;
     }
+    b->record = delta->record != NULL ? delta->record : b->record;
     b->has_root = true;
     b->root = delta->root_after;
     b->root_from_sync = delta->replaces_tree;

@@ -24,6 +24,7 @@ typedef struct StoreBatch {
     GArray *rows;      /* of StoreRow */
     GHashTable *index; /* inode -> position in rows + 1 */
     GHashTable *meta;  /* key -> GBytes*, both owned; NULL: none */
+    GBytes *record;    /* newest record of a delta, borrowed; NULL: none */
     bool has_root;
     MemdbRoot root;
     bool root_from_sync; /* the newest delta is a synchronisation commit: row 0 gets type 4 */

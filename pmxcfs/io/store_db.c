@@ -634,6 +634,7 @@ int store_db_close(StoreDb *d, Err *err)
     }
     g_clear_pointer(&d->doubt, g_hash_table_unref);
     g_clear_pointer(&d->meta, g_hash_table_unref);
+    g_clear_pointer(&d->record, g_bytes_unref);
     store_vfs_free(d->vfs);
     g_free(d->path);
     g_free(d);

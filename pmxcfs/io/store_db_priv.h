@@ -41,6 +41,7 @@ struct StoreDb {
     unsigned small_batches; /* since the newest large one */
     bool has_meta;          /* our own table exists */
     GHashTable *meta;       /* what it held at opening, until taken */
+    GBytes *record;         /* MEMDB_RECORD_KEY, as read or committed last; NULL: none */
     bool has_row0;          /* row 0, as read or committed last */
     MemdbRoot row0;
     bool row0_from_sync;

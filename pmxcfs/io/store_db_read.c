@@ -267,6 +267,9 @@ int store_db_read_meta(StoreDb *d, Err *err)
                                 : store_db_fail(d, err, "cannot read table " STORE_META_TABLE);
     }
     sqlite3_finalize(st);
+    if (rc == 0 && g_hash_table_contains(d->meta, MEMDB_RECORD_KEY)) {
+        d->record = g_bytes_ref(g_hash_table_lookup(d->meta, MEMDB_RECORD_KEY));
+    }
     return rc;
 }
 

@@ -154,6 +154,20 @@ static int write_root(StoreDb *d, const MemdbRoot *root, bool from_sync, Err *er
     return finish(d, st, err);
 }
 
+static int write_value(StoreDb *d, const char *key, GBytes *value, Err *err)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(value, &size);
+    sqlite3_stmt *st = get_stmt(d, STORE_STMT_META, err);
+
+    if (st == NULL ||
+        (sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC) |
+         sqlite3_bind_blob64(st, 2, size > 0 ? data : "", size, SQLITE_STATIC)) != SQLITE_OK) {
+        return store_db_fail(d, err, "cannot write");
+    }
+    return finish(d, st, err);
+}
+
 static int write_meta(StoreDb *d, GHashTable *meta, Err *err)
 {
     GHashTableIter iter;
@@ -163,16 +177,7 @@ static int write_meta(StoreDb *d, GHashTable *meta, Err *err)
 
     g_hash_table_iter_init(&iter, meta);
     while (rc == 0 && g_hash_table_iter_next(&iter, &key, &value)) {
-        gsize size;
-        const void *data = g_bytes_get_data(value, &size);
-        sqlite3_stmt *st = get_stmt(d, STORE_STMT_META, err);
-
-        if (st == NULL ||
-            (sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC) |
-             sqlite3_bind_blob64(st, 2, size > 0 ? data : "", size, SQLITE_STATIC)) != SQLITE_OK) {
-            return store_db_fail(d, err, "cannot write");
-        }
-        rc = finish(d, st, err);
+        rc = write_value(d, key, value, err);
     }
     return rc;
 }
@@ -181,7 +186,7 @@ static int write_all(StoreDb *d, const StoreBatch *b, Err *err)
 {
     int rc = 0;
 
-    if (b->meta != NULL && !d->has_meta) {
+    if ((b->meta != NULL || b->record != NULL) && !d->has_meta) {
         rc = store_schema_create_meta(d, err);
     }
     for (guint i = 0; rc == 0 && i < b->rows->len; i++) {
@@ -192,6 +197,9 @@ static int write_all(StoreDb *d, const StoreBatch *b, Err *err)
     }
     if (rc == 0 && b->meta != NULL) {
         rc = write_meta(d, b->meta, err);
+    }
+    if (rc == 0 && b->record != NULL) {
+        rc = write_value(d, MEMDB_RECORD_KEY, b->record, err);
     }
     return rc;
 }
@@ -244,6 +252,12 @@ static int put_back(StoreDb *d, Err *err)
     } else if (rc == 0) {
         rc = store_db_exec(d, "DELETE FROM tree WHERE inode = 0", err);
     }
+    if (rc == 0 && d->record != NULL) {
+        rc = write_value(d, MEMDB_RECORD_KEY, d->record, err);
+    } else if (rc == 0 && d->has_meta) {
+        rc = store_db_exec(
+            d, "DELETE FROM " STORE_META_TABLE " WHERE key = '" MEMDB_RECORD_KEY "'", err);
+    }
     return rc;
 }
 
@@ -292,7 +306,11 @@ int store_db_write(StoreDb *d, const StoreBatch *b, Err *err)
         store_db_settle_doubt(d);
         return rc;
     }
-    d->has_meta = d->has_meta || b->meta != NULL;
+    d->has_meta = d->has_meta || b->meta != NULL || b->record != NULL;
+    if (b->record != NULL) {
+        g_clear_pointer(&d->record, g_bytes_unref);
+        d->record = g_bytes_ref(b->record);
+    }
     if (b->has_root) {
         d->has_row0 = true;
         d->row0 = b->root;

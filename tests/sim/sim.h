@@ -90,7 +90,6 @@ SimDisk *sim_disk_new(Sim *sim, uint32_t host);
 void sim_disk_free(SimDisk *d);
 /* The store, as the replica's actions use it. */
 void sim_disk_submit(SimDisk *d, MemdbDelta *delta, uint64_t seq);
-void sim_disk_set_meta(SimDisk *d, GBytes *value);
 void sim_disk_resume(SimDisk *d);
 int sim_disk_probe(const SimDisk *d);
 /* What a process that starts finds: entries (new array), meta (new reference or NULL). */

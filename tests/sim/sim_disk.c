@@ -10,7 +10,6 @@
 typedef struct Item {
     MemdbDelta *delta;
     uint64_t seq;
-    GBytes *meta; /* set with this transaction; NULL: unchanged */
 } Item;
 
 struct SimDisk {
@@ -21,7 +20,6 @@ struct SimDisk {
     GBytes *meta;
     GQueue waiting;  /* of Item* */
     GQueue underway; /* of Item*: the transaction being committed */
-    GBytes *next_meta;
     uint64_t generation; /* a commit of an earlier process is void */
     bool failed;         /* until resumed */
     int code;
@@ -36,7 +34,6 @@ typedef struct Commit {
 static void item_free(Item *i)
 {
     memdb_delta_unref(i->delta);
-    g_clear_pointer(&i->meta, g_bytes_unref);
     g_free(i);
 }
 
@@ -56,7 +53,6 @@ static void drop_queues(SimDisk *d)
 {
     g_queue_clear_full(&d->waiting, (GDestroyNotify)item_free);
     g_queue_clear_full(&d->underway, (GDestroyNotify)item_free);
-    g_clear_pointer(&d->next_meta, g_bytes_unref);
 }
 
 void sim_disk_free(SimDisk *d)
@@ -91,9 +87,9 @@ static uint64_t make_durable(SimDisk *d)
 
     while ((i = g_queue_pop_head(&d->underway)) != NULL) {
         write_rows(d, i->delta);
-        if (i->meta != NULL) {
+        if (i->delta->record != NULL) {
             g_clear_pointer(&d->meta, g_bytes_unref);
-            d->meta = g_steal_pointer(&i->meta);
+            d->meta = g_bytes_ref(i->delta->record);
         }
         seq = i->seq;
         item_free(i);
@@ -146,22 +142,15 @@ static void begin_commit(SimDisk *d)
     sim_after_us(d->sim, sim_random(d->sim, 200, d->slow ? 4000000 : 6000), commit, c, g_free);
 }
 
-void sim_disk_set_meta(SimDisk *d, GBytes *value)
-{
-    g_clear_pointer(&d->next_meta, g_bytes_unref);
-    d->next_meta = g_bytes_ref(value);
-}
-
 void sim_disk_submit(SimDisk *d, MemdbDelta *delta, uint64_t seq)
 {
     Item *i;
 
     if (d->failed) {
-        g_clear_pointer(&d->next_meta, g_bytes_unref);
         return;
     }
     i = g_new(Item, 1);
-    *i = (Item){memdb_delta_ref(delta), seq, g_steal_pointer(&d->next_meta)};
+    *i = (Item){memdb_delta_ref(delta), seq};
     g_queue_push_tail(&d->waiting, i);
     begin_commit(d);
 }

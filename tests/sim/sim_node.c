@@ -318,9 +318,6 @@ static void perform_one(SimNode *n, const ReplicaAction *a)
         sim_trace(n->sim, n->host, "saves its tree of version %" G_GUINT64_FORMAT " (%s)",
                   a->root.version, a->text);
         break;
-    case REPLICA_ACT_META:
-        sim_disk_set_meta(n->disk, a->bytes);
-        break;
     case REPLICA_ACT_N:
         g_assert_not_reached();
     }

@@ -81,8 +81,6 @@ static void perform(Rig *rig, const ReplicaAction *a)
         g_assert_nonnull(a->text);
         rig->saved++;
         break;
-    case REPLICA_ACT_META:
-        break;
     case REPLICA_ACT_N:
         g_assert_not_reached();
     }
