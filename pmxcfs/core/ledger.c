@@ -323,6 +323,11 @@ uint64_t ledger_stored_version(const Ledger *l)
     return l->stored_version;
 }
 
+uint64_t ledger_confirmed(const Ledger *l)
+{
+    return l->confirmed;
+}
+
 uint64_t ledger_last_seq(const Ledger *l)
 {
     return l->last_seq;

@@ -69,6 +69,7 @@ void ledger_release(Ledger *l, uint64_t seq, int result, const char *text, Repli
 
 uint64_t ledger_stored_seq(const Ledger *l);  /* newest number known to be on disk */
 uint64_t ledger_stored_version(const Ledger *l); /* tree version of that */
+uint64_t ledger_confirmed(const Ledger *l);      /* see ledger_confirm */
 uint64_t ledger_last_seq(const Ledger *l);    /* newest number given; 0: none */
 size_t ledger_pending_bytes(const Ledger *l); /* content not yet on disk */
 uint32_t ledger_waiting(const Ledger *l);

@@ -241,9 +241,16 @@ static bool has_promised(const NativePeer *p)
     return p->in && p->promised;
 }
 
+/* Content made outside of the group tells nothing about what was acknowledged in it, no more than a
+ * database that was just made. */
+static bool counts(const NativePeer *p)
+{
+    return !p->blank && p->meta.clean == UINT64_MAX;
+}
+
 static bool tells_content(const NativePeer *p)
 {
-    return p->in && !p->blank;
+    return p->in && counts(p);
 }
 
 static bool is_in(const NativePeer *p)
@@ -286,7 +293,9 @@ static bool find_needs(const Replica *r, uint32_t *ret_needed, uint32_t *ret_rea
     }
     if (candidates >= majority) {
         *ret_needed = majority;
-        *ret_readers = r->expected_members - majority + 1;
+        /* When all are here, nobody else can know better. */
+        *ret_readers =
+            candidates < r->expected_members ? r->expected_members - majority + 1 : 0;
         return true;
     }
     *ret_needed = candidates;
@@ -549,23 +558,40 @@ static uint64_t clean_version(const NativePeer *p)
 }
 
 /* Is the content of `a` to be preferred to that of `b`? By term and version; among contents of no
- * term by the documented rule. Changes made outside of the group never count. */
-static bool leads_over(const NativePeer *a, const NativePeer *b)
+ * term by the documented rule. Content that does not count leads only over its like, or where so
+ * few count (`any`) that it may be the only one with what was acknowledged. */
+static bool leads_over(const NativePeer *a, const NativePeer *b, bool any)
 {
+    if (counts(a) != counts(b) && !any) {
+        return counts(a);
+    }
     if (a->meta.term != b->meta.term) {
         return a->meta.term > b->meta.term;
     }
     if (clean_version(a) != clean_version(b)) {
         return clean_version(a) > clean_version(b);
     }
-    if ((a->meta.clean == UINT64_MAX) != (b->meta.clean == UINT64_MAX)) {
-        return a->meta.clean == UINT64_MAX;
+    if (counts(a) != counts(b)) {
+        return counts(a);
     }
     return a->meta.term == 0 && a->mtime > b->mtime;
 }
 
-/* May these states decide? A database that was lost and made anew says nothing about what was
- * acknowledged: enough others must have told. When all are new there is nothing to lose. */
+static void find_leader(Native *n)
+{
+    bool any = count_nodes(n, tells_content) < n->needed;
+
+    n->leader = n->n_peers;
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        if (n->peers[i].in &&
+            (n->leader == n->n_peers || leads_over(&n->peers[i], &n->peers[n->leader], any))) {
+            n->leader = i;
+        }
+    }
+}
+
+/* May these states decide? Enough of those that count must have told; when none does, there is
+ * nothing to lose. */
 static bool states_suffice(const Native *n)
 {
     uint32_t readers = count_nodes(n, tells_content);
@@ -603,13 +629,7 @@ static void states_complete(Replica *r)
         native_set_phase(r, NATIVE_PHASE_WAITING, "too few members with content");
         return;
     }
-    n->leader = n->n_peers;
-    for (uint32_t i = 0; i < n->n_peers; i++) {
-        if (n->peers[i].in &&
-            (n->leader == n->n_peers || leads_over(&n->peers[i], &n->peers[n->leader]))) {
-            n->leader = i;
-        }
-    }
+    find_leader(n);
     n->base = n->peers[n->leader].version;
     lacking = memcmp(self->digest, n->peers[n->leader].digest, sizeof self->digest) != 0;
     trace(&r->tracer, TRACE_INFO,
@@ -968,6 +988,11 @@ bool native_decides(const Replica *r)
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
+
+uint64_t native_base(const Native *n)
+{
+    return n->base;
+}
 
 NativePhase native_phase(const Native *n)
 {

@@ -381,6 +381,8 @@ void replica_status(const Replica *r, ReplicaStatus *ret)
     ret->phase = native_phase_name(NATIVE_PHASE_DOCUMENTED);
     if (r->native != NULL) {
         ret->term = native_term(r->native);
+        ret->base = native_base(r->native);
+        ret->confirmed = ledger_confirmed(r->ledger);
         ret->phase = native_phase_name(native_phase(r->native));
         ret->native = native_phase(r->native) == NATIVE_PHASE_ACTIVE;
         ret->synced = native_decides(r) ? native_synced(r->native) : ret->synced;

@@ -172,6 +172,8 @@ typedef struct ReplicaStatus {
     uint32_t waiting; /* callers waiting for an answer */
     WireDfsmEpoch epoch;
     uint64_t term;     /* of the native protocol, to which the content belongs; 0: none */
+    uint64_t base;      /* tree version with which that term began */
+    uint64_t confirmed; /* tree version that a quorum has on disk, when `native` */
     const char *phase; /* of the native protocol (docs/states/native.md); static */
 } ReplicaStatus;
 void replica_status(const Replica *r, ReplicaStatus *ret);

@@ -90,6 +90,7 @@ SimDisk *sim_disk_new(Sim *sim, uint32_t host);
 void sim_disk_free(SimDisk *d);
 /* The store, as the replica's actions use it. */
 void sim_disk_submit(SimDisk *d, MemdbDelta *delta, uint64_t seq);
+void sim_disk_write_now(SimDisk *d, const MemdbDelta *delta); /* while no process runs */
 void sim_disk_resume(SimDisk *d);
 int sim_disk_probe(const SimDisk *d);
 /* What a process that starts finds: entries (new array), meta (new reference or NULL). */
@@ -98,7 +99,7 @@ void sim_disk_write_initial(SimDisk *d, GPtrArray *entries, MemdbRoot root);
 /* The process ended: what was not committed is gone, the transaction on its way may be either. */
 void sim_disk_crash(SimDisk *d);
 void sim_disk_wipe(SimDisk *d);
-bool sim_disk_wiped(const SimDisk *d);        /* ever */
+bool sim_disk_wiped(const SimDisk *d); /* ever, or changed in local mode */
 void sim_disk_set_code(SimDisk *d, int code); /* every commit fails with it; 0: works */
 void sim_disk_set_slow(SimDisk *d, bool slow);
 
@@ -124,12 +125,17 @@ void sim_node_quorum(SimNode *n, bool quorate);
 void sim_node_stored(SimNode *n, uint64_t seq, int code); /* code 0: stored */
 /* Asks for a change; false when no process runs. The answer comes as sim_clients_answer. */
 bool sim_node_submit(SimNode *n, uint64_t token, const TreeOp *op);
+/* The node runs in local mode for the time of one change, then stops. No process may run. */
+void sim_node_local_change(SimNode *n, const TreeOp *op);
 
 /* ---- sim_client.c: who uses the file system ---- */
 
 SimClients *sim_clients_new(Sim *sim);
 void sim_clients_free(SimClients *c);
 void sim_clients_step(SimClients *c); /* somebody does something */
+void sim_clients_burst(SimClients *c, uint32_t host); /* several new files at once */
+/* Path of a file whose creation was acknowledged, or NULL. */
+char *sim_clients_acknowledged(SimClients *c);
 void sim_clients_answer(SimClients *c, uint64_t token, int result);
 void sim_clients_node_died(SimClients *c, uint32_t host); /* who waits there learns nothing */
 uint32_t sim_clients_waiting(const SimClients *c);

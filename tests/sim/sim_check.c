@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must hold at any moment: members that were synchronised together and count the same version
- * have the same content (INV-1); callers are answered in time (INV-4). After the last fault: all
- * agree.
+ * have the same content (INV-1); callers are answered in time (INV-4); a VMID is in one place
+ * (INV-5). Where all members are native: a term is begun once, and what was acknowledged in a term
+ * is part of every later one, so no two partitions accept changes (INV-2, INV-3). After the last
+ * fault: all agree.
  */
 #include "tests/sim/sim.h"
 
@@ -21,8 +23,14 @@ typedef struct Seen {
     uint32_t host;
 } Seen;
 
+typedef struct Term {
+    uint64_t number, base, confirmed;
+    WireDfsmEpoch epoch;
+} Term;
+
 struct SimCheck {
     Sim *sim;
+    GArray *terms; /* of Term */
     GHashTable *seen; /* &seen->key -> Seen* */
 };
 
@@ -50,6 +58,7 @@ SimCheck *sim_check_new(Sim *sim)
     SimCheck *c = g_new0(SimCheck, 1);
 
     c->sim = sim;
+    c->terms = g_array_new(FALSE, FALSE, sizeof(Term));
     c->seen = g_hash_table_new_full(key_hash, key_equal, NULL, g_free);
     return c;
 }
@@ -57,7 +66,72 @@ SimCheck *sim_check_new(Sim *sim)
 void sim_check_free(SimCheck *c)
 {
     g_hash_table_unref(c->seen);
+    g_array_unref(c->terms);
     g_free(c);
+}
+
+static Term *find_term(SimCheck *c, const ReplicaStatus *status)
+{
+    Term fresh = {.number = status->term, .base = status->base, .epoch = status->epoch};
+
+    for (guint i = 0; i < c->terms->len; i++) {
+        Term *t = &g_array_index(c->terms, Term, i);
+
+        if (t->number == status->term) {
+            return t;
+        }
+    }
+    g_array_append_val(c->terms, fresh);
+    return &g_array_index(c->terms, Term, c->terms->len - 1);
+}
+
+static void check_terms(SimCheck *c, SimNode *n, const ReplicaStatus *status)
+{
+    Term *mine;
+
+    if (!status->native || !sim_options(c->sim)->native || sim_options(c->sim)->mixed) {
+        return;
+    }
+    mine = find_term(c, status);
+    if (!wire_dfsm_epoch_equal(&mine->epoch, &status->epoch) || mine->base != status->base) {
+        sim_fail(c->sim, "host %u: term %" G_GUINT64_FORMAT " was begun twice", sim_node_host(n),
+                 status->term);
+    }
+    mine->confirmed = MAX(mine->confirmed, status->confirmed);
+    for (guint i = 0; i < c->terms->len; i++) {
+        const Term *other = &g_array_index(c->terms, Term, i);
+        const Term *older = other->number < mine->number ? other : mine;
+        const Term *newer = older == mine ? other : mine;
+
+        if (older != newer && older->confirmed > newer->base) {
+            sim_fail(c->sim,
+                     "term %" G_GUINT64_FORMAT " acknowledged version %" G_GUINT64_FORMAT
+                     ", term %" G_GUINT64_FORMAT " began at %" G_GUINT64_FORMAT,
+                     older->number, older->confirmed, newer->number, newer->base);
+        }
+    }
+}
+
+/* Looks at the tree itself, not at the list that is kept beside it. */
+static void check_guests(SimCheck *c, SimNode *n)
+{
+    g_autoptr(Entry) one = NULL;
+    g_autoptr(GPtrArray) guests = NULL;
+
+    if (memdb_lookup(sim_node_db(n), "nodes/n1/qemu-server", &one) < 0) {
+        return;
+    }
+    guests = memdb_list(sim_node_db(n), one->inode);
+    for (guint i = 0; i < guests->len; i++) {
+        const Entry *guest = guests->pdata[i];
+        g_autofree char *path = g_strdup_printf("nodes/n2/qemu-server/%s", guest->name);
+        g_autoptr(Entry) twin = NULL;
+
+        if (guest->type == ENTRY_FILE && memdb_lookup(sim_node_db(n), path, &twin) == 0 &&
+            twin->type == ENTRY_FILE) {
+            sim_fail(c->sim, "host %u: guest %s is on two nodes", sim_node_host(n), guest->name);
+        }
+    }
 }
 
 void sim_check_changed(SimCheck *c, SimNode *n)
@@ -67,9 +141,11 @@ void sim_check_changed(SimCheck *c, SimNode *n)
     Seen *mine;
 
     sim_node_status(n, &status);
+    check_guests(c, n);
     if (status.mode != GROUP_MODE_SYNCED) {
         return;
     }
+    check_terms(c, n, &status);
     mine = g_new0(Seen, 1);
     mine->key = (Key){status.epoch, memdb_root(sim_node_db(n)).version};
     mine->host = sim_node_host(n);

@@ -167,13 +167,29 @@ static void ask_any(SimClients *c)
     (void)submit(c, (Call){.kind = CALL_ANY, .host = any_host(c)}, &op);
 }
 
-static void ask_unique(SimClients *c)
+static void ask_unique(SimClients *c, uint32_t host)
 {
     uint32_t number = ++c->uniques;
     g_autofree char *path = g_strdup_printf("unique/%u", number);
     TreeOp op = {.kind = TREE_OP_CREATE, .path = path};
 
-    (void)submit(c, (Call){.kind = CALL_UNIQUE, .host = any_host(c), .index = number}, &op);
+    (void)submit(c, (Call){.kind = CALL_UNIQUE, .host = host, .index = number}, &op);
+}
+
+void sim_clients_burst(SimClients *c, uint32_t host)
+{
+    for (int64_t i = sim_random(c->sim, 2, 12); i > 0; i--) {
+        ask_unique(c, host);
+    }
+}
+
+char *sim_clients_acknowledged(SimClients *c)
+{
+    guint n = c->unique_acked->len;
+
+    return n == 0 ? NULL
+                  : g_strdup_printf("unique/%u", g_array_index(c->unique_acked, uint32_t,
+                                                               sim_random(c->sim, 0, n - 1)));
 }
 
 /* Creates the file with its first value, so that one call is one change. */
@@ -274,7 +290,7 @@ void sim_clients_step(SimClients *c)
     switch (sim_random(c->sim, 0, 11)) {
     case 0:
     case 1:
-        ask_unique(c);
+        ask_unique(c, any_host(c));
         break;
     case 2:
     case 3:

@@ -77,6 +77,16 @@ static void write_rows(SimDisk *d, const MemdbDelta *delta)
         }
     }
     d->root = delta->root_after;
+    if (delta->record != NULL) {
+        g_clear_pointer(&d->meta, g_bytes_unref);
+        d->meta = g_bytes_ref(delta->record);
+    }
+}
+
+void sim_disk_write_now(SimDisk *d, const MemdbDelta *delta)
+{
+    write_rows(d, delta);
+    d->wiped = true; /* its content no longer stands for the group's */
 }
 
 /* The transaction reached the disk. Returns its last number. */
@@ -87,10 +97,6 @@ static uint64_t make_durable(SimDisk *d)
 
     while ((i = g_queue_pop_head(&d->underway)) != NULL) {
         write_rows(d, i->delta);
-        if (i->delta->record != NULL) {
-            g_clear_pointer(&d->meta, g_bytes_unref);
-            d->meta = g_bytes_ref(i->delta->record);
-        }
         seq = i->seq;
         item_free(i);
     }

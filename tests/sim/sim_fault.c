@@ -107,6 +107,51 @@ static void fault_isolate_sender(Sim *sim)
     end_later(sim, merge, 0, 5000, 30000);
 }
 
+/* One who has just sent several changes is cut off, and is back before the others have made as
+ * many: its tree counts further than theirs. */
+static void fault_isolate_busy(Sim *sim)
+{
+    uint32_t host = any_host(sim);
+
+    sim_clients_burst(sim_clients(sim), host);
+    sim_ring_isolate_sender(sim_ring(sim), host);
+    end_later(sim, merge, 0, 1500, 8000);
+}
+
+/* At most one disk of a run is lost or changed from outside, and only where a quorum of the others
+ * remains. */
+static bool may_lose_disk(Sim *sim)
+{
+    for (uint32_t h = 1; h <= sim_options(sim)->hosts; h++) {
+        if (sim_disk_wiped(sim_node_disk(sim_node(sim, h)))) {
+            return false;
+        }
+    }
+    return sim_options(sim)->hosts >= 3;
+}
+
+/* Somebody starts the stopped daemon in local mode and removes what the group has. */
+static void fault_local_mode(Sim *sim)
+{
+    uint32_t host = any_host(sim);
+    SimNode *n = sim_node(sim, host);
+    g_autofree char *path = sim_clients_acknowledged(sim_clients(sim));
+    TreeOp op = {.kind = TREE_OP_DELETE, .path = path};
+
+    if (sim_options(sim)->mixed || !sim_options(sim)->native || !may_lose_disk(sim) ||
+        path == NULL) {
+        return; /* there the highest version wins, wherever it comes from */
+    }
+    sim_node_kill(n, false);
+    for (int64_t i = sim_random(sim, 1, 5); i > 0; i--) {
+        g_autofree char *other = sim_clients_acknowledged(sim_clients(sim));
+
+        op.path = other;
+        sim_node_local_change(n, &op);
+    }
+    end_later(sim, start_process, host, 0, 10000);
+}
+
 static void fault_corosync(Sim *sim)
 {
     uint32_t host = any_host(sim);
@@ -151,17 +196,11 @@ static void fault_disk_slow(Sim *sim)
     end_later(sim, end_disk_fault, host, 1000, 20000);
 }
 
-/* At most one disk of a run is lost, and only where a quorum of the others remains. */
 static void fault_disk_lost(Sim *sim)
 {
     uint32_t host = any_host(sim);
 
-    for (uint32_t h = 1; h <= sim_options(sim)->hosts; h++) {
-        if (sim_disk_wiped(sim_node_disk(sim_node(sim, h)))) {
-            return;
-        }
-    }
-    if (sim_options(sim)->hosts < 3) {
+    if (!may_lose_disk(sim)) {
         return;
     }
     sim_node_kill(sim_node(sim, host), false);
@@ -188,7 +227,7 @@ void sim_fault_step(Sim *sim)
         fault_kill,           fault_kill,      fault_kill_all,  fault_ghost,      fault_pause,
         fault_pause,          fault_partition, fault_partition, fault_merge,      fault_corosync,
         fault_isolate_sender, fault_power,     fault_flow,      fault_disk_error, fault_disk_slow,
-        fault_disk_lost,      fault_clock,
+        fault_disk_lost,      fault_clock,     fault_isolate_busy, fault_local_mode,
     };
 
     faults[sim_random(sim, 0, G_N_ELEMENTS(faults) - 1)](sim);

@@ -362,6 +362,39 @@ void sim_node_start(SimNode *n)
     }
 }
 
+void sim_node_local_change(SimNode *n, const TreeOp *op)
+{
+    g_autoptr(GPtrArray) entries = NULL;
+    g_autoptr(GBytes) meta = NULL;
+    g_autoptr(Memdb) db = memdb_new(&n->tracer, NULL);
+    g_autoptr(Replica) replica = NULL;
+    g_auto(ReplicaUpdate) up;
+    ReplicaConfig cfg = {.local = true, .native = n->native};
+    ReplicaEvent ev = {.kind = REPLICA_EV_SUBMIT, .token = 1, .op = op};
+    MemdbRoot root;
+    Err err = ERR_INIT;
+
+    g_assert(n->replica == NULL);
+    entries = sim_disk_read(n->disk, &root, &meta);
+    if (memdb_load(db, entries, &root, sim_now(n->sim), NULL, &err) < 0) {
+        sim_fail(n->sim, "host %u cannot load its database: %s", n->host, err_text(&err));
+    }
+    cfg.meta = meta;
+    replica = replica_new(&cfg, db, &n->tracer);
+    ev.now = sim_now(n->sim);
+    ev.wall.sec = n->clock_sec + sim_now(n->sim).us / US_PER_SEC;
+    replica_update_init(&up);
+    replica_step(replica, &ev, &up);
+    for (guint i = 0; i < up.actions->len; i++) {
+        const ReplicaAction *a = &g_array_index(up.actions, ReplicaAction, i);
+
+        if (a->kind == REPLICA_ACT_STORE) {
+            sim_trace(n->sim, n->host, "changes '%s' in local mode", op->path);
+            sim_disk_write_now(n->disk, a->delta);
+        }
+    }
+}
+
 void sim_node_kill(SimNode *n, bool ghost)
 {
     if (n->replica == NULL) {
