@@ -31,6 +31,8 @@ struct CorosyncInfo {
     Service quorum, cmap;
     quorum_handle_t quorum_handle;
     bool quorate, quorate_known;
+    uint32_t quorum_nodes[NODES_MAX];
+    guint n_quorum_nodes;
     cmap_handle_t cmap_handle;
     cmap_track_handle_t track_nodes, track_version;
     GSource *reread;
@@ -53,15 +55,25 @@ static GSource *add_timer(CorosyncInfo *c, guint ms, GSourceFunc fn, gpointer da
     return source;
 }
 
-static void tell_quorum(CorosyncInfo *c, bool quorate)
+static void tell_quorum(CorosyncInfo *c, bool quorate, const uint32_t *nodes, guint n)
 {
-    if (c->quorate_known && c->quorate == quorate) {
+    bool same = c->quorate_known && c->quorate == quorate;
+
+    n = MIN(n, (guint)NODES_MAX);
+    if (same && n == c->n_quorum_nodes &&
+        (n == 0 || memcmp(nodes, c->quorum_nodes, n * sizeof *nodes) == 0)) {
         return;
     }
     c->quorate_known = true;
     c->quorate = quorate;
-    trace(&c->tracer, TRACE_NOTICE, quorate ? "node has quorum" : "node lost quorum");
-    c->events.quorum(c->events.ctx, quorate);
+    c->n_quorum_nodes = n;
+    if (n > 0) {
+        memcpy(c->quorum_nodes, nodes, n * sizeof *nodes);
+    }
+    if (!same) {
+        trace(&c->tracer, TRACE_NOTICE, quorate ? "node has quorum" : "node lost quorum");
+    }
+    c->events.quorum(c->events.ctx, quorate, c->quorum_nodes, n);
 }
 
 /* ---- connecting and losing ------------------------------------------------------------------ */
@@ -100,7 +112,7 @@ static void lose(CorosyncInfo *c, Service *s)
     trace(&c->tracer, TRACE_WARNING, "%s: connection to corosync lost, connecting again", s->name);
     s->failed = true;
     if (s == &c->quorum) {
-        tell_quorum(c, false);
+        tell_quorum(c, false, NULL, 0);
     }
     if (s->retry == NULL) {
         s->delay_ms = RETRY_FIRST_MS;
@@ -140,9 +152,9 @@ on_quorum(quorum_handle_t handle, uint32_t quorate, uint64_t ring_seq, uint32_t 
 {
     CorosyncInfo *c = NULL;
 
-    (void)ring_seq, (void)n, (void)list;
+    (void)ring_seq;
     if (quorum_context_get(handle, (const void **)&c) == CS_OK && c != NULL) {
-        tell_quorum(c, quorate != 0);
+        tell_quorum(c, quorate != 0, list, n);
     }
 }
 

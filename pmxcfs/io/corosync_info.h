@@ -18,9 +18,9 @@
 typedef struct CorosyncInfo CorosyncInfo;
 
 typedef struct CorosyncInfoEvents {
-    /* Quorum gained or lost; also false when the connection is lost, and never repeated unchanged.
-     */
-    void (*quorum)(void *ctx, bool quorate);
+    /* Quorum gained or lost, or the nodes changed that the verdict is about; also false, about
+     * none, when the connection is lost. Never repeated unchanged. */
+    void (*quorum)(void *ctx, bool quorate, const uint32_t *nodes, guint n_nodes);
     /* The node list was read (again): cluster name, totem.config_version, nodes with name and id.
      */
     void (*cluster)(void *ctx,

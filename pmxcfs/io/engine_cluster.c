@@ -20,23 +20,27 @@ static void tell_replica(Engine *e)
     if (engine_own(e)) {
         engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_QUORUM,
                                        .quorate = atomic_load(&e->quorate),
-                                       .expected_members = e->expected_members});
+                                       .expected_members = e->expected_members,
+                                       .quorum_nodes = e->quorum_nodes,
+                                       .n_quorum_nodes = e->n_quorum_nodes});
         engine_disown(e);
     }
 }
 
 /* Callers are refused before anybody else hears of a loss. */
-static void on_quorum(void *ctx, bool quorate)
+static void on_quorum(void *ctx, bool quorate, const uint32_t *nodes, guint n_nodes)
 {
     Engine *e = ctx;
     EngineNotice n = {.kind = ENGINE_NOTICE_QUORUM, .quorate = quorate};
+    bool was = atomic_exchange(&e->quorate, quorate);
 
-    atomic_store(&e->quorate, quorate);
+    e->quorum_nodes = nodes;
+    e->n_quorum_nodes = n_nodes;
     pthread_mutex_lock(&e->status_lock);
     status_set_quorate(e->status, quorate);
     pthread_mutex_unlock(&e->status_lock);
     tell_replica(e);
-    if (engine_own(e)) {
+    if (was != quorate && engine_own(e)) {
         feed_append_quorum(e->feed, quorate, clock_wall());
         engine_notify(e, &n);
         engine_disown(e);

@@ -132,6 +132,8 @@ struct Engine {
     CorosyncInfo *info;
     GroupCpg *config_cpg, *status_cpg;
     uint32_t expected_members;
+    const uint32_t *quorum_nodes; /* borrowed from `info` */
+    guint n_quorum_nodes;
     GThread *prober; /* short-lived helper that may block on the disk */
     /* copies of content that is replaced */
     GThread *saver;

@@ -169,6 +169,8 @@ static void metrics_replica(Engine *e, GString *out)
     metric(out, "pmxcfs_quorate", "Is this node part of a quorum", engine_quorate(e) ? 1 : 0);
     metric(out, "pmxcfs_local_mode", "Does this node run without a cluster", e->local ? 1 : 0);
     metric(out, "pmxcfs_native", "Do all members speak the native protocol", r.native ? 1 : 0);
+    metric(out, "pmxcfs_native_term", "Term of the native protocol that the content belongs to",
+           r.term);
     metric(out, "pmxcfs_members", "Members of the configuration group", r.members);
     metric(out, "pmxcfs_members_synced", "Of them, those with the newest content", r.synced);
     metric(out, "pmxcfs_status_members", "Members of the status group", status_members);
