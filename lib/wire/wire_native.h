@@ -72,7 +72,7 @@ GBytes *wire_native_encode_meta(const WireNativeMeta *meta);
 /* -EBADMSG: malformed; -EPROTO: of a later version. */
 int wire_native_decode_meta(const void *data, size_t size, WireNativeMeta *ret) must_check;
 
-#define WIRE_NATIVE_HELLO_WANT 1u  /* asks to be taken in again */
+#define WIRE_NATIVE_HELLO_WANT  1u /* asks to be taken in again */
 #define WIRE_NATIVE_STATE_BLANK 1u /* a database that was made empty and never had content */
 
 /* One message. Which fields are meant follows from `kind`. */
@@ -93,14 +93,14 @@ typedef struct WireNative {
     uint32_t mtime;        /* STATE: of the root */
     const uint8_t *digest; /* STATE: of the index of the tree; LEAF, TOP: see below */
 
-    uint64_t number;      /* BATCH, PIECE: of the sender's process; ACK: tree version; ENTRY: inode;
-                             LEAF: index of the leaf; TOP: leaves in all */
-    uint32_t n;           /* BATCH: changes; TOP, WANT_*, LEAF: elements */
-    uint32_t first;       /* TOP: index of the first leaf in this message; PIECE, ENTRY: offset */
-    uint32_t total;       /* PIECE, ENTRY: bytes in all */
-    const uint8_t *data;  /* BATCH, PIECE, ENTRY: bytes; TOP, LEAF: elements of 40 bytes (first
-                             inode and digest), WANT_*: of 8 bytes */
-    size_t size;          /* of data */
+    uint64_t number;     /* BATCH, PIECE: of the sender's process; ACK: tree version; ENTRY: inode;
+                            LEAF: index of the leaf; TOP: leaves in all */
+    uint32_t n;          /* BATCH: changes; TOP, WANT_*, LEAF: elements */
+    uint32_t first;      /* TOP: index of the first leaf in this message; PIECE, ENTRY: offset */
+    uint32_t total;      /* PIECE, ENTRY: bytes in all */
+    const uint8_t *data; /* BATCH, PIECE, ENTRY: bytes; TOP, LEAF: elements of 40 bytes (first
+                            inode and digest), WANT_*: of 8 bytes */
+    size_t size;         /* of data */
 } WireNative;
 
 /* -EBADMSG: malformed or out of bounds; -EPROTO: a kind that a later version may know. */
@@ -117,8 +117,8 @@ uint64_t wire_native_item(const WireNative *m, uint32_t i, const uint8_t **ret_d
 
 /* ---- changes in a BATCH, and the content of a stream of PIECEs ---- */
 
-#define WIRE_NATIVE_OP_HEAD 28u
-#define WIRE_NATIVE_OP_TRUNCATE 1u
+#define WIRE_NATIVE_OP_HEAD      28u
+#define WIRE_NATIVE_OP_TRUNCATE  1u
 #define WIRE_NATIVE_OP_NOREPLACE 2u
 
 typedef struct WireNativeOp {

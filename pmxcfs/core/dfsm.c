@@ -333,7 +333,7 @@ void dfsm_start_sync(Dfsm *d)
     put_state(d, WIRE_DFSM_SYNC_START, &d->epoch, NULL, 0);
 }
 
-/* Epochs must not repeat, and an answer to a verification that belongs to an earlier one is void. */
+/* Epochs must not repeat; an answer to a verification that belongs to an earlier one is void. */
 WireDfsmEpoch dfsm_new_epoch(Dfsm *d)
 {
     return (WireDfsmEpoch){.counter = ++d->epoch_counter,

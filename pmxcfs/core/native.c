@@ -294,8 +294,7 @@ static bool find_needs(const Replica *r, uint32_t *ret_needed, uint32_t *ret_rea
     if (candidates >= majority) {
         *ret_needed = majority;
         /* When all are here, nobody else can know better. */
-        *ret_readers =
-            candidates < r->expected_members ? r->expected_members - majority + 1 : 0;
+        *ret_readers = candidates < r->expected_members ? r->expected_members - majority + 1 : 0;
         return true;
     }
     *ret_needed = candidates;
@@ -508,8 +507,8 @@ static void report_left_out(Replica *r)
     for (uint32_t i = 0; i < n->n_peers; i++) {
         if (!n->peers[i].in) {
             trace(&r->tracer, TRACE_WARNING,
-                  "native: member %u (process %u) does not answer: left out",
-                  n->peers[i].id.nodeid, n->peers[i].id.pid);
+                  "native: member %u (process %u) does not answer: left out", n->peers[i].id.nodeid,
+                  n->peers[i].id.pid);
         }
     }
 }
@@ -846,9 +845,10 @@ static void waited_too_long(Replica *r)
     for (uint32_t i = 0; i < n->n_peers; i++) {
         n->peers[i].foreign = !n->peers[i].native;
         if (n->peers[i].foreign) {
-            trace(&r->tracer, TRACE_NOTICE,
-                  "native: member %u does not speak the native protocol: the documented one is used",
-                  n->peers[i].id.nodeid);
+            trace(
+                &r->tracer, TRACE_NOTICE,
+                "native: member %u does not speak the native protocol: the documented one is used",
+                n->peers[i].id.nodeid);
         }
     }
     try_documented(r);
@@ -923,7 +923,8 @@ void native_quorum(Replica *r)
     }
 }
 
-/* ---- the documented protocol ------------------------------------------------------------------ */
+/* ---- the documented protocol ------------------------------------------------------------------
+ */
 
 /* Never when all members are native: whose content wins must not depend on who was slow to say so.
  */
@@ -951,10 +952,11 @@ static void report_excess(Replica *r)
         large += ((const Entry *)all->pdata[i])->size > CFS_FILE_SIZE_MAX ? 1 : 0;
     }
     if (large > 0 || memdb_content_bytes(r->db) > CFS_TOTAL_SIZE_MAX) {
-        trace(&r->tracer, TRACE_WARNING,
-              "native: the content exceeds what a foreign member is made for: %u files above 1 MiB, "
-              "%" G_GUINT64_FORMAT " bytes in all; nothing is cut",
-              large, memdb_content_bytes(r->db));
+        trace(
+            &r->tracer, TRACE_WARNING,
+            "native: the content exceeds what a foreign member is made for: %u files above 1 MiB, "
+            "%" G_GUINT64_FORMAT " bytes in all; nothing is cut",
+            large, memdb_content_bytes(r->db));
     }
 }
 

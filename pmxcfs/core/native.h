@@ -81,7 +81,7 @@ Request *native_streaming(const Native *n); /* the large change being sent, NULL
 
 NativePhase native_phase(const Native *n);
 uint64_t native_term(const Native *n);
-uint64_t native_base(const Native *n); /* tree version with which the term began */
+uint64_t native_base(const Native *n);   /* tree version with which the term began */
 uint32_t native_synced(const Native *n); /* members that have the content on disk */
 
 #endif

@@ -11,7 +11,8 @@
 
 G_STATIC_ASSERT(BATCH_OPS <= WIRE_NATIVE_OPS_MAX);
 
-/* ---- our callers' changes ---------------------------------------------------------------------- */
+/* ---- our callers' changes ----------------------------------------------------------------------
+ */
 
 /* One large change at a time is sent in pieces; smaller ones pass it. */
 static bool is_large(const Request *q)
@@ -60,8 +61,7 @@ static int decode_op(const WireNativeOp *w, TreeOp *ret)
     bool unlock = w->kind == TREE_OP_UNLOCK || w->kind == TREE_OP_UNLOCK_REQUEST;
 
     if (w->kind < TREE_OP_WRITE || w->kind >= TREE_OP_N ||
-        (w->kind == TREE_OP_RENAME) != (w->to != NULL) ||
-        (unlock && w->size != sizeof ret->csum)) {
+        (w->kind == TREE_OP_RENAME) != (w->to != NULL) || (unlock && w->size != sizeof ret->csum)) {
         return -EBADMSG;
     }
     *ret = (TreeOp){.kind = (TreeOpKind)w->kind,
@@ -228,7 +228,8 @@ void native_lost(Replica *r)
     }
 }
 
-/* ---- delivery ---------------------------------------------------------------------------------- */
+/* ---- delivery ----------------------------------------------------------------------------------
+ */
 
 /* The lowest member that has the content judges, by its own timer. */
 bool native_judges(const Replica *r)
@@ -347,8 +348,7 @@ take_piece(Replica *r, NativePeer *peer, GroupMember sender, uint32_t time, cons
         peer->stream = g_byte_array_new();
         peer->stream_number = m->number;
     }
-    if (peer->stream == NULL || peer->stream_number != m->number ||
-        peer->stream->len != m->first) {
+    if (peer->stream == NULL || peer->stream_number != m->number || peer->stream->len != m->first) {
         trace(&r->tracer, TRACE_ERR, "native: piece of member %u out of place", sender.nodeid);
         g_clear_pointer(&peer->stream, g_byte_array_unref);
         return;
@@ -406,7 +406,8 @@ void native_on_change(Replica *r, GroupMember sender, uint32_t time, const WireN
     }
 }
 
-/* ---- acknowledgement --------------------------------------------------------------------------- */
+/* ---- acknowledgement ---------------------------------------------------------------------------
+ */
 
 /* Has the begin of the term, with the content it began with, reached our disk? */
 static bool term_is_stored(const Replica *r)

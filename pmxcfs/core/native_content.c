@@ -118,8 +118,8 @@ void native_content_take(Replica *r, const NativePeer *peer, const WireNative *m
     Native *n = r->native;
     int ret;
 
-    if (n->giver != NULL && (m->kind == WIRE_NATIVE_WANT_LEAVES ||
-                             m->kind == WIRE_NATIVE_WANT_ENTRIES)) {
+    if (n->giver != NULL &&
+        (m->kind == WIRE_NATIVE_WANT_LEAVES || m->kind == WIRE_NATIVE_WANT_ENTRIES)) {
         nsync_giver_want(n->giver, m);
         native_stream(r);
         return;
@@ -175,10 +175,11 @@ static void log_difference(Replica *r, const MemdbDelta *delta)
                   e->path_before, e->after != NULL ? "replaced" : "removed");
         }
     }
-    trace(&r->tracer, TRACE_WARNING,
-          "native: content of this node gives way to that of the majority: %u replaced, %u removed, "
-          "%u added",
-          changed, gone, added);
+    trace(
+        &r->tracer, TRACE_WARNING,
+        "native: content of this node gives way to that of the majority: %u replaced, %u removed, "
+        "%u added",
+        changed, gone, added);
 }
 
 static int take_over(Replica *r, MemdbDelta **ret)
@@ -250,8 +251,8 @@ void native_content_commit(Replica *r)
     if (n->phase != NATIVE_PHASE_FETCHING || !nsync_taker_complete(n->taker)) {
         return;
     }
-    loses = root.version > NATIVE_BLANK_MAX &&
-            !is_part_of(&was, root.version, &n->peers[n->leader]);
+    loses =
+        root.version > NATIVE_BLANK_MAX && !is_part_of(&was, root.version, &n->peers[n->leader]);
     before = loses ? memdb_all(r->db) : NULL;
     if (take_over(r, &delta) < 0) {
         dfsm_leave(r->dfsm, "content could not be taken over");
@@ -261,9 +262,9 @@ void native_content_commit(Replica *r)
           "native: content of member %u taken over, %" G_GUINT64_FORMAT " bytes came",
           n->peers[n->leader].id.nodeid, nsync_taker_bytes(n->taker));
     if (loses) {
-        g_autofree char *why = g_strdup_printf("%s-replaced-by-node-%u",
-                                               was.clean != UINT64_MAX ? "local-changes" : "minority",
-                                               n->peers[n->leader].id.nodeid);
+        g_autofree char *why = g_strdup_printf(
+            "%s-replaced-by-node-%u", was.clean != UINT64_MAX ? "local-changes" : "minority",
+            n->peers[n->leader].id.nodeid);
         log_difference(r, delta);
         update_save_losing(r->up, before, root, why);
     }

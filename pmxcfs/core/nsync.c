@@ -262,9 +262,9 @@ struct NsyncTaker {
     GPtrArray *mine; /* of Entry*, ascending */
     Leaf *leaves;
     uint32_t n_leaves, leaves_known, leaves_listed;
-    GPtrArray *kept;    /* of Entry*: ours that the giver has too */
-    GHashTable *wanted; /* &inode -> Wanted */
-    guint complete;     /* of wanted */
+    GPtrArray *kept;                  /* of Entry*: ours that the giver has too */
+    GHashTable *wanted;               /* &inode -> Wanted */
+    guint complete;                   /* of wanted */
     GArray *ask_leaves, *ask_entries; /* of uint64_t: not asked for yet */
     uint64_t bytes;
 };
@@ -309,8 +309,8 @@ void nsync_taker_free(NsyncTaker *t)
 /* The leaf that `leaf` covers in our tree: from its first inode up to the next one's. */
 static void own_range(const NsyncTaker *t, uint32_t leaf, guint *ret_first, guint *ret_n)
 {
-    guint end = leaf + 1 < t->n_leaves ? find_from(t->mine, t->leaves[leaf + 1].first)
-                                       : t->mine->len;
+    guint end =
+        leaf + 1 < t->n_leaves ? find_from(t->mine, t->leaves[leaf + 1].first) : t->mine->len;
 
     *ret_first = leaf == 0 ? 0 : find_from(t->mine, t->leaves[leaf].first);
     *ret_n = end > *ret_first ? end - *ret_first : 0;

@@ -3,8 +3,8 @@
  * nsync: how a member of the native protocol gets the content of another one, and no more of it
  * than it lacks.
  *
- * The giver takes a snapshot, cuts its entries, ascending by inode, into leaves of 64, and tells the
- * digest of each leaf. The taker compares with its own entries in the same ranges, asks for the
+ * The giver takes a snapshot, cuts its entries, ascending by inode, into leaves of 64, and tells
+ * the digest of each leaf. The taker compares with its own entries in the same ranges, asks for the
  * lists of the leaves that differ, then for the entries that differ; big ones come in pieces. Every
  * message is bounded, and the giver makes the next one only when asked, so that other traffic gets
  * between. Format: lib/wire/wire_native. Pure.
