@@ -150,7 +150,7 @@ static void print_rows(const GPtrArray *rows)
         return;
     }
     printf("%10s %-20s %-10s %-10s %12s %-10s%s\n", "VMID", "NAME", "STATUS", "MEM(MB)",
-           "BOOTDISK(GB)", "PID", qm_store.full ? " LOCK       TAGS" : "");
+           "BOOTDISK(GB)", "PID", qm_store.full == 1 ? " LOCK       TAGS" : "");
     for (guint i = 0; i < rows->len; i++) {
         const Row *row = rows->pdata[i];
         g_autofree char *memory = g_strdup_printf("%" G_GINT64_FORMAT, row->memory_mib);
@@ -159,7 +159,7 @@ static void print_rows(const GPtrArray *rows)
         printf("%10u %-20s %-10s %-10s %12.2f %-10s", row->vmid, row->name,
                row->pid > 0 ? "running" : "stopped", memory,
                (double)row->disk_bytes / (1024.0 * 1024 * 1024), pid);
-        if (qm_store.full) {
+        if (qm_store.full == 1) {
             printf(" %-10s %s", row->lock != NULL ? row->lock : "",
                    row->tags != NULL ? row->tags : "");
         }

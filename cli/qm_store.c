@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-QmStoreOptions qm_store;
+QmStoreOptions qm_store = {.full = -1};
 
 static gboolean take_option(const char *option, const char *value, void *data, GError **error)
 {

@@ -72,5 +72,12 @@ int qm_list(char **operands, Err *err);
 int qm_destroy(char **operands, Err *err);
 int qm_unlock(char **operands, Err *err);
 int qm_nextid(char **operands, Err *err);
+int qm_clone(char **operands, Err *err);
+int qm_template(char **operands, Err *err);
+int qm_disk_resize(char **operands, Err *err);
+int qm_disk_move(char **operands, Err *err);
+int qm_disk_import(char **operands, Err *err);
+int qm_disk_rescan(char **operands, Err *err);
+int qm_disk_unlink(char **operands, Err *err);
 
 #endif

@@ -90,6 +90,74 @@ static GOptionEntry destroy_options[] = {
     {0},
 };
 
+static GOptionEntry clone_options[] = {
+    TEXT_OPTION("name", qm_store.name, "Name of the new guest", "NAME"),
+    TEXT_OPTION("description", qm_store.description, "Its description", "TEXT"),
+    CLI_FLAG("full", qm_store.full, "Copy all data; by default, clones of templates are linked"),
+    TEXT_OPTION("snapname", qm_store.snapname, "As the guest was in this snapshot", "NAME"),
+    TEXT_OPTION("storage", qm_store.storage, "Where copies go", "STORAGE"),
+    TEXT_OPTION("format", qm_store.format, "Of copies: raw, qcow2, vmdk", "FORMAT"),
+    TEXT_OPTION("target", qm_store.target, "Node that gets it; needs shared storage", "NODE"),
+    TEXT_OPTION("pool", qm_store.pool, "Refused: there are no pools yet", "POOL"),
+    BWLIMIT_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry template_options[] = {
+    TEXT_OPTION("disk", qm_store.disk, "Only this disk", "DISK"),
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry resize_options[] = {
+    DIGEST_OPTION, SKIPLOCK_OPTION, QM_ROOT_OPTION, QM_RUN_DIR_OPTION, {0},
+};
+
+static GOptionEntry move_options[] = {
+    TEXT_OPTION("storage", qm_store.storage, "Where to", "STORAGE"),
+    TEXT_OPTION("format", qm_store.format, "raw, qcow2, vmdk; by default as it is", "FORMAT"),
+    CLI_FLAG("delete", qm_store.delete_source, "Free the old volume; else it stays as unused"),
+    {"target-vmid", 0, 0, G_OPTION_ARG_INT, &qm_store.target_vmid,
+     "Give it to this guest, on the same storage", "VMID"},
+    TEXT_OPTION("target-disk", qm_store.target_disk, "With --target-vmid: as which disk", "DISK"),
+    BWLIMIT_OPTION,
+    DIGEST_OPTION,
+    SKIPLOCK_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry import_options[] = {
+    TEXT_OPTION("format", qm_store.format, "raw, qcow2, vmdk; by default as it is", "FORMAT"),
+    TEXT_OPTION("target-disk", qm_store.target_disk, "As which disk; by default unused", "DISK"),
+    BWLIMIT_OPTION,
+    SKIPLOCK_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry rescan_options[] = {
+    {"vmid", 0, 0, G_OPTION_ARG_INT, &qm_store.vmid, "Only this guest", "VMID"},
+    CLI_FLAG("dryrun", qm_store.dryrun, "Only tell"),
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
+static GOptionEntry unlink_options[] = {
+    TEXT_OPTION("idlist", qm_store.idlist, "Disks to take away: scsi1,unused0", "LIST"),
+    CLI_FLAG("force", qm_store.force, "Free their volumes at once"),
+    SKIPLOCK_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
 static GOptionEntry root_options[] = {QM_ROOT_OPTION, QM_RUN_DIR_OPTION, {0}};
 
 static const CliVerb verbs[] = {
@@ -100,6 +168,28 @@ static const CliVerb verbs[] = {
     {"pending", "VMID", "Show it with the changes that wait for the next start", 1, 1,
      pending_options, qm_pending},
     {"destroy", "VMID", "Remove a guest and its disks", 1, 1, destroy_options, qm_destroy},
+    {"clone", "VMID NEWID", "Make a guest like this one", 2, 2, clone_options, qm_clone},
+    {"template", "VMID", "Make a template, of which linked clones can be made", 1, 1,
+     template_options, qm_template},
+    {"disk resize", "VMID DISK SIZE", "Make a disk larger: 32G, or +5G", 3, 3, resize_options,
+     qm_disk_resize},
+    {"resize", "VMID DISK SIZE", "Another name of disk resize", 3, 3, resize_options,
+     qm_disk_resize},
+    {"disk move", "VMID DISK [STORAGE]", "Move a disk to a storage or guest", 2, 3, move_options,
+     qm_disk_move},
+    {"move-disk", "VMID DISK [STORAGE]", "Another name of disk move", 2, 3, move_options,
+     qm_disk_move},
+    {"move_disk", "VMID DISK [STORAGE]", "Another name of disk move", 2, 3, move_options,
+     qm_disk_move},
+    {"disk import", "VMID SOURCE STORAGE", "Copy an image in as a disk", 3, 3, import_options,
+     qm_disk_import},
+    {"importdisk", "VMID SOURCE STORAGE", "Another name of disk import", 3, 3, import_options,
+     qm_disk_import},
+    {"disk rescan", "", "Look for sizes and volumes that changed", 0, 0, rescan_options,
+     qm_disk_rescan},
+    {"rescan", "", "Another name of disk rescan", 0, 0, rescan_options, qm_disk_rescan},
+    {"disk unlink", "VMID", "Take disks away", 1, 1, unlink_options, qm_disk_unlink},
+    {"unlink", "VMID", "Another name of disk unlink", 1, 1, unlink_options, qm_disk_unlink},
     {"unlock", "VMID", "Take away the lock that an interrupted operation left", 1, 1, root_options,
      qm_unlock},
     {"nextid", "", "Print the next free VMID", 0, 0, root_options, qm_nextid},

@@ -13,3 +13,5 @@
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_disks.c %D%/io/guest_disks.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_make.c %D%/io/guest_make.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_destroy.c %D%/io/guest_destroy.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_clone.c %D%/io/guest_clone.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/disk_work.c %D%/io/disk_work.h

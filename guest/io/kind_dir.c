@@ -532,6 +532,39 @@ static int dir_make_base(const Storage *s, const VolumeName *name, char **ret_vo
     return 0;
 }
 
+static int
+dir_give(const Storage *s, const VolumeName *name, uint32_t vmid, char **ret_volume, Err *err)
+{
+    g_autofree char *from = file_path(s, name);
+    g_autofree char *dir = image_dir(s, vmid);
+    VolumeSpec spec = {.vmid = vmid, .format = name->format};
+    g_autofree char *leaf = NULL;
+    g_autofree char *to = NULL;
+    int r = choose_name(dir, &spec, &leaf, err);
+
+    if (r == 0) {
+        r = make_dirs(dir, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    to = g_build_filename(dir, leaf, NULL);
+    if (link(from, to) < 0) { /* unlike rename, this never overwrites */
+        r = -errno;
+        drop_empty_dir(s, vmid);
+        return fail(err, r, to);
+    }
+    if (unlink(from) < 0) {
+        r = -errno;
+        (void)unlink(to); /* the first name still has it */
+        return fail(err, r, from);
+    }
+    drop_empty_dir(s, name->owner);
+    *ret_volume = g_strdup_printf("%s%s%u/%s", name->base != NULL ? name->base : "",
+                                  name->base != NULL ? "/" : "", vmid, leaf);
+    return 0;
+}
+
 static int dir_resize(const Storage *s, const VolumeName *name, uint64_t size, Err *err)
 {
     g_autofree char *path = file_path(s, name);
@@ -562,8 +595,8 @@ static int dir_snapshot(const Storage *s,
     {                                                                                              \
         .type = word, .formats = dir_formats, .activate = start, .status = dir_status,             \
         .list = dir_list, .reserve = dir_reserve, .fill = dir_fill, .fill_clone = dir_fill_clone,  \
-        .free = dir_free, .make_base = dir_make_base, .info = dir_info, .resize = dir_resize,      \
-        .snapshot = dir_snapshot,                                                                  \
+        .free = dir_free, .make_base = dir_make_base, .give = dir_give, .info = dir_info,          \
+        .resize = dir_resize, .snapshot = dir_snapshot,                                            \
     }
 
 const StorageKind storage_kind_dir = DIR_KIND("dir", dir_activate);

@@ -95,6 +95,9 @@ int qemuimg_copy(const ImageCopy *c, const ImageProgress *progress, Err *err)
     if (c->to_is_zero) {
         g_ptr_array_add(argv, g_strdup("--target-is-zero"));
     }
+    if (c->in_use) {
+        g_ptr_array_add(argv, g_strdup("-U"));
+    }
     if (c->snapshot != NULL) {
         add(argv, "-l", g_strdup_printf("snapshot.name=%s", c->snapshot));
     }

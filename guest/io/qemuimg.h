@@ -42,6 +42,7 @@ typedef struct ImageCopy {
     const char *to;       /* exists with the right size already */
     const char *to_format;
     bool to_is_zero; /* `to` reads as zeroes: holes need not be written */
+    bool in_use;     /* a guest has `from` open; only with `snapshot`, which does not change */
 } ImageCopy;
 
 int qemuimg_copy(const ImageCopy *c, const ImageProgress *progress, Err *err) must_check;

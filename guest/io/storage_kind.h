@@ -76,6 +76,10 @@ typedef struct StorageKind {
     /* Under the storage lock: the volume becomes a base, under another name. */
     int (*make_base)(const Storage *s, const VolumeName *name, char **ret_volume, Err *err);
 
+    /* Under the storage lock: the volume becomes one of guest `vmid`. */
+    int (*give)(
+        const Storage *s, const VolumeName *name, uint32_t vmid, char **ret_volume, Err *err);
+
     int (*info)(const Storage *s, const VolumeName *name, VolumeInfo *ret, Err *err);
     int (*resize)(const Storage *s, const VolumeName *name, uint64_t size, Err *err);
     int (*snapshot)(const Storage *s,

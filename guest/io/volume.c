@@ -332,7 +332,7 @@ static int open_source(const StorageSet *set, const char *from, CopySource *ret,
 
 static int copy_into(const StorageSet *set,
                      const CopySource *source,
-                     const char *snapshot,
+                     const VolumeCopy *how,
                      const char *volid,
                      Err *err)
 {
@@ -340,8 +340,9 @@ static int copy_into(const StorageSet *set,
     g_autofree char *path = NULL;
     ImageCopy copy = {.from = source->path,
                       .from_format = source->format,
-                      .snapshot = snapshot,
-                      .to_is_zero = true};
+                      .snapshot = how->snapshot,
+                      .to_is_zero = true,
+                      .in_use = how->in_use};
     int r = volume_ref(set, volid, &ref, err);
 
     if (r == 0) {
@@ -384,7 +385,7 @@ int volume_copy(const StorageSet *set, const VolumeCopy *copy, char **ret_volid,
         r = volume_alloc(set, copy->storage, &spec, &volid, err);
     }
     if (r == 0) {
-        r = copy_into(set, &source, copy->snapshot, volid, err);
+        r = copy_into(set, &source, copy, volid, err);
     }
     if (r == 0) {
         *ret_volid = g_steal_pointer(&volid);
@@ -470,6 +471,39 @@ int volume_make_base(const StorageSet *set, const char *volid, char **ret_volid,
         *ret_volid = g_strdup_printf("%s:%s", ref.storage->id, volume);
     }
     return r;
+}
+
+int volume_give(const StorageSet *set, const char *volid, uint32_t vmid, char **ret_volid, Err *err)
+{
+    g_auto(VolumeRef) ref = {0};
+    g_autoptr(StorageLock) lock = NULL;
+    g_autofree char *volume = NULL;
+    int r = volume_ref(set, volid, &ref, err);
+
+    if (r == 0 && (ref.kind->give == NULL || ref.name.is_base)) {
+        r = err_setf(err, -ENOTSUP, "volume '%s' cannot go to another guest: %s", volid,
+                     ref.name.is_base ? "it is the base of clones" : "its storage cannot do that");
+    }
+    if (r == 0) {
+        r = storage_lock_take(set, ref.storage, &lock, err);
+    }
+    if (r == 0) {
+        r = ref.kind->give(ref.storage, &ref.name, vmid, &volume, err);
+    }
+    if (r == 0) {
+        *ret_volid = g_strdup_printf("%s:%s", ref.storage->id, volume);
+    }
+    return r;
+}
+
+bool volume_same(const StorageSet *set, const char *a, const char *b)
+{
+    g_autofree char *first = NULL;
+    g_autofree char *second = NULL;
+
+    return strcmp(a, b) == 0 ||
+           (volume_path(set, a, &first, NULL) == 0 && volume_path(set, b, &second, NULL) == 0 &&
+            strcmp(first, second) == 0);
 }
 
 int volume_can_snapshot(const StorageSet *set, const char *volid, Err *err)

@@ -49,6 +49,9 @@ int volume_free(const StorageSet *set, const char *volid, Err *err) must_check;
  * with -EPERM. A volume that is gone already is no error. */
 int volume_free_of(const StorageSet *set, uint32_t vmid, const char *volid, Err *err) must_check;
 
+/* Both name the same data. */
+bool volume_same(const StorageSet *set, const char *a, const char *b);
+
 /* Only larger; -EINVAL otherwise. */
 int volume_resize(const StorageSet *set, const char *volid, uint64_t size, Err *err) must_check;
 
@@ -60,6 +63,7 @@ typedef struct VolumeCopy {
     const char *name;   /* last part without suffix, or NULL: next free */
     const char *format; /* NULL: that of `from` when the storage has it, else the storage's */
     uint64_t size_min;  /* at least so large; 0: like `from` */
+    bool in_use;        /* a guest has `from` open: only with `snapshot` */
 } VolumeCopy;
 
 /* A full copy. An image whose data hangs on other files of the host is refused. */
@@ -72,6 +76,10 @@ int volume_clone(const StorageSet *set,
                  uint32_t vmid,
                  char **ret_volid,
                  Err *err) must_check;
+
+/* Gives a volume to another guest, under its next free name. -EBUSY when clones hang on it. */
+int volume_give(const StorageSet *set, const char *volid, uint32_t vmid, char **ret_volid, Err *err)
+    must_check;
 
 /* Gives the disk's new id. -EBUSY when it has snapshots. */
 int volume_make_base(const StorageSet *set, const char *volid, char **ret_volid, Err *err)
