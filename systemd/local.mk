@@ -2,7 +2,8 @@
 # Units: NAME.service.in here, and NAME.service in systemd_units.
 systemd_units = %D%/pve-cluster.service %D%/qmeventd.service \
 	%D%/quorate-api.service %D%/quorate-apid.service \
-	%D%/quorate-joind.service %D%/quorate-recover.service
+	%D%/quorate-joind.service %D%/quorate-migrated.service \
+	%D%/quorate-recover.service
 EXTRA_DIST += $(systemd_units:=.in)
 CLEANFILES += $(systemd_units)
 systemdsystemunit_DATA = $(systemd_units)

@@ -45,6 +45,8 @@ struct QmpClient {
     GByteArray *held;   /* commands given before the peer was ready */
     GPtrArray *pending; /* Pending *, oldest first */
     uint64_t next_id;
+    bool want_oob;  /* ask for it when the peer greets */
+    bool oob;       /* agreed on */
     bool agent;     /* the peer is a guest agent */
     int64_t sync;   /* number the agent must send back */
     bool skipping;  /* up to the mark before its answer */
@@ -324,12 +326,13 @@ add_pending(QmpClient *q, const char *command, unsigned timeout_ms, QmpReply rep
     return p;
 }
 
-void qmp_execute(QmpClient *q,
-                 const char *command,
-                 JsonTree *arguments,
-                 unsigned timeout_ms,
-                 QmpReply reply,
-                 void *ctx)
+static void execute(QmpClient *q,
+                    bool oob,
+                    const char *command,
+                    JsonTree *arguments,
+                    unsigned timeout_ms,
+                    QmpReply reply,
+                    void *ctx)
 {
     g_autoptr(JsonTree) args = arguments;
     g_autofree char *line = NULL;
@@ -348,8 +351,23 @@ void qmp_execute(QmpClient *q,
     }
     timeout_ms = timeout_ms > 0 ? timeout_ms : qmp_timeout_ms(command);
     p = add_pending(q, command, timeout_ms, reply, ctx);
-    line = wire_qmp_encode(command, args, p->id);
+    line = (oob && q->oob ? wire_qmp_encode_oob : wire_qmp_encode)(command, args, p->id);
     send_bytes(q, q->state == QMP_STATE_READY ? q->out : q->held, line);
+}
+
+void qmp_execute(QmpClient *q,
+                 const char *command,
+                 JsonTree *arguments,
+                 unsigned timeout_ms,
+                 QmpReply reply,
+                 void *ctx)
+{
+    execute(q, false, command, arguments, timeout_ms, reply, ctx);
+}
+
+void qmp_client_want_oob(QmpClient *q)
+{
+    q->want_oob = true;
 }
 
 /* --------------------------------------------------------------- receiving */
@@ -408,9 +426,28 @@ static void on_negotiated(void *ctx, int r, const JsonTree *value, const Err *er
     }
 }
 
-static void on_greeting(QmpClient *q)
+/* What to answer to the greeting. */
+static JsonTree *choose_capabilities(QmpClient *q, const WireQmp *m)
+{
+    const JsonTree *offered = jsontree_get(m->data, "capabilities");
+    JsonTree *arguments = NULL, *list;
+
+    for (guint i = 0; q->want_oob && i < jsontree_count(offered); i++) {
+        q->oob = q->oob || g_strcmp0(jsontree_text(jsontree_at(offered, i)), "oob") == 0;
+    }
+    if (q->oob) {
+        list = jsontree_new_array();
+        jsontree_add(list, jsontree_new_text("oob"));
+        arguments = jsontree_new_object();
+        jsontree_set(arguments, "enable", list);
+    }
+    return arguments;
+}
+
+static void on_greeting(QmpClient *q, const WireQmp *m)
 {
     g_autofree char *line = NULL;
+    g_autoptr(JsonTree) arguments = choose_capabilities(q, m);
     Pending *hello = take_pending(q, 0);
 
     if (hello != NULL) {
@@ -418,7 +455,7 @@ static void on_greeting(QmpClient *q)
     }
     q->state = QMP_STATE_NEGOTIATING;
     const Pending *p = add_pending(q, "qmp_capabilities", QMP_CONNECT_MS, on_negotiated, q);
-    line = wire_qmp_encode("qmp_capabilities", NULL, p->id);
+    line = wire_qmp_encode("qmp_capabilities", arguments, p->id);
     send_bytes(q, q->out, line);
 }
 
@@ -458,7 +495,7 @@ static void on_line(QmpClient *q, const char *line, size_t len)
     }
     switch (m.kind) {
     case WIRE_QMP_GREETING:
-        on_greeting(q);
+        on_greeting(q, &m);
         break;
     case WIRE_QMP_RETURN:
     case WIRE_QMP_ERROR:
@@ -683,6 +720,19 @@ int qmp_call(QmpClient *q,
     enter(q);
     qmp_execute(q, command, arguments, timeout_ms, on_call_done, &c);
     r = wait_call(q, &c, ret, err);
+    leave(q);
+    return r;
+}
+
+int qmp_call_oob(
+    QmpClient *q, const char *command, JsonTree *arguments, unsigned timeout_ms, Err *err)
+{
+    Call c = {.err = ERR_INIT};
+    int r;
+
+    enter(q);
+    execute(q, true, command, arguments, timeout_ms, on_call_done, &c);
+    r = wait_call(q, &c, NULL, err);
     leave(q);
     return r;
 }

@@ -88,6 +88,16 @@ int qmp_call(QmpClient *q,
 /* qmp_call of `getfd`: QEMU gets a copy of `fd` under this name, for "fd:NAME". */
 int qmp_give_fd(QmpClient *q, const char *name, int fd, Err *err) must_check;
 
+/* To be called right after making the client, for a monitor that nobody else needs: commands by
+ * qmp_call_oob are then done ahead of others, even while QEMU's main loop hangs. A QEMU that does
+ * not offer it is used without. */
+void qmp_client_want_oob(QmpClient *q);
+int qmp_call_oob(QmpClient *q,
+                 const char *command,
+                 JsonTree *arguments,
+                 unsigned timeout_ms,
+                 Err *err) must_check;
+
 /* How long a command may take by its nature; reference guest.md section 9. */
 unsigned qmp_timeout_ms(const char *command);
 

@@ -15,3 +15,4 @@ noinst_LIBRARIES += %D%/libwire.a
 %C%_libwire_a_SOURCES += %D%/wire_params.c %D%/wire_params.h
 %C%_libwire_a_SOURCES += %D%/wire_ticket.c %D%/wire_ticket.h
 %C%_libwire_a_SOURCES += %D%/wire_upid.c %D%/wire_upid.h
+%C%_libwire_a_SOURCES += %D%/wire_migration.c %D%/wire_migration.h

@@ -101,9 +101,12 @@ int wire_qmp_decode(const char *line, size_t len, WireQmp *ret, Err *err)
     return 0;
 }
 
-char *wire_qmp_encode(const char *command, const JsonTree *arguments, uint64_t id)
+static char *encode(const char *how, const char *command, const JsonTree *arguments, uint64_t id)
 {
-    GString *out = g_string_new("{\"execute\":");
+    GString *out = g_string_new("{");
+
+    json_append_string(out, how);
+    g_string_append_c(out, ':');
 
     json_append_string(out, command);
     if (arguments != NULL) {
@@ -112,6 +115,16 @@ char *wire_qmp_encode(const char *command, const JsonTree *arguments, uint64_t i
     }
     g_string_append_printf(out, ",\"id\":%" G_GUINT64_FORMAT "}\n", id);
     return g_string_free(out, FALSE);
+}
+
+char *wire_qmp_encode(const char *command, const JsonTree *arguments, uint64_t id)
+{
+    return encode("execute", command, arguments, id);
+}
+
+char *wire_qmp_encode_oob(const char *command, const JsonTree *arguments, uint64_t id)
+{
+    return encode("exec-oob", command, arguments, id);
 }
 
 int wire_qmp_errno(const char *error_class)

@@ -7,6 +7,7 @@
  *               {"error": {"class": C, "desc": D}, "id": N}       answer
  *               {"event": E, "data": {...}, "timestamp": {"seconds": S, "microseconds": U}}
  *   to QEMU     {"execute": C, "arguments": {...}, "id": N}
+ *               {"exec-oob": C, ...}                              ahead of others, when agreed on
  *
  * A message of another shape is refused. Unknown members are ignored. Reference guest.md section 9.
  * Pure; any thread.
@@ -50,6 +51,9 @@ int wire_qmp_decode(const char *line, size_t len, WireQmp *ret, Err *err) must_c
 
 /* One line with its end. `arguments` may be NULL; borrowed. Caller frees. */
 char *wire_qmp_encode(const char *command, const JsonTree *arguments, uint64_t id);
+
+/* The same for a command that QEMU runs ahead of others, outside its main loop. */
+char *wire_qmp_encode_oob(const char *command, const JsonTree *arguments, uint64_t id);
 
 /* What an error of QEMU is for us: a negative errno. */
 int wire_qmp_errno(const char *error_class);

@@ -105,6 +105,10 @@ def form_by_join(lab):
         if n == 1:
             wait_until(lambda: ':8006' in lab.query(1, ['ss', '-Htln', 'sport = 8006'])[1], 10,
                        'the API worker')
+    for n in lab.numbers():
+        for daemon in lab.wanted_daemons(n):
+            if not lab.is_running(n, daemon.name):
+                lab.start_daemon(n, daemon)
 
 
 def said(lab, n, command, text=''):

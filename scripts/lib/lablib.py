@@ -57,6 +57,7 @@ DAEMONS = [
     Daemon('joind', 'quorate-joind', 'quorum', [], joined=True),
     Daemon('apid', 'quorate-apid', 'api', ['--pam-helper', '{build}/api/quorate-pam'], joined=True),
     Daemon('api', 'quorate-api', 'api', [], joined=True),
+    Daemon('migrated', 'quorate-migrated', 'migration', [], joined=True),
     # A watchdog device, the multiplexer, and the two that feed it.
     Daemon('labdog', 'labdog', '{source}/scripts/lib', [], asked=True),
     Daemon('watchdog-mux', 'watchdog-mux', 'ha-manager/watchdog-mux', [], asked=True),

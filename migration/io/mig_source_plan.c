@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What would fail, and why, before anything is changed; and what the target must be told. */
+#include "lib/cfs/cfsfile.h"
+#include "lib/conf/vmconf.h"
+#include "migration/io/mig_source_ops.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STORAGE_CFG_MAX (1024 * 1024)
+#define CHANNELS_FROM                                                                              \
+    ((int64_t)1024 * 1024 * 1024) /* smaller guests are through before more                        \
+                                   * channels have shaken hands */
+#define CHANNELS 2
+
+static void problem(MigJob *j, const char *check, bool fatal, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void problem(MigJob *j, const char *check, bool fatal, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    JsonTree *t = jsontree_new_object();
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    jsontree_set_text(t, "check", check);
+    jsontree_set_bool(t, "fatal", fatal);
+    jsontree_set_text(t, "text", text);
+    jsontree_add(j->problems, t);
+}
+
+static int parse_config(MigJob *j, VmConf **ret, Err *err)
+{
+    g_free(g_steal_pointer(&j->config));
+    if (mig_tree_read(&j->setup->tree, j->setup->tree.node, j->vmid, &j->config, err) < 0) {
+        return err_setf(err, -ENOENT, "guest %u is not on this node (%s)", j->vmid,
+                        j->setup->tree.node);
+    }
+    return vmconf_parse(j->config, strlen(j->config), NULL, ret, err);
+}
+
+static int read_storages(MigJob *j, StorageCfg **ret, Err *err)
+{
+    g_autofree char *path = g_build_filename(j->setup->tree.pve, "storage.cfg", NULL);
+    g_autofree char *text = NULL;
+    gsize size = 0;
+    int r = cfsfile_read(path, STORAGE_CFG_MAX, &text, &size, err);
+
+    if (r == -ENOENT) {
+        text = g_strdup("");
+        size = 0;
+    } else if (r < 0) {
+        return r;
+    }
+    return storagecfg_parse(text, size, ret, err);
+}
+
+/* ---- the running QEMU ------------------------------------------------------------------------ */
+
+static char *qom_type(MigJob *j)
+{
+    g_autoptr(JsonTree) t = NULL;
+    JsonTree *a = jsontree_new_object();
+    Err err = ERR_INIT;
+    char *type;
+
+    jsontree_set_text(a, "path", "/machine");
+    jsontree_set_text(a, "property", "type");
+    if (mig_qemu_call(j->qemu, "qom-get", a, &t, &err) < 0 || jsontree_text(t) == NULL) {
+        return NULL;
+    }
+    type = g_strdup(jsontree_text(t));
+    if (g_str_has_suffix(type, "-machine")) {
+        type[strlen(type) - strlen("-machine")] = '\0';
+    }
+    return type;
+}
+
+static int64_t memory_bytes(MigJob *j)
+{
+    g_autoptr(JsonTree) t = NULL;
+    Err err = ERR_INIT;
+
+    if (mig_qemu_call(j->qemu, "query-memory-size-summary", NULL, &t, &err) < 0) {
+        return 0;
+    }
+    return jsontree_get_int(t, "base-memory", 0) + jsontree_get_int(t, "plugged-memory", 0);
+}
+
+static void look_at_sizes(MigJob *j)
+{
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+        g_autofree char *node = NULL;
+        Err err = ERR_INIT;
+
+        if (v->how == MIG_VOLUME_MIRROR &&
+            mig_qemu_drive_node(j->qemu, v->drive, &node, &v->size, &err) < 0) {
+            problem(j, "disk", true, "%s: %s", v->drive, err_text(&err));
+        }
+    }
+}
+
+static int look_at_qemu(MigJob *j, Err *err)
+{
+    g_autofree char *state = NULL;
+    int r = mig_source_open_qemu(j, err);
+
+    if (r < 0) {
+        return r;
+    }
+    state = mig_qemu_run_state(j->qemu, err);
+    if (state == NULL) {
+        return -EIO;
+    }
+    j->guest_paused = strcmp(state, "paused") == 0;
+    if (strcmp(state, "running") != 0 && !j->guest_paused && strcmp(state, "suspended") != 0) {
+        problem(j, "state", true, "the guest is '%s': it must run or be paused", state);
+    }
+    g_free(j->machine);
+    j->machine = qom_type(j);
+    j->stats.total = memory_bytes(j);
+    look_at_sizes(j);
+    return 0;
+}
+
+/* Running? Then QEMU is looked at; else an online move silently becomes an offline one. */
+static int look_at_state(MigJob *j, Err *err)
+{
+    Err why = ERR_INIT;
+    int r = mig_source_open_qemu(j, &why);
+    bool runs = r == 0;
+
+    if (!runs && r != -ENOENT && r != -ECONNREFUSED) {
+        return err_setf(err, r, "%s", err_text(&why));
+    }
+    if (runs && !j->request.online) {
+        problem(j, "online", true, "the guest runs: move it with --online, or stop it first");
+    }
+    if (!runs && j->request.online) {
+        mig_job_say(j, "the guest does not run: it is moved offline");
+    }
+    j->request.online = runs;
+    j->source.online = runs;
+    return 0;
+}
+
+static void note_volume_problems(MigJob *j)
+{
+    for (guint i = 0; i < j->volumes->problems->len; i++) {
+        problem(j, "volume", true, "%s", (char *)g_ptr_array_index(j->volumes->problems, i));
+    }
+}
+
+/* What of the running state the request does not go along with. */
+static void judge_request(MigJob *j, const VmConf *conf)
+{
+    const char *lock = vmsection_get(vmconf_main(conf), "lock");
+
+    if (lock != NULL) {
+        problem(j, "lock", true, "guest %u is locked (%s)", j->vmid, lock);
+    }
+    if (j->request.policy == MIG_POLICY_POSTCOPY && j->source.mirrors) {
+        problem(j, "postcopy", false,
+                "post-copy is not possible with local disks: at the "
+                "deadline the move is aborted");
+    }
+}
+
+int mig_source_look(MigJob *j, Err *err)
+{
+    g_autoptr(VmConf) conf = NULL;
+    g_autoptr(StorageCfg) storages = NULL;
+    int q = mig_tree_quorate(&j->setup->tree, err);
+    int r;
+
+    jsontree_free(j->problems);
+    j->problems = jsontree_new_array();
+    if (q <= 0) {
+        return q < 0 ? q : err_setf(err, -EACCES, "no quorum on this node");
+    }
+    if ((r = parse_config(j, &conf, err)) < 0 || (r = read_storages(j, &storages, err)) < 0 ||
+        (r = look_at_state(j, err)) < 0) {
+        return r;
+    }
+    mig_volumes_free(j->volumes);
+    j->volumes = mig_volumes_plan(conf, storages,
+                                  &(MigVolumesHow){.vmid = j->vmid,
+                                                   .online = j->request.online,
+                                                   .local_disks = j->request.local_disks,
+                                                   .force = j->request.force,
+                                                   .map = j->request.map,
+                                                   .target = j->peer});
+    note_volume_problems(j);
+    j->source.copies = j->source.mirrors = false;
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+
+        j->source.mirrors = j->source.mirrors || v->how == MIG_VOLUME_MIRROR;
+        j->source.copies = j->source.copies || v->how == MIG_VOLUME_COPY;
+    }
+    judge_request(j, conf);
+    return j->request.online ? look_at_qemu(j, err) : 0;
+}
+
+/* ---- what the target must have --------------------------------------------------------------- */
+
+static JsonTree *names(const GPtrArray *list)
+{
+    JsonTree *t = jsontree_new_array();
+
+    for (guint i = 0; i < list->len && i < WIRE_MIG_LIST_MAX; i++) {
+        jsontree_add(t, jsontree_new_text(g_ptr_array_index(list, i)));
+    }
+    return t;
+}
+
+static char *qemu_version(MigJob *j)
+{
+    g_autoptr(JsonTree) t = NULL;
+    const JsonTree *v;
+    Err err = ERR_INIT;
+
+    if (mig_qemu_call(j->qemu, "query-version", NULL, &t, &err) < 0) {
+        return NULL;
+    }
+    v = jsontree_get(t, "qemu");
+    return g_strdup_printf("%d.%d", (int)jsontree_get_int(v, "major", 0),
+                           (int)jsontree_get_int(v, "minor", 0));
+}
+
+/* Flags of the running CPU; the target's QEMU must know them all. */
+static JsonTree *cpu_features(MigJob *j)
+{
+    g_autoptr(JsonTree) t = NULL;
+    JsonTree *a = jsontree_new_object();
+    JsonTree *out = jsontree_new_array();
+    Err err = ERR_INIT;
+
+    jsontree_set_text(a, "path", "/machine/unattached/device[0]");
+    jsontree_set_text(a, "property", "type");
+    if (mig_qemu_call(j->qemu, "qom-get", a, &t, &err) == 0 && jsontree_text(t) != NULL) {
+        jsontree_add(out, jsontree_new_text(jsontree_text(t)));
+    }
+    return out;
+}
+
+JsonTree *mig_source_needs(MigJob *j)
+{
+    g_autoptr(VmConf) conf = NULL;
+    JsonTree *t = jsontree_new_object();
+    Err err = ERR_INIT;
+
+    jsontree_set_int(t, "vmid", j->vmid);
+    jsontree_set(t, "bridges", names(j->volumes->bridges));
+    jsontree_set(t, "storages", names(j->volumes->storages));
+    if (j->request.network[0] != '\0') {
+        jsontree_set_text(t, "network", j->request.network);
+    }
+    if (j->request.online) {
+        g_autofree char *version = qemu_version(j);
+
+        jsontree_set_int(t, "memory", j->stats.total);
+        jsontree_set_text(t, "machine", j->machine);
+        jsontree_set_text(t, "qemu", version);
+        jsontree_set(t, "cpu", cpu_features(j));
+        jsontree_set_int(t, "ports", j->source.mirrors ? 2 : 1);
+    }
+    if (vmconf_parse(j->config, strlen(j->config), NULL, &conf, &err) == 0) {
+        jsontree_set_text(t, "arch", vmsection_get(vmconf_main(conf), "arch"));
+    }
+    return t;
+}
+
+int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err)
+{
+    const JsonTree *theirs = jsontree_get(checked, "problems");
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < jsontree_count(theirs); i++) {
+        jsontree_add(j->problems, jsontree_copy(jsontree_at(theirs, i)));
+    }
+    jsontree_free(j->peer_facts);
+    j->peer_facts = jsontree_copy(jsontree_get(checked, "facts"));
+    mig_source_show_plan(j);
+    for (guint i = 0; i < jsontree_count(j->problems); i++) {
+        const JsonTree *p = jsontree_at(j->problems, i);
+        const char *what = jsontree_get_text(p, "text");
+
+        if (jsontree_get_bool(p, "fatal", true)) {
+            g_string_append_printf(text, "%s%s", text->len > 0 ? "; " : "",
+                                   what != NULL ? what : "?");
+        }
+    }
+    return text->len > 0 ? err_setf(err, -EPERM, "%s", text->str) : 0;
+}
+
+/* Only RAM that is used needs to be sent; QEMU does not say how much that is, so: all of it. */
+static void predict(MigJob *j, JsonTree *t)
+{
+    int64_t speed = jsontree_get_int(j->peer_facts, "speed", 0);
+    int64_t bytes = j->stats.total;
+
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        bytes += ((const MigVolume *)g_ptr_array_index(j->volumes->list, i))->size;
+    }
+    jsontree_set_int(t, "bytes", bytes);
+    if (j->request.bwlimit_kib > 0) {
+        speed =
+            speed > 0 ? MIN(speed, j->request.bwlimit_kib * 1024) : j->request.bwlimit_kib * 1024;
+    }
+    if (speed > 0) {
+        jsontree_set_int(t, "at_most_s", bytes / speed + 1);
+    }
+    jsontree_set_int(t, "downtime_ms", j->request.online ? j->request.downtime_ms : 0);
+}
+
+void mig_source_show_plan(MigJob *j)
+{
+    JsonTree *t = jsontree_new_object();
+
+    jsontree_set_text(t, "event", "plan");
+    jsontree_set_text(t, "mode", j->request.online ? "online" : "offline");
+    jsontree_set(t, "volumes", mig_volumes_write(j->volumes));
+    jsontree_set(t, "problems", jsontree_copy(j->problems));
+    predict(j, t);
+    for (guint i = 0; i < jsontree_count(j->problems); i++) {
+        const JsonTree *p = jsontree_at(j->problems, i);
+
+        if (j->request.dry_run || !jsontree_get_bool(p, "fatal", true)) {
+            mig_job_say(j, "%s: %s", jsontree_get_bool(p, "fatal", true) ? "problem" : "note",
+                        jsontree_get_text(p, "text"));
+        }
+    }
+    mig_job_say(
+        j, "%s move of guest %u to node '%s': memory %" G_GINT64_FORMAT " MiB, %u local volume%s",
+        j->request.online ? "online" : "offline", j->vmid, j->peer,
+        j->request.online ? j->stats.total >> 20 : 0, j->volumes->list->len,
+        j->volumes->list->len == 1 ? "" : "s");
+    mig_job_progress(j, t);
+}
+
+/* ---- the start ------------------------------------------------------------------------------- */
+
+/* The configuration as QEMU on the target shall see it. */
+static char *target_config(MigJob *j, Err *err)
+{
+    g_autoptr(VmConf) conf = NULL;
+    g_autoptr(JsonTree) pairs = mig_volumes_pairs(j->volumes);
+
+    if (vmconf_parse(j->config, strlen(j->config), NULL, &conf, err) < 0) {
+        return NULL;
+    }
+    if (pairs != NULL) {
+        mig_volumes_rename(conf, pairs);
+    }
+    return vmconf_format(conf);
+}
+
+static JsonTree *exports(MigJob *j)
+{
+    JsonTree *t = jsontree_new_array();
+
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+
+        if (v->how == MIG_VOLUME_MIRROR) {
+            jsontree_add(t, jsontree_new_text(v->drive));
+        }
+    }
+    return t;
+}
+
+JsonTree *mig_source_start_body(MigJob *j, Err *err)
+{
+    g_autofree char *config = target_config(j, err);
+    g_autoptr(GPtrArray) capabilities = NULL;
+    JsonTree *t;
+
+    if (config == NULL || mig_qemu_capabilities(j->qemu, &capabilities, err) < 0) {
+        return NULL;
+    }
+    /* One channel each for post-copy: QEMU 7.2 cannot do both. */
+    j->channels =
+        j->stats.total >= CHANNELS_FROM && j->request.policy != MIG_POLICY_POSTCOPY ? CHANNELS : 0;
+    t = jsontree_new_object();
+    jsontree_set_text(t, "config", config);
+    jsontree_set_text(t, "machine", j->machine != NULL ? j->machine : "");
+    jsontree_set_int(t, "channels", j->channels);
+    jsontree_set_text(t, "compression", j->compress ? "zstd" : "none");
+    jsontree_set(t, "capabilities", names(capabilities));
+    jsontree_set(t, "exports", exports(j));
+    jsontree_set_bool(t, "postcopy", j->request.policy == MIG_POLICY_POSTCOPY);
+    return t;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mig_target_ops: the operations of the target's machine. All run on the thread of the job.
+ */
+#ifndef MIGRATION_IO_MIG_TARGET_OPS_H
+#define MIGRATION_IO_MIG_TARGET_OPS_H
+
+#include "migration/io/mig_job.h"
+
+void mig_target_done(MigJob *j, MigTop op, int r, const char *text);
+void mig_target_journal(MigJob *j);
+
+/* ---- mig_target_check.c */
+
+/* Can the guest run here? Answers `checked`. */
+void mig_target_check(MigJob *j);
+/* Address for the streams: in `network` (CIDR), or that of this node in the cluster. */
+int mig_target_address(MigJob *j, const char *network, char **ret, Err *err) must_check;
+
+/* ---- mig_target_qemu.c */
+
+void mig_target_start(MigJob *j);
+void mig_target_start_command(MigJob *j, const MigNote *n); /* `qm start` has ended */
+void mig_target_qemu_run(MigJob *j);
+void mig_target_new_stream(MigJob *j);
+/* What a restarted agent finds: MigTgtFound. */
+int mig_target_find(MigJob *j);
+
+/* ---- mig_target_volumes.c */
+
+void mig_target_prepare(MigJob *j);
+void mig_target_prepare_next(MigJob *j, const MigNote *n);
+/* A volume of the guest has its place here from now on: into the journal. */
+void mig_target_note_volume(MigJob *j, const char *old, const char *fresh);
+void mig_target_free(MigJob *j);
+void mig_target_free_next(MigJob *j, const MigNote *n);
+
+#endif

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The target's QEMU: started so that it waits, given its sockets, and let run. */
+#include "lib/cfs/cfsfile.h"
+#include "migration/io/mig_target_ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define START_MS 120000
+
+static void on_migration(void *ctx, const char *status)
+{
+    mig_job_note(ctx, MIG_NOTE_QEMU, 0, 0, status);
+}
+
+static void on_gone(void *ctx, const char *why)
+{
+    g_autofree char *text = g_strdup_printf("QEMU has ended (%s)", why);
+
+    mig_job_note(ctx, MIG_NOTE_QEMU_GONE, 0, 0, text);
+}
+
+static int open_qemu(MigJob *j, Err *err)
+{
+    MigQemuHandlers h = {on_migration, NULL, on_gone, j};
+
+    if (mig_qemu_alive(j->qemu)) {
+        return 0;
+    }
+    mig_qemu_free(g_steal_pointer(&j->qemu));
+    return mig_qemu_open(j->context, j->setup->run_dir, j->vmid, &h, &j->qemu, err);
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+void mig_target_start(MigJob *j)
+{
+    const MigSetup *s = j->setup;
+    const char *config = jsontree_get_text(j->ask, "config");
+    const char *machine = jsontree_get_text(j->ask, "machine");
+    g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
+    const char *argv[16];
+    int n = 0;
+    Err err = ERR_INIT;
+    int r;
+
+    g_free(j->start_config);
+    j->start_config = g_strdup_printf("%s/migrate-%u.conf", s->own_run, j->vmid);
+    (void)unlink(j->start_config); /* of an earlier life */
+    r = cfsfile_write(j->start_config, config, strlen(config), &err);
+    if (r < 0) {
+        mig_target_done(j, MIG_TOP_START, r, err_text(&err));
+        return;
+    }
+    argv[n++] = s->qm;
+    argv[n++] = "start";
+    argv[n++] = vmid;
+    argv[n++] = "--skiplock";
+    argv[n++] = "--migratedfrom";
+    argv[n++] = j->peer;
+    argv[n++] = "--stateuri";
+    argv[n++] = "defer";
+    argv[n++] = "--config";
+    argv[n++] = j->start_config;
+    if (machine != NULL && *machine != '\0') {
+        argv[n++] = "--machine";
+        argv[n++] = machine;
+    }
+    argv[n] = NULL;
+    mig_job_command(j, MIG_NOTE_COMMAND, MIG_TOP_START, argv, START_MS);
+}
+
+static bool offered(const JsonTree *list, const char *name)
+{
+    for (guint i = 0; i < jsontree_count(list); i++) {
+        if (g_strcmp0(jsontree_text(jsontree_at(list, i)), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the source's QEMU has as well; ours drops what it does not know itself. */
+static int set_capabilities(MigJob *j, Err *err)
+{
+    const JsonTree *theirs = jsontree_get(j->ask, "capabilities");
+    const char *want[] = {"events", "return-path", "late-block-activate", NULL, NULL, NULL};
+    const char *on[8];
+    guint n = 0;
+
+    if (jsontree_get_int(j->ask, "channels", 0) > 0) {
+        want[3] = "multifd";
+    }
+    if (jsontree_get_bool(j->ask, "postcopy", false)) {
+        want[4] = "postcopy-ram";
+    }
+    for (guint i = 0; i < 5; i++) {
+        if (want[i] != NULL && offered(theirs, want[i])) {
+            on[n++] = want[i];
+        }
+    }
+    on[n] = NULL;
+    return mig_qemu_set_capabilities(j->qemu, on, err);
+}
+
+static int set_parameters(MigJob *j, Err *err)
+{
+    JsonTree *a = jsontree_new_object();
+    int64_t channels = jsontree_get_int(j->ask, "channels", 0);
+
+    jsontree_set_text(a, "tls-creds", j->secure ? "migtls" : "");
+    jsontree_set_text(a, "tls-authz", j->secure && j->peer_subject != NULL ? "migauth" : "");
+    if (channels > 0) {
+        jsontree_set_int(a, "multifd-channels", channels);
+        jsontree_set_text(a, "multifd-compression", jsontree_get_text(j->ask, "compression"));
+    }
+    return mig_qemu_call(j->qemu, "migrate-set-parameters", a, NULL, err);
+}
+
+static int credentials(MigJob *j, Err *err)
+{
+    int r;
+
+    if (!j->secure) {
+        return 0;
+    }
+    r = mig_qemu_tls(j->qemu, j->setup->tls_dir, "server", err);
+    if (r == 0 && j->peer_subject != NULL) {
+        r = mig_qemu_tls_peer(j->qemu, j->peer_subject, err);
+    }
+    return r;
+}
+
+static int give_socket(MigJob *j, MigLease *lease, const char *name, Err *err)
+{
+    int r = lease != NULL && lease->fd >= 0
+                ? mig_qemu_give_fd(j->qemu, name, lease->fd, err)
+                : err_setf(err, -EBADF, "no port is reserved for the %s stream", name);
+
+    if (r == 0) {
+        mig_lease_close_fd(lease); /* QEMU has it; when QEMU ends, so does the socket */
+    }
+    return r;
+}
+
+static int listen_for_memory(MigJob *j, Err *err)
+{
+    JsonTree *a;
+    int r = give_socket(j, j->lease[0], "memory", err);
+
+    if (r < 0) {
+        return r;
+    }
+    a = jsontree_new_object();
+    jsontree_set_text(a, "uri", "tcp:fd:memory"); /* a listening socket by the name of getfd */
+    return mig_qemu_call(j->qemu, "migrate-incoming", a, NULL, err);
+}
+
+static int listen_for_disks(MigJob *j, Err *err)
+{
+    JsonTree *a, *address, *data;
+    int r = give_socket(j, j->lease[1], "disks", err);
+
+    if (r < 0) {
+        return r;
+    }
+    data = jsontree_new_object();
+    jsontree_set_text(data, "str", "disks");
+    address = jsontree_new_object();
+    jsontree_set_text(address, "type", "fd");
+    jsontree_set(address, "data", data);
+    a = jsontree_new_object();
+    jsontree_set(a, "addr", address);
+    if (j->secure) {
+        jsontree_set_text(a, "tls-creds", "migtls");
+        if (j->peer_subject != NULL) {
+            jsontree_set_text(a, "tls-authz", "migauth");
+        }
+    }
+    return mig_qemu_call(j->qemu, "nbd-server-start", a, NULL, err);
+}
+
+static int export_drive(MigJob *j, const char *ds, Err *err)
+{
+    g_autofree char *name = g_strdup_printf("drive-%s", ds);
+    g_autofree char *node = NULL;
+    JsonTree *a;
+    int64_t size = 0;
+    int r = mig_qemu_drive_node(j->qemu, ds, &node, &size, err);
+
+    if (r < 0) {
+        return r;
+    }
+    a = jsontree_new_object();
+    jsontree_set_text(a, "id", name);
+    jsontree_set_text(a, "type", "nbd");
+    jsontree_set_text(a, "node-name", node);
+    jsontree_set_text(a, "name", name);
+    jsontree_set_bool(a, "writable", true);
+    return mig_qemu_call(j->qemu, "block-export-add", a, NULL, err);
+}
+
+static int make_ready(MigJob *j, Err *err)
+{
+    const JsonTree *exports = jsontree_get(j->ask, "exports");
+    int r;
+
+    if ((r = open_qemu(j, err)) < 0 || (r = credentials(j, err)) < 0 ||
+        (r = set_capabilities(j, err)) < 0 || (r = set_parameters(j, err)) < 0 ||
+        (r = listen_for_memory(j, err)) < 0) {
+        return r;
+    }
+    if (jsontree_count(exports) > 0) {
+        r = listen_for_disks(j, err);
+    }
+    for (guint i = 0; r == 0 && i < jsontree_count(exports); i++) {
+        const char *ds = jsontree_text(jsontree_at(exports, i));
+
+        r = ds != NULL ? export_drive(j, ds, err) : err_setf(err, -EBADMSG, "a drive without name");
+    }
+    return r;
+}
+
+static void answer_started(MigJob *j)
+{
+    g_autoptr(GPtrArray) capabilities = NULL;
+    JsonTree *list = jsontree_new_array();
+    JsonTree *t = jsontree_new_object();
+    Err err = ERR_INIT;
+
+    if (mig_qemu_capabilities(j->qemu, &capabilities, &err) == 0) {
+        for (guint i = 0; i < capabilities->len; i++) {
+            jsontree_add(list, jsontree_new_text(g_ptr_array_index(capabilities, i)));
+        }
+    }
+    jsontree_set_text(t, "host", j->listen);
+    jsontree_set_int(t, "port", j->lease[0]->port);
+    jsontree_set_int(t, "nbd_port", j->lease[1] != NULL ? j->lease[1]->port : 0);
+    jsontree_set(t, "capabilities", list);
+    jsontree_set(t, "exports", jsontree_new_array());
+    mig_job_send(j, WIRE_MIG_STARTED, t);
+}
+
+void mig_target_start_command(MigJob *j, const MigNote *n)
+{
+    Err err = ERR_INIT;
+    int r = n->r;
+
+    if (r < 0) {
+        (void)err_setf(&err, r, "%s", n->text != NULL && *n->text != '\0' ? n->text : "qm start");
+    } else {
+        r = make_ready(j, &err);
+    }
+    (void)unlink(j->start_config); /* only for the start */
+    if (r == 0) {
+        answer_started(j);
+    }
+    mig_target_done(j, MIG_TOP_START, r, r < 0 ? err_text(&err) : NULL);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void stop_exports(MigJob *j)
+{
+    Err err = ERR_INIT;
+
+    if (j->lease[1] != NULL && mig_qemu_call(j->qemu, "nbd-server-stop", NULL, NULL, &err) < 0) {
+        mig_job_say(j, "%s", err_text(&err)); /* then `cont` says what stands in the way */
+    }
+}
+
+static int let_run(MigJob *j, Err *err)
+{
+    int r = open_qemu(j, err);
+
+    if (r < 0) {
+        return r;
+    }
+    stop_exports(j);
+    if (j->pairs != NULL &&
+        (r = mig_tree_settle(&j->setup->tree, j->vmid, j->pairs, false, err)) < 0) {
+        mig_job_say(j, "the new names of the volumes: %s", err_text(err)); /* with `unlock` again */
+        r = 0;
+    }
+    if (j->source_paused) {
+        return 0;
+    }
+    return mig_qemu_call(j->qemu, "cont", NULL, NULL, err);
+}
+
+void mig_target_qemu_run(MigJob *j)
+{
+    Err err = ERR_INIT;
+    int r = j->target.online ? let_run(j, &err) : 0;
+
+    mig_target_done(j, MIG_TOP_RUN, r, r < 0 ? err_text(&err) : NULL);
+    if (r == 0 && !j->target.postcopy) {
+        mig_lease_free(g_steal_pointer(&j->lease[0]));
+        mig_lease_free(g_steal_pointer(&j->lease[1]));
+    }
+}
+
+void mig_target_new_stream(MigJob *j)
+{
+    Err err = ERR_INIT;
+    unsigned position = 0;
+    JsonTree *a, *t;
+    int r;
+
+    mig_lease_free(g_steal_pointer(&j->lease[0]));
+    r = mig_ports_take(j->setup->ports, j->listen, j, &position, &j->lease[0], &err);
+    if (r == 0) {
+        r = give_socket(j, j->lease[0], "memory", &err);
+    }
+    if (r == 0) {
+        a = jsontree_new_object();
+        jsontree_set_text(a, "uri", "tcp:fd:memory");
+        r = mig_qemu_call(j->qemu, "migrate-recover", a, NULL, &err);
+    }
+    mig_ports_leave(j->setup->ports, j);
+    if (r == 0) {
+        t = jsontree_new_object();
+        jsontree_set_text(t, "host", j->listen);
+        jsontree_set_int(t, "port", j->lease[0]->port);
+        mig_job_send(j, WIRE_MIG_RECOVERED, t);
+    }
+    mig_target_done(j, MIG_TOP_RECOVER, r, r < 0 ? err_text(&err) : NULL);
+}
+
+int mig_target_find(MigJob *j)
+{
+    Err err = ERR_INIT;
+    g_autofree char *state = NULL;
+    g_autoptr(JsonTree) t = NULL;
+
+    if (!j->target.online) {
+        return j->target.running ? MIG_FOUND_RUNNING : MIG_FOUND_NO_QEMU;
+    }
+    if (open_qemu(j, &err) < 0 || (state = mig_qemu_run_state(j->qemu, &err)) == NULL) {
+        return MIG_FOUND_NO_QEMU;
+    }
+    if (strcmp(state, "running") == 0 || j->target.running) {
+        return MIG_FOUND_RUNNING;
+    }
+    t = mig_qemu_query_migrate(j->qemu, &err);
+    return g_strcmp0(jsontree_get_text(t, "status"), "completed") == 0 ? MIG_FOUND_LOADED
+                                                                       : MIG_FOUND_INCOMING;
+}
