@@ -14,6 +14,8 @@ const HaConduct ha_conduct_improved = {
     .alert_once = true,
     .record_proof = true,
     .publish_lease = true,
+    .follow_moves = true,
+    .finish_moves = true,
     .epoch = true,
     .freeze_max_ms = INT64_C(15) * 60 * 1000,
 };

@@ -172,6 +172,7 @@ static void stand_down(HaLrm *lrm)
     release_lock(lrm);
 }
 
+/* Services here, or on their way here: those must find a lease under a watchdog. */
 static bool has_services(const HaLrm *lrm)
 {
     const HaManagerStatus *ms = status(lrm);
@@ -179,7 +180,7 @@ static bool has_services(const HaLrm *lrm)
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const HaService *s = strmap_value(ms->services, i);
 
-        if (strcmp(s->node, lrm->env->node) == 0) {
+        if (strcmp(s->node, lrm->env->node) == 0 || g_strcmp0(s->target, lrm->env->node) == 0) {
             return true;
         }
     }
@@ -296,6 +297,10 @@ static bool finish_active(HaLrm *lrm)
     guint left;
 
     if (lrm->mode == HA_MODE_RESTART) {
+        if (lrm->env->conduct.finish_moves) {
+            /* What the master asked for before it saw us go: it counts as ours until it is done. */
+            ha_work_queue_motions(lrm->work, status(lrm));
+        }
         left = run_work(lrm);
         if (active_count(lrm) > 0 || left > 0) {
             return false;

@@ -60,13 +60,19 @@ void ha_work_forget_stop_failures(HaWork *w)
     w->stop_failures = 0;
 }
 
+/* A stop that is reported to nobody: it outranks what the manager wants. */
+static bool is_own_stop(const HaJob *job)
+{
+    return job->uid == NULL;
+}
+
+/* A stop waits for the worker that has the service: that one may be starting it. */
 static void queue(HaWork *w, const char *sid, HaJob *job)
 {
     const HaJob *before = strmap_get(w->waiting, sid);
 
-    /* What is asked for will be asked for again; a stop that is reported to nobody will not: it
-     * waits for the worker, or a guest that this one is about to start would be forgotten. */
-    if (strmap_has(w->busy, sid) && job->uid != NULL) {
+    if (!is_own_stop(job) &&
+        (strmap_has(w->busy, sid) || (before != NULL && is_own_stop(before)))) {
         ha_job_free(job);
         return;
     }
@@ -102,15 +108,21 @@ static void forget_restarts(HaWork *w, const HaManagerStatus *ms)
     }
 }
 
-void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms)
+static bool is_motion(HaServiceState state)
 {
-    forget_restarts(w, ms);
+    return state == HA_SERVICE_MIGRATE || state == HA_SERVICE_RELOCATE ||
+           state == HA_SERVICE_REQUEST_START_BALANCE;
+}
+
+static void queue_wanted(HaWork *w, const HaManagerStatus *ms, bool motions_only)
+{
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const char *sid = strmap_key(ms->services, i);
         const HaService *s = strmap_value(ms->services, i);
         HaJob *job;
 
-        if (strcmp(s->node, w->env->node) != 0 || s->uid[0] == '\0' || !is_for_lrm(s->state)) {
+        if (strcmp(s->node, w->env->node) != 0 || s->uid[0] == '\0' || !is_for_lrm(s->state) ||
+            (motions_only && !is_motion(s->state))) {
             continue;
         }
         /* A stopped service is stopped again and again: somebody may have started it. */
@@ -121,6 +133,17 @@ void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms)
         job->target = g_strdup(s->target);
         queue(w, sid, job);
     }
+}
+
+void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms)
+{
+    forget_restarts(w, ms);
+    queue_wanted(w, ms, false);
+}
+
+void ha_work_queue_motions(HaWork *w, const HaManagerStatus *ms)
+{
+    queue_wanted(w, ms, true);
 }
 
 void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s, bool incoming)
@@ -298,8 +321,10 @@ static void start_workers(HaWork *w)
     for (guint i = 0; i < jobs->len; i++) {
         HaJob *job = g_ptr_array_index(jobs, i);
 
-        if (strmap_has(w->busy, job->sid) || strmap_size(w->busy) >= limit ||
-            w->env->ops->worker_start(w->env->ctx, job) < 0) {
+        if (strmap_has(w->busy, job->sid)) {
+            continue; /* its turn comes when that worker has ended */
+        }
+        if (strmap_size(w->busy) >= limit || w->env->ops->worker_start(w->env->ctx, job) < 0) {
             job->passed_over++;
             continue;
         }

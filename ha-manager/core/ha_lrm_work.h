@@ -20,6 +20,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaWork, ha_work_free)
 /* Queues what the manager wants of the services on this node, and forgets those that are gone. */
 void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms);
 
+/* Queues only what is to leave this node: all that an LRM does that is about to end. */
+void ha_work_queue_motions(HaWork *w, const HaManagerStatus *ms);
+
 /* Queues a stop that is reported to nobody, for every service that may run on this node: of a node
  * that goes down (timeout_s -1), or that has lost its lease (0: at once). `incoming`: also services
  * that are on their way here. */

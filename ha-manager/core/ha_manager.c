@@ -117,7 +117,9 @@ int ha_manager_new(
     m->lrm = strmap_new((GDestroyNotify)ha_lrm_status_free);
     m->results = strmap_new(NULL);
     m->affinity = ha_affinity_new_empty();
-    prng_init(&m->prng, env->seed);
+    /* A daemon may be master several times: no token of an earlier time may come back, or an LRM
+     * would answer new requests with old results. */
+    prng_init(&m->prng, env->seed ^ (uint64_t)env->ops->mono(env->ctx).us);
     r = read_status(m, epoch_seen, err);
     if (r == 0) {
         r = read_settings(m, err);

@@ -321,6 +321,24 @@ static void eval_started(HaManager *m, const char *sid, HaService *s)
     }
 }
 
+/* Where the guest really is decides: a move that was made, but whose LRM could not report it any
+ * more, has happened all the same. False: there is nothing to follow. */
+static bool follow_guest(HaManager *m, const char *sid, HaService *s)
+{
+    g_autofree char *node = NULL;
+
+    if (!m->env->conduct.follow_moves) {
+        return false;
+    }
+    node = m->env->ops->guest_node(m->env->ctx, sid);
+    if (node == NULL || strcmp(node, s->node) == 0 || !strmap_has(m->ms->nodes, node)) {
+        return false;
+    }
+    ha_log(m->env, TRACE_NOTICE, "service '%s' was moved to node '%s', following it", sid, node);
+    ha_manager_set_state(m, sid, s, wanted_state(m, sid), HA_CHANGE_NODE(node));
+    return true;
+}
+
 /* The answer to a motion. True when the offline check follows. */
 static bool eval_motion_result(HaManager *m, const char *sid, HaService *s, int exit_code)
 {
@@ -329,6 +347,9 @@ static bool eval_motion_result(HaManager *m, const char *sid, HaService *s, int 
         ha_manager_set_state(m, sid, s, wanted_state(m, sid), HA_CHANGE_NODE(s->target));
         return false;
     case HA_EXIT_WRONG_NODE:
+        if (follow_guest(m, sid, s)) {
+            return false;
+        }
         ha_log(m->env, TRACE_ERR,
                "service '%s' - migration failed: service registered on wrong node!", sid);
         ha_manager_set_state(m, sid, s, HA_SERVICE_ERROR, HA_CHANGE_NONE);
@@ -390,7 +411,8 @@ static void recover_to(HaManager *m, const char *sid, HaService *s, const char *
     if (m->env->ops->guest_move(m->env->ctx, sid, s->node, node, &why) < 0) {
         ha_log(m->env, TRACE_ERR, "recovering service '%s' to node '%s' failed: %s", sid, node,
                err_text(&why));
-        return; /* stays in recovery; the next round tries again */
+        (void)follow_guest(m, sid, s); /* else it stays in recovery: the next round tries again */
+        return;
     }
     if (res != NULL) {
         g_free(res->node);

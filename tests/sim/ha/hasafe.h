@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hasafe: the whole HA stack in one process, on a virtual clock, from a seed: the product's own CRM
+ * and LRM on every node, with models of power, network, cluster filesystem, locks, watchdog and
+ * guests under them. Every daemon and worker is a coroutine: each call into its environment takes
+ * time, and a pause, a crash, a partition or a reset may come between any two calls.
+ *
+ * Checked after every change: a service runs on one node at most (INV-5, INV-6). In the end, faults
+ * over: every wanted service runs within a bounded time.
+ *
+ * Times are microseconds of true time unless said otherwise; a node's own clock runs fast or slow
+ * by up to the drift of the timing table.
+ */
+#ifndef TESTS_SIM_HA_HASAFE_H
+#define TESTS_SIM_HA_HASAFE_H
+
+#include "ha-manager/core/ha_crm.h"
+#include "ha-manager/core/ha_env.h"
+#include "ha-manager/core/ha_lrm.h"
+#include "lib/base/prng.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HASAFE_NODES_MAX    5
+#define HASAFE_SERVICES_MAX 12
+#define HASAFE_LOCKS        (HASAFE_NODES_MAX + 1) /* agent locks, then the manager's */
+#define HASAFE_WORKERS      4
+
+typedef struct HaSafe HaSafe;
+typedef struct HaSafeNode HaSafeNode;
+typedef struct HaSafeTask HaSafeTask;
+
+/* Ways to break the stack, to show that the checks can fail. */
+#define HASAFE_DEFECT_LIST(X)                                                                      \
+    X(HASAFE_SOUND, "none")                                                                        \
+    X(HASAFE_SLOW_RESET, "slow-reset")   /* the watchdog takes longer than the lease */            \
+    X(HASAFE_NO_WATCHDOG, "no-watchdog") /* the device never fires */                              \
+    X(HASAFE_FORGET, "forget")           /* a finished start is reported but not done */
+
+typedef enum HaSafeDefect { HASAFE_DEFECT_LIST(STRTAB_ENUM) HASAFE_DEFECT_N } HaSafeDefect;
+STRTAB_DECLARE(hasafe_defect, HaSafeDefect);
+
+typedef struct HaSafeOptions {
+    uint64_t seed;
+    const HaTiming *timing;
+    HaSafeDefect defect;
+    bool verbose;
+} HaSafeOptions;
+
+/* What a run did; for the statistics of many. */
+typedef struct HaSafeResult {
+    unsigned starts, moves, resets, fences, pauses, partitions;
+    int64_t settle_us; /* from the end of the faults until all wanted services ran */
+} HaSafeResult;
+
+/* One run. True when everything held; otherwise the story is on stderr. */
+bool hasafe_run(const HaSafeOptions *opt, HaSafeResult *ret);
+
+/* ---- hasafe_task.c: virtual time and coroutines ---- */
+
+typedef void (*HaSafeFn)(HaSafe *s, void *data);
+typedef struct HaSafeClock HaSafeClock;
+
+HaSafeClock *hasafe_clock_new(HaSafe *s);
+void hasafe_clock_free(HaSafeClock *c); /* ends every task first */
+int64_t hasafe_now(const HaSafe *s);
+/* Calls fn(s, data) after `us`; `data` is borrowed. */
+void hasafe_after(HaSafe *s, int64_t us, HaSafeFn fn, void *data);
+/* Runs events until `until`, or until the run has failed. */
+void hasafe_run_until(HaSafe *s, int64_t until);
+
+/* Starts a coroutine at once in virtual time; freed when its function returns. */
+void hasafe_spawn(HaSafe *s, HaSafeFn fn, void *data);
+/* Within a coroutine: lets `us` pass. */
+void hasafe_sleep(HaSafe *s, int64_t us);
+
+/* ---- the world ---- */
+
+/* A lock as the cluster filesystem keeps it. */
+typedef struct HaSafeLock {
+    bool exists;
+    unsigned owner;                 /* index of the node that made it */
+    uint64_t made;                  /* counts directories: another one is another lock */
+    int64_t seen[HASAFE_NODES_MAX]; /* own clock of each member when it last saw a change */
+} HaSafeLock;
+
+/* The replicated state; a node that is cut off keeps the copy it had. */
+typedef struct HaSafeTree {
+    char *files[HA_FILE_N]; /* g_ref_string; NULL: none */
+    char *lrm_status[HASAFE_NODES_MAX];
+    unsigned where[HASAFE_SERVICES_MAX]; /* owner of the guest's configuration */
+    HaSafeLock locks[HASAFE_LOCKS];
+} HaSafeTree;
+
+/* A daemon's memory of a lock (ha.md section 2.10). */
+typedef struct HaSafeHold {
+    bool held;
+    int64_t since; /* own clock, of the last success */
+    uint64_t made;
+} HaSafeHold;
+
+typedef struct HaSafeDaemon {
+    HaSafe *s;
+    HaSafeNode *node;
+    bool is_lrm;
+    unsigned life; /* of the process: a coroutine of an earlier one is dead */
+    bool running;
+    int64_t paused_until;
+    unsigned calls_left; /* the last of these calls is where a pause begins; 0: none is due */
+    int64_t pause_us;
+    bool asked; /* to end in order; the process sees it when it next looks */
+    HaShutdown why;
+    HaSafeHold holds[HASAFE_LOCKS];
+} HaSafeDaemon;
+
+/* A client of the multiplexer. */
+typedef struct HaSafeClient {
+    bool open;
+    int64_t fed; /* own clock */
+} HaSafeClient;
+
+/* A worker of the LRM: a process of its own, which outlives a killed LRM. */
+typedef struct HaSafeWorker {
+    bool done;
+    bool orphan; /* nobody collects it: it frees itself */
+    HaSafeDaemon *lrm;
+    unsigned boot;
+    HaJob job;
+    int code;
+} HaSafeWorker;
+
+struct HaSafeNode {
+    HaSafe *s;
+    unsigned index;
+    char *name;
+    bool up;
+    unsigned boot;
+    int64_t booted;     /* true time */
+    int64_t next_power; /* true time from which it may be switched on */
+    int64_t drift_ppm;
+    int64_t wall_offset; /* us */
+    unsigned part;       /* component of the network */
+    bool stable;         /* membership is settled */
+    bool synced;         /* reads the tree; else the copy in `view` */
+    unsigned view_round; /* of the change that it is about to notice */
+    bool quorate;        /* as this node knows it */
+    unsigned members;    /* bits: the view of this node */
+    int64_t cfs_until;   /* the filesystem stands still until then */
+    HaSafeTree view;     /* what is read while cut off */
+    HaSafeDaemon crm, lrm;
+    HaSafeClient clients[2]; /* of crm and lrm */
+    bool mux_dead;           /* has stopped petting, for good */
+    int64_t mux_until;       /* the multiplexer stands still until then */
+    int64_t fires;           /* true time at which the device fires, while armed */
+    bool armed;
+    bool runs[HASAFE_SERVICES_MAX];
+    GPtrArray *workers; /* HaSafeWorker *, of the LRM that runs */
+    bool going_down;    /* an orderly shutdown is under way */
+};
+
+struct HaSafe {
+    HaSafeOptions opt;
+    HaTiming timing; /* in force: that of the options, or a broken one */
+    Prng rng;
+    HaSafeClock *clock;
+    unsigned n_nodes, n_services;
+    HaSafeNode nodes[HASAFE_NODES_MAX];
+    HaSafeTree tree;
+    uint64_t locks_made;
+    bool wanted[HASAFE_SERVICES_MAX]; /* state started is asked for */
+    bool calm;                        /* no more faults */
+    bool failed;
+    unsigned view_round; /* counts changes of the network */
+    HaSafeResult result;
+};
+
+int64_t hasafe_random(HaSafe *s, int64_t lo, int64_t hi);
+bool hasafe_chance(HaSafe *s, uint32_t num, uint32_t den);
+void hasafe_say(const HaSafe *s, const char *who, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void hasafe_fail(HaSafe *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* "vm:100" is service 0. */
+int hasafe_service(const char *sid); /* -1: none of ours */
+char *hasafe_sid(unsigned service);
+int hasafe_lock_index(const HaSafe *s, const char *name);
+HaSafeNode *hasafe_node_by_name(HaSafe *s, const char *name);
+
+void hasafe_tree_copy(HaSafeTree *to, const HaSafeTree *from);
+void hasafe_tree_done(HaSafeTree *t);
+
+/* The clock of a node: microseconds since it booted, as it counts them. */
+int64_t hasafe_mono(const HaSafeNode *n);
+
+/* ---- hasafe_node.c: power, membership, watchdog, processes ---- */
+
+void hasafe_power_on(HaSafeNode *n);
+void hasafe_power_off(HaSafeNode *n);   /* at once: everything on it is gone */
+void hasafe_network_changed(HaSafe *s); /* after any change of `part` or `up` */
+void hasafe_daemon_start(HaSafeDaemon *d);
+void hasafe_daemon_kill(HaSafeDaemon *d);
+void hasafe_watchdog_start(HaSafeNode *n); /* once: the multiplexer of this node, for ever */
+void hasafe_watchdog_open(HaSafeNode *n, HaSafeClient *client);
+void hasafe_watchdog_close(HaSafeNode *n, HaSafeClient *client, bool clean);
+/* A service starts or stops running on a node; checks INV-5. */
+void hasafe_set_running(HaSafeNode *n, unsigned service, bool running, const char *why);
+
+/* ---- hasafe_env.c ---- */
+
+extern const HaEnvOps hasafe_ops;
+/* Who calls: the process of a daemon, or a worker of it. ctx of every HaEnvOps call. */
+typedef struct HaSafeCaller {
+    HaSafeDaemon *d;
+    unsigned life; /* of the daemon, when this caller began */
+    unsigned boot;
+    HaSafeWorker *worker; /* NULL: the daemon itself */
+    HaEnv env;
+} HaSafeCaller;
+
+void hasafe_caller_init(HaSafeCaller *c, HaSafeDaemon *d, HaSafeWorker *worker);
+/* The process still exists. */
+bool hasafe_alive(const HaSafeCaller *c);
+/* Lets a moment pass, as any call does, and waits out pauses. */
+void hasafe_call(HaSafeCaller *c);
+/* The node can read its cluster filesystem and, when true is returned, write to it. */
+bool hasafe_cfs_write(HaSafeCaller *c);
+const HaSafeTree *hasafe_view(const HaSafeNode *n);
+
+/* hasafe_agent.c */
+int hasafe_agent_running(void *ctx, const char *sid);
+void hasafe_agent_start(void *ctx, const char *sid);
+void hasafe_agent_stop(void *ctx, const char *sid, int64_t timeout_s);
+int hasafe_agent_migrate(void *ctx, const char *sid, const char *target, bool online);
+int hasafe_worker_start(void *ctx, const HaJob *job);
+int hasafe_worker_reap(void *ctx, HaWorkerExit *ret_exit);
+void hasafe_worker_free(HaSafeWorker *w);
+
+/* ---- hasafe_fault.c ---- */
+
+void hasafe_faults_start(HaSafe *s);
+void hasafe_faults_end(HaSafe *s); /* everything mended, nothing paused */
+
+#endif

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What CRM, LRM and workers see of the world. Every call takes time, may be held up, and does
+ * nothing any more once its process is dead. */
+#include "ha-manager/core/ha_resources.h"
+#include "tests/sim/ha/hasafe.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SEC       US_PER_SEC
+#define CFS_LIMIT (20 * SEC) /* the filesystem answers with an error after this */
+
+void hasafe_caller_init(HaSafeCaller *c, HaSafeDaemon *d, HaSafeWorker *worker)
+{
+    *c = (HaSafeCaller){.d = d, .life = d->life, .boot = d->node->boot, .worker = worker};
+    c->env = (HaEnv){.ops = &hasafe_ops,
+                     .ctx = c,
+                     .node = d->node->name,
+                     .timing = &d->s->timing,
+                     .conduct = ha_conduct_improved,
+                     .max_workers = HASAFE_WORKERS,
+                     .seed = prng_u64(&d->s->rng)};
+}
+
+bool hasafe_alive(const HaSafeCaller *c)
+{
+    const HaSafeNode *n = c->d->node;
+
+    return n->up && n->boot == c->boot && !n->s->failed &&
+           (c->worker != NULL || (c->d->running && c->d->life == c->life));
+}
+
+static void count_call(const HaSafeCaller *c)
+{
+    HaSafeDaemon *d = c->d;
+
+    if (c->worker == NULL && d->calls_left > 0 && --d->calls_left == 0 && !d->s->calm) {
+        d->paused_until = hasafe_now(d->s) + d->pause_us;
+        hasafe_say(d->s, d->node->name, "%s paused in a call for %d ms", d->is_lrm ? "lrm" : "crm",
+                   (int)(d->pause_us / 1000));
+    }
+}
+
+static int64_t held_up(const HaSafeCaller *c)
+{
+    int64_t until = c->worker == NULL ? c->d->paused_until : 0;
+
+    return until - hasafe_now(c->d->s);
+}
+
+void hasafe_call(HaSafeCaller *c)
+{
+    if (!hasafe_alive(c)) {
+        return;
+    }
+    count_call(c);
+    hasafe_sleep(c->d->s, hasafe_random(c->d->s, 20, 400));
+    while (hasafe_alive(c) && held_up(c) > 0) {
+        hasafe_sleep(c->d->s, held_up(c));
+    }
+}
+
+/* Waits until the filesystem of this node answers. */
+static bool cfs_ready(HaSafeCaller *c)
+{
+    const HaSafeNode *n = c->d->node;
+    int64_t limit = hasafe_now(n->s) + CFS_LIMIT;
+
+    hasafe_call(c);
+    while (hasafe_alive(c) && hasafe_now(n->s) < n->cfs_until && hasafe_now(n->s) < limit) {
+        hasafe_sleep(n->s, MIN(n->cfs_until, limit) - hasafe_now(n->s));
+    }
+    return hasafe_alive(c) && hasafe_now(n->s) >= n->cfs_until;
+}
+
+/* A message goes round; while membership is not settled it waits for the outcome. */
+bool hasafe_cfs_write(HaSafeCaller *c)
+{
+    HaSafeNode *n = c->d->node;
+    int64_t limit = hasafe_now(n->s) + CFS_LIMIT;
+
+    if (!cfs_ready(c) || (n->stable && !n->quorate)) {
+        return false;
+    }
+    hasafe_sleep(n->s, hasafe_random(n->s, 500, hasafe_chance(n->s, 1, 50) ? SEC : 20000));
+    while (hasafe_alive(c) && !n->stable && hasafe_now(n->s) < limit) {
+        hasafe_sleep(n->s, SEC / 10);
+    }
+    return hasafe_alive(c) && n->stable && n->quorate;
+}
+
+/* The answer of a write comes back to the caller: time passes, the change has happened. */
+static int answered(HaSafeCaller *c)
+{
+    hasafe_call(c);
+    return hasafe_alive(c) ? 0 : -EIO;
+}
+
+static MonoTime env_mono(void *ctx)
+{
+    HaSafeCaller *c = ctx;
+
+    hasafe_call(c);
+    return (MonoTime){hasafe_mono(c->d->node)};
+}
+
+static void env_sleep(void *ctx, int64_t ms)
+{
+    HaSafeCaller *c = ctx;
+
+    if (hasafe_alive(c)) {
+        hasafe_sleep(c->d->s, ms * US_PER_MS);
+        hasafe_call(c);
+    }
+}
+
+static void env_log(void *ctx, TraceLevel level, const char *text)
+{
+    const HaSafeCaller *c = ctx;
+
+    if (hasafe_alive(c) && level != TRACE_DEBUG) {
+        hasafe_say(c->d->s, c->d->node->name, "%s: %s", c->d->is_lrm ? "lrm" : "crm", text);
+    }
+}
+
+static void env_notify(void *ctx, const HaNotice *what)
+{
+    HaSafeCaller *c = ctx;
+
+    if (hasafe_alive(c) && strcmp(what->prefix, "FENCE") == 0) {
+        c->d->s->result.fences++;
+    }
+}
+
+static bool env_quorate(void *ctx)
+{
+    HaSafeCaller *c = ctx;
+
+    hasafe_call(c);
+    return hasafe_alive(c) && c->d->node->quorate;
+}
+
+static int env_refresh(void *ctx)
+{
+    return cfs_ready(ctx) ? 0 : -EIO;
+}
+
+static int env_members(void *ctx, StrMap *ret_online, Err *err)
+{
+    HaSafeCaller *c = ctx;
+    HaSafe *s = c->d->s;
+
+    if (!cfs_ready(c)) {
+        return err_setf(err, -EIO, "the cluster filesystem does not answer");
+    }
+    for (unsigned i = 0; i < s->n_nodes; i++) {
+        bool online = (c->d->node->members >> i & 1u) != 0;
+
+        strmap_set(ret_online, s->nodes[i].name, GINT_TO_POINTER(online));
+    }
+    return 0;
+}
+
+static char **slot(HaSafeTree *t, HaSafe *s, HaFile file, const char *node)
+{
+    return file == HA_FILE_LRM_STATUS ? &t->lrm_status[hasafe_node_by_name(s, node)->index]
+                                      : &t->files[file];
+}
+
+static int env_read(void *ctx, HaFile file, const char *node, char **ret_text, Err *err)
+{
+    HaSafeCaller *c = ctx;
+    const char *text;
+
+    if (!cfs_ready(c)) {
+        return err_setf(err, -EIO, "the cluster filesystem does not answer");
+    }
+    text = *slot((HaSafeTree *)hasafe_view(c->d->node), c->d->s, file, node);
+    *ret_text = g_strdup(text != NULL ? text : "");
+    return 0;
+}
+
+static void put(char **where, const char *text)
+{
+    g_clear_pointer(where, g_ref_string_release);
+    *where = g_ref_string_new(text);
+}
+
+static int env_write(void *ctx, HaFile file, const char *node, const char *text, Err *err)
+{
+    HaSafeCaller *c = ctx;
+
+    if (!hasafe_cfs_write(c)) {
+        return err_setf(err, -EACCES, "no quorum");
+    }
+    put(slot(&c->d->s->tree, c->d->s, file, node), text);
+    return answered(c);
+}
+
+/* The domain lock is not modelled: reading and writing are one step. */
+static int env_update(void *ctx, HaFile file, HaEdit edit, void *data, Err *err)
+{
+    HaSafeCaller *c = ctx;
+    g_autofree char *text = NULL;
+    char **where = &c->d->s->tree.files[file];
+    int r;
+
+    if (!hasafe_cfs_write(c)) {
+        return err_setf(err, -EACCES, "no quorum");
+    }
+    r = edit(*where != NULL ? *where : "", &text, data, err);
+    if (r == 0) {
+        put(where, text);
+        r = answered(c);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* ---- locks: ha.md section 2.10 ---- */
+
+/* Every member of the partition has seen the lock change. */
+static void lock_seen(HaSafe *s, HaSafeLock *l, unsigned members)
+{
+    for (unsigned i = 0; i < s->n_nodes; i++) {
+        const HaSafeNode *n = &s->nodes[i];
+
+        if ((members >> i & 1u) != 0 && n->up) {
+            l->seen[i] = hasafe_mono(n) + MAX(n->cfs_until - hasafe_now(s), 0);
+        }
+    }
+}
+
+static void lock_make(HaSafe *s, HaSafeLock *l, const HaSafeNode *n)
+{
+    l->exists = true;
+    l->owner = n->index;
+    l->made = ++s->locks_made;
+    lock_seen(s, l, n->members);
+}
+
+/* The lowest member removes it when it has been quiet for a lease by that member's own clock. */
+static void lock_break(HaSafe *s, HaSafeLock *l, const HaSafeNode *n)
+{
+    const HaSafeNode *lowest = &s->nodes[__builtin_ctz(n->members)];
+
+    if (l->exists && lowest->up && hasafe_now(s) >= lowest->cfs_until &&
+        hasafe_mono(lowest) - l->seen[lowest->index] > s->timing.lease_ms * US_PER_MS) {
+        hasafe_say(s, n->name, "lock %d of %s has expired", (int)(l - s->tree.locks),
+                   s->nodes[l->owner].name);
+        l->exists = false;
+    }
+}
+
+static int lock_step(HaSafeCaller *c, HaSafeLock *l, const HaSafeHold *hold, bool renew)
+{
+    HaSafe *s = c->d->s;
+    HaSafeNode *n = c->d->node;
+
+    if (!hasafe_cfs_write(c)) {
+        return -EACCES;
+    }
+    if (renew) {
+        if (!l->exists || l->owner != n->index || l->made != hold->made) {
+            return -ESTALE;
+        }
+        lock_seen(s, l, n->members);
+        return 0;
+    }
+    if (l->exists) {
+        lock_break(s, l, n);
+        return -EBUSY;
+    }
+    lock_make(s, l, n);
+    return 0;
+}
+
+static int env_lock(void *ctx, const char *name)
+{
+    HaSafeCaller *c = ctx;
+    int i = hasafe_lock_index(c->d->s, name);
+    HaSafeHold *hold = &c->d->holds[i];
+    HaSafeLock *l = &c->d->s->tree.locks[i];
+    bool renew =
+        hold->held && hasafe_mono(c->d->node) - hold->since < c->d->s->timing.lease_ms * US_PER_MS;
+    int r = lock_step(c, l, hold, renew);
+
+    if (r == 0) {
+        *hold = (HaSafeHold){true, hasafe_mono(c->d->node), l->made};
+        return answered(c);
+    }
+    hold->held = false;
+    return r;
+}
+
+static int env_unlock(void *ctx, const char *name)
+{
+    HaSafeCaller *c = ctx;
+    int i = hasafe_lock_index(c->d->s, name);
+    HaSafeLock *l = &c->d->s->tree.locks[i];
+    uint64_t made = c->d->holds[i].made;
+
+    c->d->holds[i].held = false;
+    if (!hasafe_cfs_write(c)) {
+        return -EACCES;
+    }
+    if (!l->exists || l->made != made) {
+        return -ESTALE;
+    }
+    l->exists = false;
+    return answered(c);
+}
+
+/* ---- watchdog ---- */
+
+static HaSafeClient *client(const HaSafeCaller *c)
+{
+    return &c->d->node->clients[c->d->is_lrm ? 1 : 0];
+}
+
+static int env_watchdog_open(void *ctx)
+{
+    HaSafeCaller *c = ctx;
+
+    hasafe_call(c);
+    if (!hasafe_alive(c)) {
+        return -EIO;
+    }
+    hasafe_watchdog_open(c->d->node, client(c));
+    return answered(c);
+}
+
+static int env_watchdog_feed(void *ctx, MonoTime since)
+{
+    HaSafeCaller *c = ctx;
+
+    hasafe_call(c);
+    if (!hasafe_alive(c) || !client(c)->open) {
+        return -EIO;
+    }
+    client(c)->fed = since.us;
+    return answered(c);
+}
+
+static int env_watchdog_close(void *ctx)
+{
+    HaSafeCaller *c = ctx;
+
+    hasafe_call(c);
+    if (!hasafe_alive(c)) {
+        return -EIO;
+    }
+    hasafe_watchdog_close(c->d->node, client(c), true);
+    return 0;
+}
+
+/* ---- guests ---- */
+
+static int env_guests(void *ctx, StrMap *ret_guests, Err *err)
+{
+    HaSafeCaller *c = ctx;
+    HaSafe *s = c->d->s;
+
+    if (!cfs_ready(c)) {
+        return err_setf(err, -EIO, "the cluster filesystem does not answer");
+    }
+    for (unsigned i = 0; i < s->n_services; i++) {
+        g_autofree char *sid = hasafe_sid(i);
+        HaGuest *guest = g_new0(HaGuest, 1);
+
+        guest->node = g_strdup(s->nodes[hasafe_view(c->d->node)->where[i]].name);
+        guest->started = s->wanted[i];
+        strmap_set(ret_guests, sid, guest);
+    }
+    return 0;
+}
+
+static char *env_guest_node(void *ctx, const char *sid)
+{
+    HaSafeCaller *c = ctx;
+    int i = hasafe_service(sid);
+
+    if (i < 0 || !cfs_ready(c)) {
+        return NULL;
+    }
+    return g_strdup(c->d->s->nodes[hasafe_view(c->d->node)->where[i]].name);
+}
+
+static int env_guest_move(void *ctx, const char *sid, const char *from, const char *to, Err *err)
+{
+    HaSafeCaller *c = ctx;
+    HaSafe *s = c->d->s;
+    unsigned i = (unsigned)hasafe_service(sid);
+
+    if (!hasafe_cfs_write(c)) {
+        return err_setf(err, -EACCES, "no quorum");
+    }
+    if (s->tree.where[i] != hasafe_node_by_name(s, from)->index) {
+        return err_setf(err, -ENOENT, "%s is not on %s", sid, from);
+    }
+    s->tree.where[i] = hasafe_node_by_name(s, to)->index;
+    return answered(c);
+}
+
+static char *env_guest_lock(void *ctx, const char *sid)
+{
+    (void)ctx;
+    (void)sid;
+    return NULL;
+}
+
+static int env_guest_unlock(void *ctx, const char *sid, const char *lock, Err *err)
+{
+    (void)ctx;
+    (void)lock;
+    return err_setf(err, -ENOENT, "%s is not locked", sid);
+}
+
+static int env_loads(void *ctx, HaScheduler mode, HaLoads *loads, Err *err)
+{
+    (void)ctx;
+    (void)mode;
+    (void)loads;
+    return err_setf(err, -ENODATA, "no loads");
+}
+
+static char *env_node_version(void *ctx, const char *node)
+{
+    (void)ctx;
+    (void)node;
+    return NULL;
+}
+
+static bool env_has_type(void *ctx, const char *type)
+{
+    (void)ctx;
+    return strcmp(type, "vm") == 0;
+}
+
+const HaEnvOps hasafe_ops = {
+    .mono = env_mono,
+    .sleep_ms = env_sleep,
+    .log = env_log,
+    .notify = env_notify,
+    .quorate = env_quorate,
+    .refresh = env_refresh,
+    .members = env_members,
+    .read = env_read,
+    .write = env_write,
+    .update = env_update,
+    .lock = env_lock,
+    .unlock = env_unlock,
+    .watchdog_open = env_watchdog_open,
+    .watchdog_feed = env_watchdog_feed,
+    .watchdog_close = env_watchdog_close,
+    .guests = env_guests,
+    .guest_node = env_guest_node,
+    .guest_move = env_guest_move,
+    .guest_lock = env_guest_lock,
+    .guest_unlock = env_guest_unlock,
+    .loads = env_loads,
+    .node_version = env_node_version,
+    .agent_has_type = env_has_type,
+    .agent_running = hasafe_agent_running,
+    .agent_start = hasafe_agent_start,
+    .agent_stop = hasafe_agent_stop,
+    .agent_migrate = hasafe_agent_migrate,
+    .worker_start = hasafe_worker_start,
+    .worker_reap = hasafe_worker_reap,
+};
