@@ -79,5 +79,8 @@ int qm_disk_move(char **operands, Err *err);
 int qm_disk_import(char **operands, Err *err);
 int qm_disk_rescan(char **operands, Err *err);
 int qm_disk_unlink(char **operands, Err *err);
+int qm_cloudinit_dump(char **operands, Err *err);
+int qm_cloudinit_pending(char **operands, Err *err);
+int qm_cloudinit_update(char **operands, Err *err);
 
 #endif

@@ -15,3 +15,5 @@
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_destroy.c %D%/io/guest_destroy.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_clone.c %D%/io/guest_clone.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/disk_work.c %D%/io/disk_work.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/cloudinit.c %D%/core/cloudinit.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_cloudinit.c %D%/io/guest_cloudinit.h

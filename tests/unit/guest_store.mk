@@ -18,3 +18,9 @@ check_PROGRAMS += %D%/test_volname
 %C%_test_volname_SOURCES = %D%/test_volname.c
 %C%_test_volname_LDADD = guest/core/libguest_core.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_volname
+
+check_PROGRAMS += %D%/test_cloudinit
+%C%_test_cloudinit_SOURCES = %D%/test_cloudinit.c
+%C%_test_cloudinit_LDADD = guest/core/libguest_core.a lib/conf/libconf.a lib/base/libbase.a \
+	$(GLIB_LIBS)
+TESTS += %D%/test_cloudinit
