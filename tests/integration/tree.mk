@@ -5,3 +5,4 @@ check_PROGRAMS += %D%/ackload
 EXTRA_DIST += %D%/one_node.sh %D%/it_03_kill9.sh
 EXTRA_DIST += %D%/it_02_daemon.sh
 EXTRA_DIST += %D%/it_11_cluster_glue.sh
+EXTRA_DIST += %D%/it_12_native.sh
