@@ -293,8 +293,7 @@ static bool find_needs(const Replica *r, uint32_t *ret_needed, uint32_t *ret_rea
     }
     if (candidates >= majority) {
         *ret_needed = majority;
-        /* When all are here, nobody else can know better. */
-        *ret_readers = candidates < r->expected_members ? r->expected_members - majority + 1 : 0;
+        *ret_readers = r->expected_members - majority + 1;
         return true;
     }
     *ret_needed = candidates;
@@ -578,7 +577,7 @@ static bool leads_over(const NativePeer *a, const NativePeer *b, bool any)
 
 static void find_leader(Native *n)
 {
-    bool any = count_nodes(n, tells_content) < n->needed;
+    bool any = count_nodes(n, tells_content) < n->readers;
 
     n->leader = n->n_peers;
     for (uint32_t i = 0; i < n->n_peers; i++) {
@@ -589,13 +588,17 @@ static void find_leader(Native *n)
     }
 }
 
-/* May these states decide? Enough of those that count must have told; when none does, there is
- * nothing to lose. */
+/* May these states decide? Enough of those that count must have told, or all nodes, because then
+ * nobody else can know better; when none counts, there is nothing to lose. */
 static bool states_suffice(const Native *n)
 {
     uint32_t readers = count_nodes(n, tells_content);
+    uint32_t nodes = count_nodes(n, is_in);
 
-    return readers == 0 ? count_nodes(n, is_in) >= n->needed : readers >= n->readers;
+    if (readers == 0) {
+        return nodes >= n->needed;
+    }
+    return readers >= n->readers || nodes + 1 >= n->needed + n->readers;
 }
 
 static void promise(Replica *r)
@@ -843,8 +846,10 @@ static void waited_too_long(Replica *r)
     }
     n->alarm = MONO_NEVER;
     for (uint32_t i = 0; i < n->n_peers; i++) {
+        bool was = n->peers[i].foreign;
+
         n->peers[i].foreign = !n->peers[i].native;
-        if (n->peers[i].foreign) {
+        if (n->peers[i].foreign && !was) {
             trace(
                 &r->tracer, TRACE_NOTICE,
                 "native: member %u does not speak the native protocol: the documented one is used",
