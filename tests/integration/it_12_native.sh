@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Goal: where all members speak the native protocol it is used, with what it promises; with one who
 # does not, all go on by the documented one.
-# Method: real corosync and pmxcfs in the lab; `pmxcfs --documented-protocol` plays the foreign member.
+# Method: real corosync and pmxcfs in the lab; one with --documented-protocol plays the foreign one.
 . "$(dirname "$0")/lib.sh"
 PMXCFS=$(build_dir)/pmxcfs/pmxcfs
 need corosync "$PMXCFS"
