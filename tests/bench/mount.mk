@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+# sudo tests/bench/bench_mount.sh [BUILD-DIRECTORY]
+EXTRA_PROGRAMS += %D%/bench_mount %D%/bench_memfs
+%C%_bench_mount_SOURCES = %D%/bench_mount.c
+%C%_bench_mount_LDADD = $(GLIB_LIBS) -lpthread
+%C%_bench_memfs_SOURCES = %D%/bench_memfs.c
+%C%_bench_memfs_CFLAGS = $(AM_CFLAGS) $(FUSE3_CFLAGS)
+%C%_bench_memfs_LDADD = $(FUSE3_LIBS) $(GLIB_LIBS) -lpthread
+EXTRA_DIST += %D%/bench_mount.sh
