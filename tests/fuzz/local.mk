@@ -20,6 +20,11 @@ fuzz_programs += %D%/fuzz_wire_dfsm %D%/fuzz_wire_dcdb
 %C%_fuzz_wire_dcdb_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 
+fuzz_programs += %D%/fuzz_wire_native
+%C%_fuzz_wire_native_SOURCES = %D%/fuzz_wire_native.c $(fuzz_main)
+%C%_fuzz_wire_native_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_wire_native_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+
 fuzz_programs += %D%/fuzz_corosync_conf %D%/fuzz_join
 %C%_fuzz_corosync_conf_SOURCES = %D%/fuzz_corosync_conf.c $(fuzz_main)
 %C%_fuzz_corosync_conf_LDFLAGS = $(fuzz_ldflags)

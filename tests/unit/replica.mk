@@ -12,6 +12,11 @@ check_PROGRAMS += %D%/test_wire_dcdb
 %C%_test_wire_dcdb_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_wire_dcdb
 
+check_PROGRAMS += %D%/test_wire_native
+%C%_test_wire_native_SOURCES = %D%/test_wire_native.c %D%/testdata.c
+%C%_test_wire_native_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_wire_native
+
 replica_test_libs = pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a lib/base/libbase.a \
 	$(CRYPTO_LIBS) $(GLIB_LIBS)
 
@@ -30,3 +35,14 @@ check_PROGRAMS += %D%/test_replica
 %C%_test_replica_SOURCES = %D%/test_replica.c
 %C%_test_replica_LDADD = $(replica_test_libs)
 TESTS += %D%/test_replica
+
+check_PROGRAMS += %D%/test_nsync
+%C%_test_nsync_SOURCES = %D%/test_nsync.c
+%C%_test_nsync_LDADD = $(replica_test_libs)
+TESTS += %D%/test_nsync
+
+# The drawings in docs/states against the tables in the code.
+check_PROGRAMS += %D%/test_states
+%C%_test_states_SOURCES = %D%/test_states.c
+%C%_test_states_LDADD = $(replica_test_libs)
+TESTS += %D%/test_states
