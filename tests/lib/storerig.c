@@ -24,6 +24,7 @@ struct StoreRig {
     int failed_code;
     char failed_text[ERR_TEXT_MAX];
     unsigned order_errors; /* callbacks out of order */
+    bool records;
 };
 
 static const MonoTime no_time = {0};
@@ -155,9 +156,19 @@ bool storerig_fresh(StoreRig *r)
 
 /* ---- changes ----------------------------------------------------------------------------- */
 
+void storerig_use_records(StoreRig *r)
+{
+    r->records = true;
+}
+
 uint64_t storerig_submit(StoreRig *r, MemdbDelta *delta)
 {
-    uint64_t seq = store_submit(r->store, delta);
+    uint64_t seq;
+
+    if (r->records && delta->record == NULL) {
+        delta->record = g_bytes_new(&delta->root_after.version, sizeof delta->root_after.version);
+    }
+    seq = store_submit(r->store, delta);
 
     g_assert_cmpuint(seq, ==, delta->seq);
     g_assert_cmpuint(seq, >=, r->states->len);

@@ -14,6 +14,8 @@ typedef struct StoreRig StoreRig;
 /* Opens, loads and starts. NULL options: synced, default VFS. NULL with the reason in `err` when
  * the store cannot be opened or loaded. */
 StoreRig *storerig_open(const char *path, const StoreOptions *opt, Err *err);
+/* From now on each change has its tree version as a record. */
+void storerig_use_records(StoreRig *r);
 
 /* Closes the store (its result in *ret_close, may be NULL) and frees. */
 void storerig_close(StoreRig *r, int *ret_close);

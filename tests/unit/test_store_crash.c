@@ -194,6 +194,30 @@ static int meta_in_file(StoreDurability durability)
     return n;
 }
 
+/* A record is in the file exactly when the change is that it came with. */
+static void check_record(StoreDurability durability, const char *what)
+{
+    StoreOptions opt = options(durability);
+    g_autoptr(GBytes) value = NULL;
+    Store *store = NULL;
+    StoreRig *rig;
+    uint64_t version = 0;
+
+    g_assert_cmpint(store_open(DB, &opt, &store, NULL, NULL), ==, 0);
+    if (store_get_meta(store, MEMDB_RECORD_KEY, &value, NULL) == 0) {
+        g_assert_cmpuint(g_bytes_get_size(value), ==, sizeof version);
+        memcpy(&version, g_bytes_get_data(value, NULL), sizeof version);
+    }
+    g_assert_cmpint(store_close(store), ==, 0);
+    rig = storerig_open(DB, &opt, NULL);
+    g_assert_nonnull(rig);
+    if (version != 0 && memdb_root(storerig_tree(rig)).version != version) {
+        g_error("%s: record of version %u, tree of version %u", what, (guint)version,
+                (guint)memdb_root(storerig_tree(rig)).version);
+    }
+    storerig_close(rig, NULL);
+}
+
 static void check_restarts(Run *run, GPtrArray *states, StoreDurability durability, uint64_t n)
 {
     g_autoptr(CrashState) crash = crashdisk_save(disk);
@@ -215,6 +239,7 @@ static void check_restarts(Run *run, GPtrArray *states, StoreDurability durabili
                 g_error("%s: change %u was promised, the file holds %u", what, (guint)promised,
                         (guint)found);
             }
+            check_record(durability, what);
             if (promised > 0) {
                 g_assert_cmpint(meta_in_file(durability), >=, run->meta_acked);
             }
@@ -246,6 +271,7 @@ static bool run_with_stop(StoreDurability durability, uint64_t n)
         crashdisk_free(disk);
         return true;
     }
+    storerig_use_records(run.rig);
     workload(&run);
     /* In the moment of the stop a change was under way that nobody heard of: it may be there. */
     states = storerig_states(run.rig, true);
