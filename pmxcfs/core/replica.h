@@ -91,16 +91,16 @@ typedef struct ReplicaEvent {
     ReplicaEventKind kind;
     MonoTime now;
     WallTime wall;
-    const GroupEvent *group;   /* GROUP */
-    bool quorate;              /* QUORUM */
-    uint32_t expected_members; /* QUORUM: nodes in the configured node list, 0 when unknown */
+    const GroupEvent *group;      /* GROUP */
+    bool quorate;                 /* QUORUM */
+    uint32_t expected_members;    /* QUORUM: nodes in the configured node list, 0 when unknown */
     const uint32_t *quorum_nodes; /* QUORUM: node ids that corosync's verdict is about; borrowed */
     uint32_t n_quorum_nodes;
-    uint64_t token;            /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
-    const TreeOp *op;          /* SUBMIT: borrowed */
-    ReplicaWait wait;          /* SUBMIT */
-    uint64_t seq;              /* SYNC, STORED, STORE_FAILED */
-    int code;                  /* STORE_FAILED: -errno; PROBED: 0 or -errno */
+    uint64_t token;   /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
+    const TreeOp *op; /* SUBMIT: borrowed */
+    ReplicaWait wait; /* SUBMIT */
+    uint64_t seq;     /* SYNC, STORED, STORE_FAILED */
+    int code;         /* STORE_FAILED: -errno; PROBED: 0 or -errno */
 } ReplicaEvent;
 
 /* The engine performs actions in the order of the list: what must be on disk first comes first.
@@ -171,10 +171,10 @@ typedef struct ReplicaStatus {
     uint32_t queued;  /* messages waiting for the end of a synchronisation */
     uint32_t waiting; /* callers waiting for an answer */
     WireDfsmEpoch epoch;
-    uint64_t term;     /* of the native protocol, to which the content belongs; 0: none */
+    uint64_t term;      /* of the native protocol, to which the content belongs; 0: none */
     uint64_t base;      /* tree version with which that term began */
     uint64_t confirmed; /* tree version that a quorum has on disk, when `native` */
-    const char *phase; /* of the native protocol (docs/states/native.md); static */
+    const char *phase;  /* of the native protocol (docs/states/native.md); static */
 } ReplicaStatus;
 void replica_status(const Replica *r, ReplicaStatus *ret);
 

@@ -30,7 +30,7 @@ typedef struct Term {
 
 struct SimCheck {
     Sim *sim;
-    GArray *terms; /* of Term */
+    GArray *terms;    /* of Term */
     GHashTable *seen; /* &seen->key -> Seen* */
 };
 

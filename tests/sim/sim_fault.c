@@ -224,10 +224,11 @@ static void fault_merge(Sim *sim)
 void sim_fault_step(Sim *sim)
 {
     static void (*const faults[])(Sim *) = {
-        fault_kill,           fault_kill,      fault_kill_all,  fault_ghost,      fault_pause,
-        fault_pause,          fault_partition, fault_partition, fault_merge,      fault_corosync,
-        fault_isolate_sender, fault_power,     fault_flow,      fault_disk_error, fault_disk_slow,
-        fault_disk_lost,      fault_clock,     fault_isolate_busy, fault_local_mode,
+        fault_kill,  fault_kill,         fault_kill_all,       fault_ghost,
+        fault_pause, fault_pause,        fault_partition,      fault_partition,
+        fault_merge, fault_corosync,     fault_isolate_sender, fault_power,
+        fault_flow,  fault_disk_error,   fault_disk_slow,      fault_disk_lost,
+        fault_clock, fault_isolate_busy, fault_local_mode,
     };
 
     faults[sim_random(sim, 0, G_N_ELEMENTS(faults) - 1)](sim);

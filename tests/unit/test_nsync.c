@@ -192,8 +192,8 @@ static void only_what_differs_travels(void)
     for (guint i = 0; i < 50; i++) {
         g_autofree char *path = g_strdup_printf("file-%u", i * 100);
 
-        apply(from,
-              (TreeOp){.kind = TREE_OP_WRITE, .path = path, .truncate = true, .data = data}, 9);
+        apply(from, (TreeOp){.kind = TREE_OP_WRITE, .path = path, .truncate = true, .data = data},
+              9);
     }
     taker = nsync_taker_new(to, &epoch);
     t = synchronise(from, &taker, 1);

@@ -35,7 +35,8 @@ static void dfsm_modes(void)
     for (int from = 0; from < GROUP_MODE_N; from++) {
         g_string_append_printf(t, "\n| %s |", group_mode_name((GroupMode)from));
         for (int to = 0; to < GROUP_MODE_N; to++) {
-            g_string_append(t, dfsm_mode_allowed((GroupMode)from, (GroupMode)to) ? " yes |" : "  |");
+            g_string_append(t,
+                            dfsm_mode_allowed((GroupMode)from, (GroupMode)to) ? " yes |" : "  |");
         }
     }
     g_string_append_c(t, '\n');
@@ -59,8 +60,7 @@ static void dfsm_reactions(void)
         g_string_append_printf(t, "\n| %s |", group_mode_name((GroupMode)mode));
         for (int type = 0; type <= WIRE_DFSM_TYPE_N; type++) {
             g_string_append_printf(
-                t, " %s |",
-                dfsm_reaction_name(dfsm_reaction((GroupMode)mode, (WireDfsmType)type)));
+                t, " %s |", dfsm_reaction_name(dfsm_reaction((GroupMode)mode, (WireDfsmType)type)));
         }
     }
     g_string_append_c(t, '\n');

@@ -12,8 +12,9 @@
 
 #define EPOCH  "01000000 02000000 03000000 04000000"
 #define DIGEST "a0a1a2a3a4a5a6a7 a8a9aaabacadaeaf b0b1b2b3b4b5b6b7 b8b9babbbcbdbebf"
-#define META   "01000000 01000000 0900000000000000 0700000000000000 ffffffffffffffff " \
-               "0700000000000000 2a00000000000000"
+#define META                                                                                       \
+    "01000000 01000000 0900000000000000 0700000000000000 ffffffffffffffff "                        \
+    "0700000000000000 2a00000000000000"
 
 typedef struct Golden {
     WireNativeKind kind;
@@ -28,9 +29,10 @@ static const Golden golden[] = {
     {WIRE_NATIVE_STATE,
      "0300 0000 00000000 " EPOCH " 01000000 44332211 2a00000000000000 " DIGEST META},
     {WIRE_NATIVE_PROMISE, "0400 0000 00000000 " EPOCH},
-    {WIRE_NATIVE_BATCH, "0500 0000 00000000 " EPOCH " 0500000000000000 02000000 "
-                        "01 01 0000 02000000 00000000 03000000 0400000000000000 00000000 6600 782b79"
-                        "04 02 0000 02000000 02000000 00000000 0000000000000000 00000000 6600 6700"},
+    {WIRE_NATIVE_BATCH,
+     "0500 0000 00000000 " EPOCH " 0500000000000000 02000000 "
+     "01 01 0000 02000000 00000000 03000000 0400000000000000 00000000 6600 782b79"
+     "04 02 0000 02000000 02000000 00000000 0000000000000000 00000000 6600 6700"},
     {WIRE_NATIVE_PIECE, "0600 0000 00000000 " EPOCH " 0600000000000000 0a000000 03000000 616263"},
     {WIRE_NATIVE_ACK, "0700 0000 00000000 " EPOCH " 2b00000000000000"},
     {WIRE_NATIVE_TOP, "0800 0000 00000000 " EPOCH " 0300000000000000 02000000 01000000 "
@@ -143,8 +145,7 @@ static void truncations_are_refused(void)
         g_autoptr(GBytes) bytes = testdata_hex(golden[i].hex);
         gsize size;
         const uint8_t *data = g_bytes_get_data(bytes, &size);
-        bool open_end =
-            golden[i].kind == WIRE_NATIVE_PIECE || golden[i].kind == WIRE_NATIVE_ENTRY;
+        bool open_end = golden[i].kind == WIRE_NATIVE_PIECE || golden[i].kind == WIRE_NATIVE_ENTRY;
         gsize least = open_end ? size - 2 : size;
 
         for (gsize n = 0; n < least; n++) {
