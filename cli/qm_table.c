@@ -66,10 +66,16 @@ static GOptionEntry config_options[] = {
     TEXT_OPTION("snapshot", qm_options.snapshot, "As it was in this snapshot", "NAME"),
     CLI_OUTPUT_FORMAT_OPTION,
     QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
     {0},
 };
 
-static GOptionEntry pending_options[] = {CLI_OUTPUT_FORMAT_OPTION, QM_ROOT_OPTION, {0}};
+static GOptionEntry pending_options[] = {
+    CLI_OUTPUT_FORMAT_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
 
 static GOptionEntry list_options[] = {
     CLI_FLAG("full", qm_store.full, "With lock and tags"),
