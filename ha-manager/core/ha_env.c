@@ -15,6 +15,7 @@ const HaConduct ha_conduct_improved = {
     .record_proof = true,
     .publish_lease = true,
     .follow_moves = true,
+    .guard_thaw = true,
     .finish_moves = true,
     .epoch = true,
     .freeze_max_ms = INT64_C(15) * 60 * 1000,

@@ -183,6 +183,7 @@ typedef struct HaConduct {
     bool record_proof;     /* why a recovery was safe is kept with the service */
     bool publish_lease;    /* status files say for how long the lock of their writer counts */
     bool follow_moves;     /* a move nobody could report counts by where the guest is */
+    bool guard_thaw;       /* a service thaws only once its LRM holds its lease again */
     bool finish_moves;     /* an LRM about to end still carries out moves away from it */
     bool epoch;            /* manager_status carries the number of the master that wrote it */
     int64_t freeze_max_ms; /* 0: for ever; else a frozen service of a dead node is recovered */

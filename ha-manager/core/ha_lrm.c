@@ -253,13 +253,22 @@ static void step_maintenance(HaLrm *lrm)
     }
 }
 
+/* Something of ours may run here, or is to. What is frozen does so without a lease since the LRM
+ * before this one has ended: it gets one before it thaws. */
+static bool needs_lease(const HaLrm *lrm)
+{
+    return active_count(lrm) > 0 ||
+           (lrm->env->conduct.guard_thaw && lrm->mode == HA_MODE_ACTIVE &&
+            ha_manager_status_frozen_count(status(lrm), lrm->env->node) > 0);
+}
+
 static void step(HaLrm *lrm)
 {
     const HaEnvOps *ops = lrm->env->ops;
 
     switch (lrm->state) {
     case HA_LRM_WAIT_FOR_AGENT_LOCK:
-        if (lrm->mode != HA_MODE_DISARM && !fence_requested(lrm) && active_count(lrm) > 0 &&
+        if (lrm->mode != HA_MODE_DISARM && !fence_requested(lrm) && needs_lease(lrm) &&
             ops->quorate(lrm->env->ctx) && ha_lease_hold(&lrm->lease, true)) {
             become_active(lrm);
         }

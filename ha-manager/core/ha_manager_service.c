@@ -465,13 +465,26 @@ static bool frozen_for_good(const HaManager *m, const HaService *s)
            node != HA_NODE_MAINTENANCE;
 }
 
+/* The LRM is back at work. One of ours (it tells its boot id) takes its lease before anything thaws:
+ * a guest that counts as started without one could be recovered elsewhere while it runs. */
+static bool lrm_is_back(HaManager *m, const char *node)
+{
+    const HaLrmStatus *ls = strmap_get(m->lrm, node);
+
+    if (ha_manager_lrm_mode(m, node) != HA_MODE_ACTIVE) {
+        return false;
+    }
+    return !m->env->conduct.guard_thaw || ls == NULL || ls->boot_id == NULL ||
+           ls->state == HA_LRM_ACTIVE || ls->state == HA_LRM_MAINTENANCE;
+}
+
 /* A frozen service thaws when its LRM is back; one whose node does not come back is given up after
  * a while, where a limit is set: the way to another node is then fence, with all its proof. */
 static void eval_freeze(HaManager *m, const char *sid, HaService *s)
 {
     int64_t limit_ms = m->env->conduct.freeze_max_ms;
 
-    if (ha_manager_lrm_mode(m, s->node) == HA_MODE_ACTIVE) {
+    if (lrm_is_back(m, s->node)) {
         ha_manager_set_state(m, sid, s, wanted_state(m, sid), HA_CHANGE_NONE);
         return;
     }

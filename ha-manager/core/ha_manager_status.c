@@ -271,6 +271,18 @@ static bool may_run(HaServiceState state)
            state != HA_SERVICE_REQUEST_START;
 }
 
+unsigned ha_manager_status_frozen_count(const HaManagerStatus *ms, const char *node)
+{
+    unsigned n = 0;
+
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const HaService *s = strmap_value(ms->services, i);
+
+        n += s->state == HA_SERVICE_FREEZE && strcmp(s->node, node) == 0;
+    }
+    return n;
+}
+
 unsigned ha_manager_status_active_count(const HaManagerStatus *ms, const char *node)
 {
     unsigned n = 0;
