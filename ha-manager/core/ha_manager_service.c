@@ -465,8 +465,8 @@ static bool frozen_for_good(const HaManager *m, const HaService *s)
            node != HA_NODE_MAINTENANCE;
 }
 
-/* The LRM is back at work. One of ours (it tells its boot id) takes its lease before anything thaws:
- * a guest that counts as started without one could be recovered elsewhere while it runs. */
+/* The LRM is back at work. One of ours (it tells its boot id) takes its lease before anything
+ * thaws: a guest that counts as started without one could be recovered elsewhere as it runs. */
 static bool lrm_is_back(HaManager *m, const char *node)
 {
     const HaLrmStatus *ls = strmap_get(m->lrm, node);
