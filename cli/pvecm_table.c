@@ -118,6 +118,42 @@ static GOptionEntry readdress_options[] = {
     LINK_OPTION(4), LINK_OPTION(5), LINK_OPTION(6), LINK_OPTION(7), {0},
 };
 
+#define DRY_RUN                                                                                    \
+    {                                                                                              \
+        "dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run,                                   \
+            "Only check what stands against it", NULL                                              \
+    }
+
+static GOptionEntry witness_token_options[] = {
+    {"address", 0, 0, G_OPTION_ARG_STRING, &pvecm_witness_options.address,
+     "By which the nodes reach this host, default its first one", "ADDRESS"},
+    {"port", 0, 0, G_OPTION_ARG_INT, &pvecm_witness_options.port,
+     "TCP port of the enrolment, default 5402", "PORT"},
+    {"ttl", 0, 0, G_OPTION_ARG_INT, &pvecm_witness_options.ttl,
+     "How long to wait, in seconds, default 3600", "SEC"},
+    {0},
+};
+
+static GOptionEntry witness_setup_options[] = {
+    CLI_FLAG("force", pvecm_make.force, "Replace a witness; an odd number of nodes"),
+    DRY_RUN,
+    {0},
+};
+
+static GOptionEntry witness_remove_options[] = {
+    CLI_FLAG("force", pvecm_make.force, "Although not all nodes are online"),
+    DRY_RUN,
+    {0},
+};
+
+static GOptionEntry qdevice_setup_options[] = {
+    {"network", 0, 0, G_OPTION_ARG_STRING, &pvecm_witness_options.network, "Accepted, not needed",
+     "CIDR"},
+    CLI_FLAG("force", pvecm_make.force, "Replace a witness; an odd number of nodes"),
+    DRY_RUN,
+    {0},
+};
+
 const CliVerb pvecm_verbs[] = {
     {"create", "CLUSTERNAME", "Make a cluster of this node", 1, 1, create_options, pvecm_create},
     {"status", "", "Show the cluster, its votes and its members", 0, 0, show_options, pvecm_status},
@@ -138,6 +174,17 @@ const CliVerb pvecm_verbs[] = {
      pvecm_readdress},
     {"recover", "", "Finish or take back a command that was interrupted", 0, 0, NULL,
      pvecm_recover},
+    {"witness token", "", "On the host to be: print a token, wait for the cluster", 0, 0,
+     witness_token_options, pvecm_witness_token},
+    {"witness setup", "TOKEN|-", "Give the cluster this witness", 1, 1, witness_setup_options,
+     pvecm_witness_setup},
+    {"witness remove", "", "Take the witness away", 0, 0, witness_remove_options,
+     pvecm_witness_remove},
+    {"witness status", "", "Show how this node sees the witness", 0, 0, NULL, pvecm_witness_status},
+    {"qdevice setup", "ADDRESS", "Give the cluster a witness by ssh", 1, 1, qdevice_setup_options,
+     pvecm_qdevice_setup},
+    {"qdevice remove", "", "Take the witness away", 0, 0, witness_remove_options,
+     pvecm_witness_remove},
     {"updatecerts", "", "Make missing keys and certificates, renew old ones", 0, 0,
      updatecerts_options, pvecm_updatecerts},
     {"check", "[FILE]", "Check a corosync.conf before it is used", 0, 1, NULL, pvecm_check},

@@ -41,6 +41,13 @@ typedef struct PvecmNodeOptions {
 } PvecmNodeOptions;
 extern PvecmNodeOptions pvecm_node_options;
 
+/* Options of the verbs about the witness. */
+typedef struct PvecmWitnessOptions {
+    char *address, *network;
+    int ttl, port;
+} PvecmWitnessOptions;
+extern PvecmWitnessOptions pvecm_witness_options;
+
 extern const CliVerb pvecm_verbs[];
 
 int pvecm_delnode(char **operands, Err *err);
@@ -60,5 +67,10 @@ int pvecm_token(char **operands, Err *err);
 int pvecm_add(char **operands, Err *err);
 int pvecm_joininfo(char **operands, Err *err);
 int pvecm_recover(char **operands, Err *err);
+int pvecm_witness_token(char **operands, Err *err);
+int pvecm_witness_setup(char **operands, Err *err);
+int pvecm_witness_remove(char **operands, Err *err);
+int pvecm_witness_status(char **operands, Err *err);
+int pvecm_qdevice_setup(char **operands, Err *err);
 
 #endif

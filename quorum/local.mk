@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libquorumcore.a
 	%D%/core/node_plans.c %D%/core/node_plans.h \
 	%D%/core/step_plan.c %D%/core/step_plan.h \
 	%D%/core/tombstone.c %D%/core/tombstone.h \
+	%D%/core/witness.c %D%/core/witness.h \
 	%D%/core/quorum_view.c %D%/core/quorum_view.h
 
 noinst_LIBRARIES += %D%/libquorumio.a
@@ -38,6 +39,10 @@ noinst_LIBRARIES += %D%/libquorumio.a
 	%D%/io/node_tree.c %D%/io/node_tree.h \
 	%D%/io/services.c %D%/io/services.h \
 	%D%/io/upkeep.c %D%/io/upkeep.h \
+	%D%/io/witness_host.c %D%/io/witness_host.h \
+	%D%/io/witness_peer.c \
+	%D%/io/witness_setup.c %D%/io/witness_setup.h \
+	%D%/io/witness_sync.c %D%/io/witness_sync.h \
 	%D%/io/quorum_query.c %D%/io/quorum_query.h
 
 sbin_PROGRAMS += %D%/quorate-joind

@@ -7,6 +7,7 @@
 #include "lib/port/log.h"
 #include "quorum/io/config_api.h"
 #include "quorum/io/upkeep.h"
+#include "quorum/io/witness_sync.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -20,6 +21,7 @@
 #define REAP_SEC    30
 #define PROMOTE_SEC 2
 #define STATE_DIR   "/var/lib/pve-cluster"
+#define WITNESS_SEC 3
 
 static char *option_pve, *option_run_dir, *option_authkey;
 static gboolean option_version;
@@ -62,6 +64,24 @@ static gboolean promote(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* A failure is told once, until it changes. */
+static gboolean follow_witness(gpointer data)
+{
+    static Err told;
+    const JoinServer *s = data;
+    char what[128] = "";
+    Err err = ERR_INIT;
+    int r = witness_sync(s->pve, what, sizeof what, &err);
+
+    if (r > 0) {
+        log_line(TRACE_NOTICE, "witness", "%s", what);
+    } else if (r < 0 && strcmp(err_text(&err), err_text(&told)) != 0) {
+        log_line(TRACE_WARNING, "witness", "%s", err_text(&err));
+    }
+    told = err;
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean on_signal(gpointer data)
 {
     g_main_loop_quit(data);
@@ -98,6 +118,7 @@ static int serve(JoinServer *s, const char *run_dir, Err *err)
     (void)g_unix_signal_add(SIGINT, on_signal, loop);
     (void)g_timeout_add_seconds(REAP_SEC, reap, s);
     (void)g_timeout_add_seconds(PROMOTE_SEC, promote, s);
+    (void)g_timeout_add_seconds(WITNESS_SEC, follow_witness, s);
     log_line(TRACE_NOTICE, "join", "serving %s", path);
     upkeep = upkeep_start(s->pve, s->authkey, STATE_DIR, option_renew_sec, s->tracer);
     g_main_loop_run(loop);

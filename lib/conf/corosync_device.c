@@ -60,34 +60,44 @@ bool corosync_device_remove(CorosyncConf *conf)
     return true;
 }
 
-void corosync_device_set(CorosyncConf *conf, const char *host)
+/* Algorithm and votes for the present number of voting nodes; true when something changed. */
+static bool fit(CorosyncConf *conf)
 {
     bool even = corosync_voters(conf) % 2 == 0;
+    const char *algorithm = even ? "ffsplit" : "lms";
+    CorosyncItem *device = device_of(conf);
+    const CorosyncItem *votes = corosync_key(device, "votes");
+    const char *now = corosync_conf_get(conf, "quorum.device.net.algorithm");
+    bool changed = g_strcmp0(now, algorithm) != 0;
 
+    if (changed) {
+        corosync_conf_set(conf, "quorum.device.net.algorithm", algorithm);
+    }
+    if (even && (votes == NULL || strcmp(votes->value, "1") != 0)) {
+        corosync_conf_set(conf, "quorum.device.votes", "1");
+        changed = true;
+    } else if (!even && votes != NULL) {
+        corosync_item_remove(device, votes);
+        changed = true;
+    }
+    return changed;
+}
+
+void corosync_device_set(CorosyncConf *conf, const char *host)
+{
     (void)remove_section(conf); /* none before is as good */
     corosync_conf_set(conf, "quorum.device.model", "net");
-    if (even) {
-        corosync_conf_set(conf, "quorum.device.votes", "1");
-    }
-    corosync_conf_set(conf, "quorum.device.net.algorithm", even ? "ffsplit" : "lms");
     corosync_conf_set(conf, "quorum.device.net.host", host);
     corosync_conf_set(conf, "quorum.device.net.tls", "on");
+    (void)fit(conf); /* always changes a new section */
     corosync_conf_bump(conf);
 }
 
 bool corosync_device_follow(CorosyncConf *conf)
 {
     CorosyncDevice d;
-    const char *want;
 
-    if (!corosync_device_get(conf, &d) || strcmp(d.model, "net") != 0 || d.algorithm == NULL ||
-        strcmp(d.algorithm, "ffsplit") != 0) {
-        return false;
-    }
-    want = corosync_voters(conf) % 2 == 0 ? "1" : "0";
-    if (d.votes != NULL && strcmp(d.votes, want) == 0) {
-        return false;
-    }
-    corosync_conf_set(conf, "quorum.device.votes", want);
-    return true;
+    /* An algorithm that is none of the two was chosen by somebody who knows why. */
+    return corosync_device_get(conf, &d) && strcmp(d.model, "net") == 0 && d.algorithm != NULL &&
+           (strcmp(d.algorithm, "ffsplit") == 0 || strcmp(d.algorithm, "lms") == 0) && fit(conf);
 }

@@ -3,10 +3,10 @@
  * corosync_device: the quorum device (witness) of a corosync.conf: `quorum { device { ... } }`.
  * Pure; one thread per document. Reference: join chapter 14; corosync-qdevice(8).
  *
- * How many votes it has follows the number of nodes that vote. With an even number `ffsplit` and
- * one vote: one of two equal halves goes on. With an odd number the vote would only raise the
- * quorum without letting one more node fail, so it rests at 0. A device set up with `lms` by force
- * for an odd number has corosync's own default (nodes - 1), which follows by itself.
+ * Its algorithm and votes follow the number of nodes that vote, as documented. Even: `ffsplit` with
+ * one vote, one of two equal halves goes on. Odd: `lms` without `votes`, corosync's own default of
+ * one less than the nodes, the last node that sees the witness goes on. (corosync-qdevice does not
+ * start with ffsplit and a number of votes other than 1, so resting at 0 is no choice.)
  */
 #ifndef LIB_CONF_COROSYNC_DEVICE_H
 #define LIB_CONF_COROSYNC_DEVICE_H
@@ -33,7 +33,7 @@ void corosync_device_set(CorosyncConf *conf, const char *host);
 /* Raises the version when something was removed. */
 bool corosync_device_remove(CorosyncConf *conf);
 
-/* Makes the votes of an `ffsplit` device of model net fit the nodes; true when something changed.
+/* Makes algorithm and votes of a device of model net fit the nodes; true when something changed.
  * Does not raise the version: it is part of the change that made it necessary. */
 bool corosync_device_follow(CorosyncConf *conf);
 

@@ -3,6 +3,7 @@
 
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/corosync_check.h"
+#include "lib/conf/corosync_device.h"
 #include "quorum/io/node_tree.h"
 
 #include <errno.h>
@@ -29,12 +30,14 @@ int conf_edit_commit(ConfEdit *e, Err *err)
 {
     g_autofree char *staged = g_build_filename(e->pve, "corosync.conf.new", NULL);
     g_autofree char *path = g_build_filename(e->pve, "corosync.conf", NULL);
-    g_autofree char *text = corosync_conf_format(e->conf);
+    g_autofree char *text = NULL;
     int r;
 
     if (corosync_conf_version(e->conf) == e->version) {
         return 0;
     }
+    (void)corosync_device_follow(e->conf); /* whether or not the witness' votes had to change */
+    text = corosync_conf_format(e->conf);
     if ((r = corosync_check_text(text, strlen(text), NULL, 0, err)) < 0) {
         return err_wrapf(err, r, "the changed corosync.conf");
     }

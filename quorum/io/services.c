@@ -19,6 +19,9 @@ static const struct {
     [SERVICE_QDEVICE] = {"corosync-qdevice",
                          "/run/corosync-qdevice/corosync-qdevice.pid",
                          {"corosync-qdevice", NULL}},
+    [SERVICE_QNETD] = {"corosync-qnetd",
+                       "/run/corosync-qnetd/corosync-qnetd.pid",
+                       {"corosync-qnetd", NULL}},
 };
 
 const char *service_name(Service s)
@@ -159,6 +162,13 @@ int service_running(Service s, Err *err)
     }
     r = managed("status", s, &status, err);
     return r < 0 ? r : status == 0;
+}
+
+int service_enable(Service s, bool enable, Err *err)
+{
+    const char *const argv[] = {"systemctl", enable ? "enable" : "disable", services[s].unit, NULL};
+
+    return manager() == MANAGER_SYSTEMD ? run(argv, NULL, err) : 0;
 }
 
 int service_start_local(Err *err)

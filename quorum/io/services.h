@@ -19,6 +19,7 @@ typedef enum Service {
     SERVICE_COROSYNC, /* corosync.service */
     SERVICE_PMXCFS,   /* pve-cluster.service */
     SERVICE_QDEVICE,  /* corosync-qdevice.service */
+    SERVICE_QNETD,    /* corosync-qnetd.service, on the witness host */
     SERVICE_N
 } Service;
 
@@ -32,6 +33,9 @@ int service_restart(Service s, Err *err) must_check;
 
 /* 1 running, 0 not, -errno. */
 int service_running(Service s, Err *err) must_check;
+
+/* Shall it start when the host does? Nothing to do where no systemd runs. */
+int service_enable(Service s, bool enable, Err *err) must_check;
 
 /* Runs pmxcfs in forced local mode, beside any service manager, and ends it again: to change what a
  * node without quorum holds in its tree. The service must be stopped before. */

@@ -123,7 +123,7 @@ def said(lab, n, command, text=''):
 
 def split_daemons(text, join, ha):
     names = text.split(',') if text else [d.name for d in DAEMONS if (join or not d.joined)
-                                          and (ha or not d.asked)]
+                                          and (ha or not d.asked) and not d.manual]
     for name in names:
         if name not in DAEMON_NAMES:
             raise LabError(f"unknown daemon '{name}': some of {','.join(DAEMON_NAMES)}")

@@ -87,7 +87,7 @@ class Init:
         labns.mount('proc', '/proc', 'proc', labns.MS_NOSUID | labns.MS_NODEV | labns.MS_NOEXEC)
         labns.mount('sysfs', '/sys', 'sysfs', labns.MS_NOSUID | labns.MS_NODEV | labns.MS_NOEXEC)
         labns.mount('run', '/run', 'tmpfs', labns.MS_NOSUID | labns.MS_NODEV, 'mode=0755')
-        for path in ('/run/lock', '/run/corosync'):
+        for path in ('/run/lock', '/run/corosync', '/run/corosync-qdevice', '/run/corosync-qnetd'):
             os.makedirs(path)
         self.make_dev()
 

@@ -42,10 +42,11 @@ class Daemon:
     """A program the lab starts on each node. `folder`: where the build directory has it; `{build}`
     in its arguments stands for that directory."""
 
-    def __init__(self, name, program, folder, arguments, joined=False, asked=False):
+    def __init__(self, name, program, folder, arguments, joined=False, asked=False, manual=False):
         self.name, self.program, self.folder, self.arguments = name, program, folder, arguments
         self.joined = joined  # needs the certificates that only `lab up --join` makes
         self.asked = asked  # started by `lab up --ha`, or when named
+        self.manual = manual  # started when named, or by commands on the node
 
 
 # In the order of their start. A daemon without a folder belongs to Debian and must be installed;
@@ -55,6 +56,8 @@ DAEMONS = [
     Daemon('pmxcfs', 'pmxcfs', 'pmxcfs', ['-f']),
     Daemon('qmeventd', 'qmeventd', 'guest', []),
     Daemon('joind', 'quorate-joind', 'quorum', [], joined=True),
+    Daemon('qdevice', 'corosync-qdevice', None, ['-f'], manual=True),
+    Daemon('qnetd', 'corosync-qnetd', None, ['-f'], manual=True),
     Daemon('apid', 'quorate-apid', 'api', ['--pam-helper', '{build}/api/quorate-pam'], joined=True),
     Daemon('api', 'quorate-api', 'api', [], joined=True),
     Daemon('migrated', 'quorate-migrated', 'migration', [], joined=True),

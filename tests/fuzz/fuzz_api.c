@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as what clients of the REST API send and what nodes that join the documented way read:
- * parameters, tickets, cookies, task ids, users, the copied text, a member's answer. */
+ * parameters, tickets, cookies, task ids, users, the copied text, a member's answer, and what a
+ * cluster and its witness say to each other. */
 #include "lib/conf/usercfg.h"
 #include "lib/wire/wire_params.h"
 #include "lib/wire/wire_ticket.h"
 #include "lib/wire/wire_upid.h"
 #include "quorum/core/join_info.h"
+#include "quorum/core/witness.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -65,6 +67,25 @@ static void as_join(const char *text)
     }
 }
 
+static void as_witness(const char *text, size_t size)
+{
+    g_auto(WitnessToken) token = {0};
+    g_auto(WitnessRequest) request = {0};
+    g_autofree guint8 *answer = NULL;
+    gsize n = 0;
+
+    if (witness_token_parse(text, &token, NULL) == 0) {
+        g_assert_true(witness_valid_host(token.host));
+    }
+    if (witness_request_parse(text, size, &request, NULL) == 0) {
+        g_assert_null(strpbrk(request.cluster, "/. ;"));
+        g_assert_cmpuint(request.crq_size, <=, WITNESS_CRQ_MAX);
+    }
+    if (witness_answer_parse(text, size, "ca", &answer, &n, NULL) == 0) {
+        g_assert_cmpuint(n, >, 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autofree char *text = g_strndup(size > 0 ? (const char *)data : "", size);
@@ -73,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     as_parameters(text, data, size);
     as_login(text);
     as_join(text);
+    as_witness(text, strlen(text));
     if (usercfg_parse(text, strlen(text), &users, NULL) == 0) {
         (void)usercfg_privileges(users, "joe@pve", "/vms/100");
         (void)usercfg_privileges(users, "joe@pve!t", "/storage/a");

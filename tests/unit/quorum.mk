@@ -65,3 +65,8 @@ tests_unit_test_node_plans_SOURCES = tests/unit/test_node_plans.c
 tests_unit_test_node_plans_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/base/libbase.a \
 	$(JSON_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_node_plans
+check_PROGRAMS += tests/unit/test_witness
+tests_unit_test_witness_SOURCES = tests/unit/test_witness.c
+tests_unit_test_witness_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/base/libbase.a \
+	$(JSON_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_witness

@@ -212,7 +212,9 @@ static void the_vote_of_a_witness_follows_the_nodes(void)
     g_assert_false(corosync_device_follow(conf));
     g_assert_cmpint(corosync_conf_set_votes(conf, "c", 1, &err), ==, 0);
     g_assert_true(corosync_device_follow(conf));
-    expect_device(conf, "ffsplit", "0");
+    expect_device(conf, "lms", NULL);
+    g_assert_cmpuint(corosync_expected_votes(conf), ==, 5);
+    g_assert_false(corosync_device_follow(conf));
     g_assert_cmpint(corosync_conf_remove_node(conf, "b", &err), ==, 0);
     g_assert_true(corosync_device_follow(conf));
     expect_device(conf, "ffsplit", "1");
@@ -220,16 +222,17 @@ static void the_vote_of_a_witness_follows_the_nodes(void)
     g_assert_false(corosync_device_remove(conf));
 }
 
-static void a_witness_for_an_odd_number_follows_by_itself(void)
+static void other_algorithms_are_left_alone(void)
 {
     g_autoptr(CorosyncConf) conf = parsed(conf_text);
 
     add_node(conf, "c", 1, 3);
     corosync_device_set(conf, "192.0.2.9");
     expect_device(conf, "lms", NULL);
+    corosync_conf_set(conf, "quorum.device.net.algorithm", "2nodelms");
     add_node(conf, "d", 1, 4);
     g_assert_false(corosync_device_follow(conf));
-    expect_device(conf, "lms", NULL);
+    expect_device(conf, "2nodelms", NULL);
 }
 
 int main(int argc, char **argv)
@@ -244,7 +247,6 @@ int main(int argc, char **argv)
                     every_byte_of_a_key_survives_as_text);
     g_test_add_func("/join-info/answers-without-key-are-refused", answers_without_key_are_refused);
     g_test_add_func("/witness/the-vote-follows-the-nodes", the_vote_of_a_witness_follows_the_nodes);
-    g_test_add_func("/witness/for-an-odd-number-follows-by-itself",
-                    a_witness_for_an_odd_number_follows_by_itself);
+    g_test_add_func("/witness/other-algorithms-are-left-alone", other_algorithms_are_left_alone);
     return g_test_run();
 }

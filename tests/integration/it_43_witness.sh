@@ -1,0 +1,154 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Goal: a cluster of two gets a witness by one token, without ssh, and then survives the death of
+# either node; the witness' vote follows when nodes come, and all traces go when it is removed.
+# Method: real corosync-qnetd on node 4 of the lab, which is no member; real corosync-qdevice.
+# Timeout: 300
+. "$(dirname "$0")/lib.sh"
+need corosync corosync-qnetd corosync-qdevice certutil ip nsenter python3
+BUILD=$(build_dir)
+need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
+need "$BUILD/quorum/quorate-joind"
+
+on()
+{
+    local node=$1
+    shift
+    lab exec "$node" -- sh -c "$*"
+}
+
+make_bare()
+{
+    local node=$1
+    lab stop "$node" pmxcfs >/dev/null 2>&1
+    lab stop "$node" corosync >/dev/null 2>&1
+    on "$node" 'rm -rf /etc/corosync/corosync.conf /etc/corosync/authkey /var/lib/pve-cluster/*
+        rm -rf /etc/corosync/qdevice /etc/corosync/qnetd/nssdb/*'
+    [ "$node" = 4 ] && return
+    lab start "$node" pmxcfs
+    within 60 on "$node" 'test -e /etc/pve/.version'
+}
+
+refused_saying()
+{
+    local text=$1 out
+    shift
+    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
+    echo "$out"
+    case $out in *"$text"*) return 0 ;; esac
+    return 1
+}
+
+# Facts of `pvecm status` on a node, as python sees them in `s`.
+status()
+{
+    lab exec "$1" -- pvecm status --output-format json |
+        python3 -c "import json,sys; s=json.load(sys.stdin); sys.exit(not ($2))"
+}
+
+# A new token of the witness host in $WORK/token; its service waits there.
+new_token()
+{
+    on 4 'rm -f /tmp/token; setsid pvecm witness token --address 10.80.0.4 --ttl 250 >/tmp/token \
+        2>/tmp/witness.log </dev/null &'
+    within 60 on 4 "grep -q PVEW1 /tmp/token && ss -Htln 'sport = 5402' | grep -q 5402" || {
+        on 4 'cat /tmp/witness.log'
+        return 1
+    }
+    on 4 'cat /tmp/token' >"$WORK/token"
+}
+
+other_secret()
+{
+    python3 -c "
+import base64, json, sys
+body = open(sys.argv[1]).read().strip().split('.')[1]
+t = json.loads(base64.urlsafe_b64decode(body + '=' * (-len(body) % 4)))
+t['secret'] = 'ab' * 32
+print('PVEW1.' + base64.urlsafe_b64encode(json.dumps(t).encode()).decode().rstrip('='))" \
+        "$WORK/token"
+}
+
+setup()
+{
+    on 1 "echo '$(cat "$WORK/token")' | pvecm witness setup -"
+}
+
+gone()
+{
+    local n
+    for n in 1 2 3; do
+        on "$n" '! grep -q device /etc/corosync/corosync.conf &&
+            test ! -e /etc/corosync/qdevice/net/nssdb && ! pgrep -x corosync-qdevic' || return 1
+    done
+    on 1 'test ! -e /etc/pve/priv/qdevice' && status 1 "s['expected_votes'] == 3"
+}
+
+# Node 4 does what it is told on TCP port 2222, and `ssh` on node 1 tells it.
+start_ssh()
+{
+    on 4 "setsid python3 '$TOP/tests/integration/fake_ssh.py' serve </dev/null >/tmp/ssh.log 2>&1 &"
+    on 1 "mkdir /etc/lab-bin && printf '#!/bin/sh\nexec python3 %s \"\$@\"\n' \
+        '$TOP/tests/integration/fake_ssh.py' >/etc/lab-bin/ssh && chmod +x /etc/lab-bin/ssh"
+    within 60 on 4 "ss -Htln 'sport = 2222' | grep -q 2222"
+}
+
+# A case that all later ones stand on.
+must()
+{
+    check "$@"
+    [ "$FAILED" = 0 ] || finish
+}
+
+lab_up -n 4 --no-wait
+for n in 1 2 3 4; do
+    make_bare "$n"
+done
+must 'a cluster of two is made' on 1 'pvecm create lab1'
+lab start 1 joind
+lab start 1 api
+within 60 on 1 "ss -Htln 'sport = 8006' | grep -q 8006"
+refuse 'a witness for one node is refused' on 1 "pvecm witness setup PVEW1.AAAA"
+must 'the second joins' on 2 "cd /; pvecm add $(on 1 'pvecm token')"
+lab start 2 joind
+
+must 'the witness host prints a token' new_token
+refuse 'another secret is refused' on 1 "pvecm witness setup $(other_secret)"
+check 'and left nothing' on 1 \
+    'test ! -e /etc/pve/priv/qdevice && ! grep -q device /etc/pve/corosync.conf'
+must 'the witness is set up' setup
+must 'it votes on both nodes' status 1 "s['expected_votes'] == 3 and s['total_votes'] == 3"
+check 'status shows it as documented' on 1 "pvecm status | grep -q '^Flags: *Quorate Qdevice' &&
+    pvecm status | grep -q '^0x00000001 *1 *A,V,NMW .*(local)' &&
+    pvecm status | grep -q '^0x00000000 *1 *Qdevice'"
+check 'and says that one more node may fail' status 1 "s['may_fail'] == 1"
+check 'the token is used up' within 60 on 4 '! ss -Htln "sport = 5402" | grep -q 5402'
+check 'keys are for root only' on 1 'test 600 = \
+    "$(stat -c %a /etc/pve/priv/qdevice/qdevice-net-node.p12)" &&
+    ! runuser -u www-data -- ls /etc/pve/priv/qdevice'
+
+lab kill 2
+check 'the other node dies and this one stays quorate' within 60 status 1 \
+    "s['quorate'] and len(s['members']) == 1 and s['total_votes'] == 2"
+check 'and can write' within 60 on 1 'echo x >/etc/pve/alone'
+lab start 2
+lab start 2 joind
+check 'the node comes back and uses the witness again' within 90 status 2 \
+    "s['total_votes'] == 3 and len(s['members']) == 2"
+
+check 'a third node joins' on 3 "cd /; pvecm add $(on 1 'pvecm token')"
+lab start 3 joind
+check 'and the votes of the witness follow' within 90 status 1 \
+    "s['expected_votes'] == 5 and s['total_votes'] == 5 and s['quorum'] == 3"
+check 'the new node uses it too' within 90 status 3 "s['may_fail'] == 2 and s['total_votes'] == 5"
+check 'it is removed' on 1 'pvecm witness remove'
+check 'and gone from every node' within 60 gone
+refuse 'a second removal is refused' on 1 'pvecm witness remove'
+
+check 'for three nodes the documented setup wants force' refused_saying 'even number' \
+    on 1 'pvecm qdevice setup 10.80.0.4'
+start_ssh
+check 'and then does it by ssh' on 1 'PATH=/etc/lab-bin:$PATH pvecm qdevice setup 10.80.0.4 --force'
+check 'for odd numbers' on 1 "grep -q 'algorithm: lms' /etc/pve/corosync.conf"
+check 'and the witness votes' within 90 status 3 "s['total_votes'] == 5"
+finish
