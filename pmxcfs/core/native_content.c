@@ -38,7 +38,10 @@ void native_store_failed(Replica *r, uint64_t seq)
         return;
     }
     n->meta = last != NULL ? last->meta : n->stored;
-    if (n->phase != NATIVE_PHASE_DOCUMENTED && n->phase != NATIVE_PHASE_WAITING) {
+    /* Among others we leave the group, and for them the term goes on: what we have sent in it may
+     * take effect. */
+    if (replica_group_alone(r) && n->phase != NATIVE_PHASE_DOCUMENTED &&
+        n->phase != NATIVE_PHASE_WAITING) {
         native_batch_reset(r);
         native_content_drop(n);
         native_set_phase(r, NATIVE_PHASE_WAITING, "the disk refused the record of the term");
