@@ -46,3 +46,8 @@ check_PROGRAMS += %D%/test_states
 %C%_test_states_SOURCES = %D%/test_states.c
 %C%_test_states_LDADD = $(replica_test_libs)
 TESTS += %D%/test_states
+
+check_PROGRAMS += %D%/test_native
+%C%_test_native_SOURCES = %D%/test_native.c
+%C%_test_native_LDADD = $(replica_test_libs)
+TESTS += %D%/test_native

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: what the native protocol promises, in cases that can be read: who waits for whom, what a
+ * member that is cut off may not acknowledge, who is left out, what foreign members see. Method:
+ * replicas on a bus that delivers every message to all of a view in one order, and disks that write
+ * when told to. The many other orders of events are for tests/sim.
+ */
+#include "lib/wire/wire_native.h"
+#include "pmxcfs/core/native.h"
+#include "pmxcfs/core/replica.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NODES 3u
+
+typedef struct Node {
+    Memdb *db;
+    Replica *replica;
+    bool in_view, deaf; /* deaf: gets nothing, like a stopped process */
+    uint64_t submitted, stored;
+    MonoTime timer;
+    GBytes *record;
+    bool answered;
+    int result;
+    char *text;
+    guint saved;
+} Node;
+
+typedef struct Message {
+    uint32_t from;
+    GBytes *bytes;
+} Message;
+
+typedef struct Bus {
+    Node nodes[NODES + 1];
+    GQueue queue; /* of Message* */
+    MonoTime now;
+    bool slow_disks; /* nothing is written until disks() */
+    guint normal, native;
+} Bus;
+
+static void step(Bus *b, uint32_t id, ReplicaEvent ev);
+
+static void perform(Bus *b, uint32_t id, const ReplicaAction *a)
+{
+    Node *n = &b->nodes[id];
+    Message *m;
+
+    switch (a->kind) {
+    case REPLICA_ACT_SEND:
+        m = g_new(Message, 1);
+        *m = (Message){id, g_bytes_ref(a->bytes)};
+        g_queue_push_tail(&b->queue, m);
+        break;
+    case REPLICA_ACT_STORE:
+        n->submitted = a->seq;
+        if (a->delta->record != NULL) {
+            g_clear_pointer(&n->record, g_bytes_unref);
+            n->record = g_bytes_ref(a->delta->record);
+        }
+        break;
+    case REPLICA_ACT_ANSWER:
+        n->answered = true;
+        n->result = a->result;
+        g_free(n->text);
+        n->text = g_strdup(a->text);
+        break;
+    case REPLICA_ACT_TIMER:
+        n->timer = a->at;
+        break;
+    case REPLICA_ACT_SAVE_LOSING_TREE:
+        n->saved++;
+        break;
+    default:
+        break;
+    }
+}
+
+static void step(Bus *b, uint32_t id, ReplicaEvent ev)
+{
+    g_auto(ReplicaUpdate) up;
+
+    ev.now = b->now;
+    ev.wall.sec = 1700000000;
+    replica_update_init(&up);
+    replica_step(b->nodes[id].replica, &ev, &up);
+    for (guint i = 0; i < up.actions->len; i++) {
+        perform(b, id, &g_array_index(up.actions, ReplicaAction, i));
+    }
+}
+
+static void group(Bus *b, uint32_t id, GroupEvent ev)
+{
+    step(b, id, (ReplicaEvent){.kind = REPLICA_EV_GROUP, .group = &ev});
+}
+
+static void count_message(Bus *b, const void *data, gsize size)
+{
+    WireDfsmMessage m;
+
+    if (wire_dfsm_decode(data, size, 1, &m) == 0) {
+        b->normal += m.head.type == WIRE_DFSM_NORMAL ? 1 : 0;
+        b->native += wire_dfsm_epoch_equal(&m.head.epoch, &wire_native_epoch) ? 1 : 0;
+    }
+}
+
+static void disk(Bus *b, uint32_t id)
+{
+    Node *n = &b->nodes[id];
+
+    if (n->stored < n->submitted) {
+        n->stored = n->submitted;
+        step(b, id, (ReplicaEvent){.kind = REPLICA_EV_STORED, .seq = n->stored});
+    }
+}
+
+/* Delivers until nothing is left to say. */
+static void settle(Bus *b)
+{
+    bool more = true;
+
+    while (more) {
+        Message *m = g_queue_pop_head(&b->queue);
+
+        more = m != NULL;
+        if (m != NULL) {
+            gsize size;
+            const void *data = g_bytes_get_data(m->bytes, &size);
+
+            count_message(b, data, size);
+            if (b->nodes[m->from].in_view) {
+                group(b, m->from, (GroupEvent){.kind = GROUP_EV_SENT});
+            }
+            for (uint32_t id = 1; id <= NODES; id++) {
+                if (b->nodes[id].in_view && b->nodes[m->from].in_view && !b->nodes[id].deaf) {
+                    group(b, id,
+                          (GroupEvent){.kind = GROUP_EV_MESSAGE,
+                                       .sender = {m->from, m->from},
+                                       .data = data,
+                                       .size = size});
+                }
+            }
+            g_bytes_unref(m->bytes);
+            g_free(m);
+        }
+        for (uint32_t id = 1; id <= NODES && !b->slow_disks; id++) {
+            more = more || b->nodes[id].stored < b->nodes[id].submitted;
+            disk(b, id);
+        }
+        more = more || !g_queue_is_empty(&b->queue);
+    }
+}
+
+static void pass(Bus *b, int64_t ms)
+{
+    for (int64_t i = 0; i < ms; i += 100) {
+        b->now = mono_add_ms(b->now, 100);
+        for (uint32_t id = 1; id <= NODES; id++) {
+            if (!b->nodes[id].deaf && !mono_before(b->now, b->nodes[id].timer)) {
+                step(b, id, (ReplicaEvent){.kind = REPLICA_EV_TICK});
+            }
+        }
+        settle(b);
+    }
+}
+
+static void quorum(Bus *b, uint32_t id, bool quorate)
+{
+    step(b, id,
+         (ReplicaEvent){.kind = REPLICA_EV_QUORUM, .quorate = quorate, .expected_members = NODES});
+}
+
+/* A new view of the nodes in `set` (by bit); the others see one of themselves alone. */
+static void view(Bus *b, uint32_t set)
+{
+    GroupMember members[NODES];
+    uint32_t n = 0;
+
+    for (uint32_t id = 1; id <= NODES; id++) {
+        b->nodes[id].in_view = (set & 1u << id) != 0;
+        if (b->nodes[id].in_view) {
+            members[n++] = (GroupMember){id, id};
+        }
+    }
+    for (uint32_t id = 1; id <= NODES; id++) {
+        GroupMember self = {id, id};
+        bool in = b->nodes[id].in_view;
+
+        if (!b->nodes[id].deaf) {
+            group(b, id,
+                  (GroupEvent){.kind = GROUP_EV_VIEW,
+                               .members = in ? members : &self,
+                               .n_members = in ? n : 1,
+                               .joined = in ? members : NULL,
+                               .n_joined = in ? n : 0});
+        }
+    }
+}
+
+#define ALL (1u << 1 | 1u << 2 | 1u << 3)
+
+static void start(Bus *b, uint32_t id, bool native)
+{
+    Node *n = &b->nodes[id];
+    MemdbRoot root = {10, 0, 0};
+    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func((GDestroyNotify)entry_unref);
+    ReplicaConfig cfg = {.nodeid = id,
+                         .pid = id,
+                         .durability = REPLICA_DURABILITY_QUORUM,
+                         .native = native,
+                         .seed = id};
+
+    n->db = memdb_new(NULL, NULL);
+    g_ptr_array_add(
+        entries, entry_new(&(EntryInit){.inode = 2, .version = 2, .type = ENTRY_DIR, .name = "d"}));
+    g_assert_cmpint(memdb_load(n->db, entries, &root, b->now, NULL, NULL), ==, 0);
+    n->replica = replica_new(&cfg, n->db, NULL);
+    n->timer = MONO_NEVER;
+    step(b, id, (ReplicaEvent){.kind = REPLICA_EV_START});
+    group(b, id, (GroupEvent){.kind = GROUP_EV_CONNECTED, .self = {id, id}});
+    quorum(b, id, true);
+}
+
+static void bus_init(Bus *b, bool third_is_native)
+{
+    *b = (Bus){.now = {1000000}};
+    g_queue_init(&b->queue);
+    for (uint32_t id = 1; id <= NODES; id++) {
+        start(b, id, id < 3 || third_is_native);
+    }
+    view(b, ALL);
+    settle(b);
+}
+
+static void bus_done(Bus *b)
+{
+    Message *m;
+
+    while ((m = g_queue_pop_head(&b->queue)) != NULL) {
+        g_bytes_unref(m->bytes);
+        g_free(m);
+    }
+    for (uint32_t id = 1; id <= NODES; id++) {
+        replica_free(b->nodes[id].replica);
+        memdb_free(b->nodes[id].db);
+        g_clear_pointer(&b->nodes[id].record, g_bytes_unref);
+        g_free(b->nodes[id].text);
+    }
+}
+
+static ReplicaStatus status(Bus *b, uint32_t id)
+{
+    ReplicaStatus s;
+
+    replica_status(b->nodes[id].replica, &s);
+    return s;
+}
+
+static void ask(Bus *b, uint32_t id, TreeOp op)
+{
+    b->nodes[id].answered = false;
+    step(b, id,
+         (ReplicaEvent){
+             .kind = REPLICA_EV_SUBMIT, .token = 1, .op = &op, .wait = REPLICA_WAIT_DURABLE});
+}
+
+static bool has(Bus *b, uint32_t id, const char *path)
+{
+    g_autoptr(Entry) e = NULL;
+
+    return memdb_lookup(b->nodes[id].db, path, &e) == 0;
+}
+
+/* ---- cases ------------------------------------------------------------------------------------
+ */
+
+static void members_find_out_and_begin_a_term(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    for (uint32_t id = 1; id <= NODES; id++) {
+        g_assert_true(status(&b, id).native);
+        g_assert_cmpuint(status(&b, id).term, ==, 1);
+        g_assert_cmpuint(status(&b, id).synced, ==, 3);
+        g_assert_cmpint(status(&b, id).mode, ==, GROUP_MODE_SYNCED);
+    }
+    bus_done(&b);
+}
+
+static void answered_when_a_majority_has_it_on_disk(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    b.slow_disks = true;
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_MKDIR, .path = "lock"});
+    settle(&b);
+    g_assert_true(has(&b, 1, "lock") && has(&b, 2, "lock") && has(&b, 3, "lock"));
+    g_assert_false(b.nodes[1].answered);
+    disk(&b, 1);
+    settle(&b);
+    g_assert_false(b.nodes[1].answered); /* our own disk alone is not enough */
+    disk(&b, 3);
+    settle(&b);
+    g_assert_true(b.nodes[1].answered);
+    g_assert_cmpint(b.nodes[1].result, ==, 0);
+    g_assert_cmpuint(b.normal, ==, 0);
+    bus_done(&b);
+}
+
+/* The moment of 2.: node 1 sees its own message, and nobody else ever does. */
+static void cut_off_after_the_own_message_acknowledges_nothing(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    b.nodes[2].deaf = b.nodes[3].deaf = true;
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_MKDIR, .path = "lock"});
+    settle(&b);
+    g_assert_true(has(&b, 1, "lock"));
+    g_assert_false(b.nodes[1].answered);
+    b.nodes[2].deaf = b.nodes[3].deaf = false;
+    view(&b, 1u << 2 | 1u << 3);
+    quorum(&b, 1, false);
+    settle(&b);
+    g_assert_true(b.nodes[1].answered);
+    g_assert_cmpint(b.nodes[1].result, ==, -EBUSY);
+    g_assert_cmpstr(b.nodes[1].text, ==, REPLICA_TEXT_UNKNOWN);
+
+    /* The majority gives the same lock to another, and that stands when all are together. */
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_MKDIR, .path = "lock"});
+    settle(&b);
+    g_assert_true(b.nodes[2].answered && b.nodes[2].result == 0);
+    view(&b, ALL);
+    quorum(&b, 1, true);
+    settle(&b);
+    g_assert_cmpuint(status(&b, 1).synced, ==, 3);
+    g_assert_cmpuint(b.nodes[1].saved, ==, 1); /* what it had is kept beside */
+    for (uint32_t id = 1; id <= NODES; id++) {
+        g_autoptr(Entry) e = NULL;
+
+        g_assert_cmpint(memdb_lookup(b.nodes[id].db, "lock", &e), ==, 0);
+        g_assert_cmpuint(e->writer, ==, 2);
+    }
+    bus_done(&b);
+}
+
+static void one_who_is_behind_loses_nothing_and_saves_nothing(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    view(&b, 1u << 1 | 1u << 2);
+    quorum(&b, 3, false);
+    settle(&b);
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/new"});
+    settle(&b);
+    g_assert_true(b.nodes[2].answered && b.nodes[2].result == 0);
+    view(&b, ALL);
+    quorum(&b, 3, true);
+    settle(&b);
+    g_assert_true(has(&b, 3, "d/new"));
+    g_assert_cmpuint(b.nodes[3].saved, ==, 0);
+    bus_done(&b);
+}
+
+static void a_silent_member_is_left_out(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    view(&b, 1u << 1 | 1u << 3); /* node 2 goes, so that there is something to agree on */
+    settle(&b);
+    b.nodes[3].deaf = true;
+    view(&b, ALL);
+    settle(&b);
+    g_assert_false(status(&b, 1).native);
+    pass(&b, NATIVE_ANSWER_MS + 200);
+    g_assert_true(status(&b, 1).native && status(&b, 2).native);
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/while-silent"});
+    settle(&b);
+    g_assert_true(b.nodes[1].answered && b.nodes[1].result == 0);
+    bus_done(&b);
+}
+
+static void with_a_foreign_member_the_documented_protocol_is_used(void)
+{
+    Bus b;
+
+    bus_init(&b, false);
+    g_assert_false(status(&b, 1).native);
+    pass(&b, NATIVE_HELLO_MS + 200);
+    for (uint32_t id = 1; id <= NODES; id++) {
+        g_assert_cmpint(status(&b, id).mode, ==, GROUP_MODE_SYNCED);
+        g_assert_false(status(&b, id).native);
+    }
+    b.native = 0;
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/f"});
+    settle(&b);
+    g_assert_true(b.nodes[1].answered && b.nodes[1].result == 0);
+    g_assert_true(has(&b, 3, "d/f"));
+    g_assert_cmpuint(b.normal, ==, 1);
+    g_assert_cmpuint(b.native, ==, 0);
+
+    /* Without it the rest goes over to the native protocol, by itself. */
+    view(&b, 1u << 1 | 1u << 2);
+    settle(&b);
+    g_assert_true(status(&b, 1).native && status(&b, 2).native);
+    g_assert_true(has(&b, 2, "d/f"));
+    bus_done(&b);
+}
+
+/* A file that no documented message could carry, among smaller changes. */
+static void large_files_travel_in_pieces(void)
+{
+    g_autofree guint8 *content = g_malloc0(5000000);
+    g_autoptr(GBytes) data = g_bytes_new(content, 5000000);
+    g_autoptr(Entry) e = NULL;
+    Bus b;
+
+    bus_init(&b, true);
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/large"});
+    settle(&b);
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_WRITE, .path = "d/large", .data = data});
+    step(&b, 2,
+         (ReplicaEvent){.kind = REPLICA_EV_SUBMIT,
+                        .token = 2,
+                        .op = &(TreeOp){.kind = TREE_OP_CREATE, .path = "d/small"},
+                        .wait = REPLICA_WAIT_APPLIED});
+    settle(&b);
+    g_assert_true(b.nodes[2].answered);
+    g_assert_cmpint(b.nodes[2].result, ==, 5000000);
+    g_assert_cmpint(memdb_lookup(b.nodes[3].db, "d/large", &e), ==, 0);
+    g_assert_cmpuint(e->size, ==, 5000000);
+    g_assert_true(has(&b, 3, "d/small"));
+    bus_done(&b);
+}
+
+static void malformed_messages_change_nothing(void)
+{
+    WireDfsmHeader head = {.type = WIRE_DFSM_UPDATE, .version = 1, .epoch = wire_native_epoch};
+    uint8_t before[ENTRY_DIGEST_SIZE], after[ENTRY_DIGEST_SIZE];
+    Bus b;
+
+    bus_init(&b, true);
+    memdb_checksum(b.nodes[1].db, before);
+    for (guint i = 0; i < 200; i++) {
+        uint8_t junk[80];
+        g_autoptr(GBytes) message = NULL;
+        gsize size;
+        const void *data;
+
+        memset(junk, (int)i, sizeof junk);
+        junk[0] = (uint8_t)(i % 16);
+        junk[1] = 0;
+        message = wire_dfsm_encode(&head, junk, i % sizeof junk);
+        data = g_bytes_get_data(message, &size);
+        group(&b, 1,
+              (GroupEvent){.kind = GROUP_EV_MESSAGE, .sender = {2, 2}, .data = data, .size = size});
+    }
+    settle(&b);
+    memdb_checksum(b.nodes[1].db, after);
+    g_assert_cmpmem(before, sizeof before, after, sizeof after);
+    g_assert_cmpint(status(&b, 1).mode, ==, GROUP_MODE_SYNCED);
+    bus_done(&b);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/native/members-find-out-and-begin-a-term", members_find_out_and_begin_a_term);
+    g_test_add_func("/native/answered-when-a-majority-has-it-on-disk",
+                    answered_when_a_majority_has_it_on_disk);
+    g_test_add_func("/native/cut-off-after-the-own-message-acknowledges-nothing",
+                    cut_off_after_the_own_message_acknowledges_nothing);
+    g_test_add_func("/native/one-who-is-behind-loses-nothing-and-saves-nothing",
+                    one_who_is_behind_loses_nothing_and_saves_nothing);
+    g_test_add_func("/native/a-silent-member-is-left-out", a_silent_member_is_left_out);
+    g_test_add_func("/native/with-a-foreign-member-the-documented-protocol-is-used",
+                    with_a_foreign_member_the_documented_protocol_is_used);
+    g_test_add_func("/native/large-files-travel-in-pieces", large_files_travel_in_pieces);
+    g_test_add_func("/native/malformed-messages-change-nothing", malformed_messages_change_nothing);
+    return g_test_run();
+}
