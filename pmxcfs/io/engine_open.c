@@ -152,7 +152,12 @@ static int load_tree(Engine *e, Err *err)
     e->db = memdb_new(&e->log_db, &guard);
     r = first_fatal(faults, err);
     if (r == 0) {
+        MemdbLimits usual = *memdb_limits(e->db);
+
+        /* What the native protocol allows is no fault, whichever protocol rules when we are up. */
+        memdb_set_limits(e->db, e->native ? &read_limits : &usual);
         r = memdb_load(e->db, entries, &root, clock_mono(), faults, err);
+        memdb_set_limits(e->db, &usual);
     }
     log_faults(e, faults);
     if (r == 0 && (!has_root || memdb_root(e->db).version != root.version)) {
