@@ -17,7 +17,7 @@
 #define HA_FILE_MAX   (1024 * 1024)
 #define TIMEOUT_MAX_S (24 * 3600)
 
-QmRunOptions qm_run;
+QmRunOptions qm_run = {.synchronous = 1};
 
 static void say(void *ctx, GuestSayKind kind, const char *line)
 {

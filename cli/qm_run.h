@@ -81,5 +81,11 @@ int qm_snapshot(char **operands, Err *err);
 int qm_rollback(char **operands, Err *err);
 int qm_delsnapshot(char **operands, Err *err);
 int qm_listsnapshot(char **operands, Err *err);
+int qm_guest_cmd(char **operands, Err *err);
+int qm_guest_exec(char **operands, Err *err);
+int qm_guest_exec_status(char **operands, Err *err);
+int qm_guest_passwd(char **operands, Err *err);
+int qm_terminal(char **operands, Err *err);
+int qm_vncproxy(char **operands, Err *err);
 
 #endif

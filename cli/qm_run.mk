@@ -4,3 +4,4 @@
 %C%_qm_SOURCES += %D%/qm_migrate.c %D%/qm_migrate.h
 %C%_qm_SOURCES += %D%/qm_start.c %D%/qm_status.c %D%/qm_stop.c
 %C%_qm_SOURCES += %D%/qm_power.c %D%/qm_snapshot.c
+%C%_qm_SOURCES += %D%/qm_agent.c %D%/qm_console.c

@@ -3,6 +3,8 @@
 #include "cli/qm_run.h"
 #include "cli/qm_verbs.h"
 
+#include <limits.h>
+
 #define TIMEOUT_OPTION(text)                                                                       \
     {                                                                                              \
         "timeout", 0, 0, G_OPTION_ARG_INT, &qm_run.timeout, text, "SECONDS"                        \
@@ -136,6 +138,32 @@ static GOptionEntry listsnapshot_options[] = {
     {0},
 };
 
+static GOptionEntry exec_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("For the program to end, 30 by default"),
+    CLI_FLAG("synchronous", qm_run.synchronous, "Wait for its end, 1 by default"),
+    CLI_FLAG("pass-stdin", qm_run.pass_stdin, "Give it the standard input, up to 1 MiB"),
+    {0},
+};
+
+static GOptionEntry passwd_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    CLI_FLAG("crypted", qm_run.crypted, "The password is a hash already"),
+    {0},
+};
+
+static GOptionEntry terminal_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {"iface", 0, 0, G_OPTION_ARG_STRING, &qm_run.iface, "Which port; the first by default",
+     "serialN"},
+    {"escape", 0, 0, G_OPTION_ARG_STRING, &qm_run.escape, "Character that leaves, ^O by default",
+     "CHARACTER"},
+    {0},
+};
+
 static GOptionEntry plain_options[] = {
     QM_ROOT_OPTION,
     QM_RUN_DIR_OPTION,
@@ -163,6 +191,19 @@ const CliVerb qm_run_verbs[] = {
     {"delsnapshot", "VMID NAME", "Remove a snapshot", 2, 2, delsnapshot_options, qm_delsnapshot},
     {"listsnapshot", "VMID", "Show the snapshots as a tree", 1, 1, listsnapshot_options,
      qm_listsnapshot},
+    {"guest cmd", "VMID COMMAND", "Ask the agent inside the guest: ping, get-fsinfo, ...", 2, 2,
+     plain_options, qm_guest_cmd},
+    {"agent", "VMID COMMAND", "The same as 'guest cmd'", 2, 2, plain_options, qm_guest_cmd},
+    {"guest exec", "VMID [--] PROGRAM [ARGUMENT...]", "Run a program inside the guest", 2, INT_MAX,
+     exec_options, qm_guest_exec},
+    {"guest exec-status", "VMID PID", "How a program inside the guest is doing", 2, 2,
+     plain_options, qm_guest_exec_status},
+    {"guest passwd", "VMID USER", "Set a password inside the guest", 2, 2, passwd_options,
+     qm_guest_passwd},
+    {"terminal", "VMID", "The guest's serial line in this terminal", 1, 1, terminal_options,
+     qm_terminal},
+    {"vncproxy", "VMID", "The guest's screen on standard input and output, with a ticket", 1, 1,
+     plain_options, qm_vncproxy},
     {"wait", "VMID", "Wait until a guest does not run", 1, 1, wait_options, qm_wait},
     {"cleanup", "VMID CLEAN GUEST-REQUESTED", "After the end of QEMU; the event daemon runs this",
      3, 3, plain_options, qm_cleanup},

@@ -341,7 +341,7 @@ int guest_cloudinit_update(const StorageSet *set, uint32_t vmid, VmConf *conf, b
     return r;
 }
 
-int guest_cloudinit_start(GuestHost *h, uint32_t vmid, VmConf *conf, Err *err)
+int guest_cloudinit_start(const GuestHost *h, uint32_t vmid, VmConf *conf, Err *err)
 {
     g_autoptr(GPtrArray) disks = NULL;
     g_autoptr(StorageSet) set = NULL;

@@ -30,7 +30,7 @@ int guest_cloudinit_update(const StorageSet *set, uint32_t vmid, VmConf *conf, b
     must_check;
 
 /* guest_cloudinit_update for a cold start; opens the storages only when there is such a drive. */
-int guest_cloudinit_start(GuestHost *h, uint32_t vmid, VmConf *conf, Err *err) must_check;
+int guest_cloudinit_start(const GuestHost *h, uint32_t vmid, VmConf *conf, Err *err) must_check;
 
 /* One option that differs from what the image was made from. */
 typedef struct CloudinitPending {

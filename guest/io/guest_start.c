@@ -3,6 +3,7 @@
 
 #include "guest/core/guestconf.h"
 #include "guest/core/qemucmd.h"
+#include "guest/io/guest_cloudinit.h"
 #include "guest/io/guest_end.h"
 #include "guest/io/guest_hook.h"
 #include "guest/io/guest_net.h"
@@ -371,6 +372,10 @@ int guest_start_locked(
     /* A saved state fits the configuration it was saved under, not a newer one. */
     if (r == 0 && options->state_fd < 0) {
         r = guest_apply_pending(h, vmid, edit, err);
+    }
+    if (r == 0 && options->state_fd < 0) {
+        r = guest_cloudinit_start(h, vmid, guest_edit_conf(edit), err);
+        r = r == 1 ? guest_edit_commit(edit, err) : r;
     }
     return r < 0 ? r : start_conf(h, vmid, guest_edit_conf(edit), options, err);
 }

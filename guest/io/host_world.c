@@ -130,7 +130,7 @@ int host_world_new(const HostWorldOptions *options, HostWorld **ret, Err *err)
     w->facts.run_dir =
         options->run_dir != NULL ? host_world_keep(w, g_strdup(options->run_dir)) : RUN_DIR;
     w->facts.event_socket =
-        options->run_dir != NULL
+        options->run_dir != NULL && strcmp(options->run_dir, RUN_DIR) != 0
             ? host_world_keep(w, g_build_filename(options->run_dir, "qmeventd.sock", NULL))
             : EVENT_SOCKET;
     w->facts.firmware_dir = FIRMWARE_DIR;

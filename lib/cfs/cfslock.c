@@ -30,7 +30,7 @@ static int try_once(const char *path, const char *parent, ino_t *ret_inode)
         return 1;
     }
     if (errno == ENOENT) {
-        return mkdir(parent, 0700) == 0 || errno == EEXIST ? 0 : -errno;
+        return g_mkdir_with_parents(parent, 0700) == 0 ? 0 : -errno; /* a cluster that is new */
     }
     return errno == EEXIST ? 0 : -errno;
 }

@@ -1,0 +1,303 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Goal: guests run, stop, go back and end as their owner says, on real QEMU, and nobody else's.
+# Method: two nodes, the counter ROM as guest; each claim is looked at from outside.
+# Timeout: 600
+. "$(dirname "$0")/lib.sh"
+need qemu-system-x86_64 qemu-img as ld python3 ip
+BUILD=$(build_dir)
+need "$BUILD/cli/qm" "$BUILD/guest/qmeventd"
+PROBE=$TOP/tests/integration/guest_probe.py
+RUN=/run/qemu-server
+
+as --32 "$TOP/tests/integration/rom_guest.S" -o "$WORK/rom.o"
+ld -m elf_i386 -Ttext 0 --oformat binary "$WORK/rom.o" -o "$WORK/rom"
+
+on()
+{
+    local node=$1
+    shift
+    lab exec "$node" -- timeout 120 "$@"
+}
+
+# guest NODE VMID LINES...: a configuration with these lines more, and an image.
+guest()
+{
+    local node=$1 vmid=$2
+    shift 2
+    mkdir -p "$WORK/tank/images/$vmid"
+    qemu-img create -q -f qcow2 "$WORK/tank/images/$vmid/vm-$vmid-disk-0.qcow2" 8M
+    on "$node" sh -c "cat >/etc/pve/nodes/node$node/qemu-server/$vmid.conf" <<END
+args: -bios $WORK/rom
+cpu: qemu64,flags=-apic
+kvm: 0
+memory: 64
+name: counter$vmid
+scsi0: tank:$vmid/vm-$vmid-disk-0.qcow2,size=8M
+serial0: socket
+vga: serial0
+$(printf '%s\n' "$@")
+END
+}
+
+counter()
+{
+    on "$1" "$PROBE" counter "$RUN/$2.serial0"
+}
+
+status_is()
+{
+    equal "$(on "$1" qm status "$2" 2>&1)" "status: $3"
+}
+
+ended()
+{
+    on "$1" grep -q "\"reason\" : \"$3\"" "$RUN/$2.exit"
+}
+
+says()
+{
+    local text=$1
+    shift
+    "$@" >"$WORK/said" 2>&1
+    grep -q -- "$text" "$WORK/said" || {
+        cat "$WORK/said"
+        return 1
+    }
+}
+
+nothing_left()
+{
+    local left
+    left=$(on "$1" sh -c "ls $RUN | grep '^$2\\.' | grep -v exit")
+    equal "$left" ''
+}
+
+lab_up -n 2
+on 1 mkdir -p /etc/pve/nodes/node1/qemu-server /etc/pve/nodes/node2/qemu-server
+on 1 sh -c 'cat >/etc/pve/storage.cfg' <<END
+dir: tank
+	path $WORK/tank
+	content images,snippets
+	shared 1
+END
+mkdir -p "$WORK/tank/images" "$WORK/tank/snippets"
+
+# ------------------------------------------------------------------------------ start and stop
+cat >"$WORK/tank/snippets/hook" <<END
+#!/bin/sh
+echo "\$1 \$2" >>$WORK/hooks
+END
+chmod +x "$WORK/tank/snippets/hook"
+guest 1 100 'hookscript: tank:snippets/hook'
+check 'a guest starts' on 1 qm start 100
+check 'it runs' status_is 1 100 running
+check 'its firmware works' counter 1 100
+refuse 'it is not started twice' on 1 qm start 100
+check 'another node is told who owns it' says "node1" on 2 qm start 100
+refuse 'another node does not start it' on 2 qm start 100
+check 'all that is known is shown' says '^running-qemu: ' on 1 qm status 100 --verbose
+check 'as JSON too' sh -c "$(declare -f lab on); TOP='$TOP' LAB_NAME='$LAB_NAME'
+    on 1 qm status 100 --verbose --output-format json | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+assert status[\"status\"] == \"running\" and status[\"pid\"] > 1, status'"
+check 'keys are pressed' on 1 qm sendkey 100 ctrl-alt-delete
+refuse 'unknown keys are not' on 1 qm sendkey 100 no-such-key
+refuse 'a guest that ignores the power button goes on' on 1 qm shutdown 100 --timeout 1
+check 'it still runs' status_is 1 100 running
+check 'and is ended when that was asked' on 1 qm shutdown 100 --timeout 1 --forceStop 1
+check 'it is off' status_is 1 100 stopped
+check 'how it ended is written down' ended 1 100 stopped
+check 'its files are gone' nothing_left 1 100
+check 'the hook script saw all' equal "$(tr '\n' ' ' <"$WORK/hooks")" \
+    '100 pre-start 100 post-start 100 pre-stop 100 pre-stop 100 post-stop '
+check 'stopping what does not run is fine' on 1 qm stop 100
+check 'waiting for it too' on 1 qm wait 100 --timeout 1
+
+# ------------------------------------------------------------------------------- wrong in advance
+guest 1 101 'net0: virtio,bridge=nobridge'
+check 'a missing bridge is named' says "net0: there is no bridge 'nobridge'" on 1 qm start 101
+guest 1 101
+rm "$WORK/tank/images/101/vm-101-disk-0.qcow2"
+check 'a missing volume is named' says "scsi0: volume 'tank:101/vm-101-disk-0.qcow2'" \
+    on 1 qm start 101
+guest 1 101 'args: -device no-such-device'
+check "QEMU's own reason is told" says "no-such-device" on 1 qm start 101
+check 'a failed start leaves nothing' nothing_left 1 101
+guest 1 101 'scsi1: tank:../../etc/shadow'
+check 'a volume cannot leave its storage' says "tank:../../etc/shadow' must not" \
+    on 1 qm start 101
+guest 1 101 'template: 1'
+check 'a template does not start' says 'template' on 1 qm start 101
+guest 1 101 'lock: backup'
+refuse 'a locked guest does not start' on 1 qm start 101
+check 'unless told so' on 1 qm start 101 --skiplock
+check 'and stops only so' says "lock" on 1 qm stop 101
+check 'with --skiplock' on 1 qm stop 101 --skiplock
+
+# ------------------------------------------------------------------------------- who may start
+both_start()
+{
+    on 1 qm start 102 >"$WORK/a" 2>&1 &
+    on 2 qm start 102 >"$WORK/b" 2>&1
+    local second=$?
+    wait $!
+    local first=$?
+    cat "$WORK/a" "$WORK/b"
+    [ "$first" = 0 ] && [ "$second" != 0 ]
+}
+guest 1 102
+check 'of two nodes that start one guest at once the owner does' both_start
+check 'one node runs it' status_is 1 102 running
+twice()
+{
+    on 1 qm start 103 >"$WORK/a" 2>&1 &
+    on 1 qm start 103 >"$WORK/b" 2>&1
+    local second=$?
+    wait $!
+    local first=$?
+    cat "$WORK/a" "$WORK/b"
+    [ $((first + second)) = 1 ]
+}
+guest 1 103
+check 'of two starts at once one does it' twice
+check 'moved while it is off, it belongs to the other' on 1 sh -c 'qm stop 103 &&
+    mv /etc/pve/nodes/node1/qemu-server/103.conf /etc/pve/nodes/node2/qemu-server/'
+check 'its old owner does not start it' says 'node2' on 1 qm start 103
+check 'its new owner does' on 2 qm start 103
+on 2 qm stop 103
+
+# --------------------------------------------------------------------------------- unseen ends
+lab kill 1 qmeventd
+check 'a guest outlives the event daemon' counter 1 102
+on 1 sh -c "kill -9 \$(cat $RUN/102.pid)"
+check 'killed while nobody looks, it is off' within 30 status_is 1 102 stopped
+lab start 1
+check 'the daemon finds that afterwards' within 60 ended 1 102 crashed
+check 'and cleans up' within 30 nothing_left 1 102
+check 'it starts again' on 1 qm start 102
+on 1 sh -c "kill -9 \$(cat $RUN/102.pid)"
+check 'an end is seen as it comes' within 60 nothing_left 1 102
+guest 1 102 'reboot: 0'
+check 'a guest that turns itself off' on 1 sh -c "qm start 102 && qm reset 102"
+check 'is ended by the daemon' within 60 ended 1 102 shutdown
+
+# ------------------------------------------------------------------------------------ snapshots
+guest 1 104 'unused0: tank:104/vm-104-disk-9.qcow2' 'vmgenid: 0c7b3f1e-3f4d-4c27-9f6a-111111111111'
+on 1 qm start 104
+first=$(counter 1 104)
+check 'a snapshot with memory' on 1 qm snapshot 104 one --vmstate --description 'before the change'
+second=$(counter 1 104)
+check 'the guest goes on after it' test "$second" -gt "$first"
+check 'another without' on 1 qm snapshot 104 two
+refuse 'names are given once' on 1 qm snapshot 104 two
+refuse 'bad names are refused' on 1 qm snapshot 104 ../x
+sleep 1
+third=$(counter 1 104)
+check 'going back' on 1 qm rollback 104 one
+back=$(counter 1 104)
+check "takes the memory back too ($second, $third, back $back)" test "$back" -lt "$third"
+check 'what is unused now stays known' \
+    on 1 grep -q '^unused0: tank:104' /etc/pve/qemu-server/104.conf
+check 'its generation is another one' on 1 sh -c \
+    '! sed "/^\[/,\$d" /etc/pve/qemu-server/104.conf | grep -q 111111111111'
+check 'the tree is shown' says '^ `-> two' on 1 qm listsnapshot 104
+check 'with the place of now' says '^ `-> current  *You are here!' on 1 qm listsnapshot 104
+check 'a snapshot is removed while it runs' on 1 qm delsnapshot 104 two
+check 'and with its memory' on 1 qm delsnapshot 104 one
+check 'nothing of them is left' equal "$(ls "$WORK/tank/images/104") $(
+    qemu-img snapshot -U -l "$WORK/tank/images/104/vm-104-disk-0.qcow2" | wc -l)" \
+    'vm-104-disk-0.qcow2 0'
+
+# ------------------------------------------------------------------------------- suspend, resume
+check 'paused' on 1 sh -c 'qm suspend 104 && qm status 104 | grep -q paused'
+check 'and going on' on 1 sh -c 'qm resume 104 && qm status 104 | grep -q running'
+before=$(counter 1 104)
+check 'suspended to disk' on 1 qm suspend 104 --todisk
+check 'QEMU is gone' status_is 1 104 stopped
+check 'it says so' ended 1 104 suspended
+check 'a start goes on from there' on 1 qm start 104
+after=$(counter 1 104)
+check "with the memory it had ($before, $after)" test "$after" -gt "$before"
+check 'the saved memory is gone' equal "$(ls "$WORK/tank/images/104")" 'vm-104-disk-0.qcow2'
+on 1 qm stop 104
+
+# A storage that is full: the memory does not fit.
+full()
+{
+    mkdir -p "$WORK/full"
+    on 1 mount -t tmpfs -o size=300k none "$WORK/full"
+    on 1 sh -c "printf 'dir: full\n\tpath $WORK/full\n\tcontent images\n' >>/etc/pve/storage.cfg"
+}
+full
+guest 1 105 'vmstatestorage: full'
+on 1 qm start 105
+refuse 'a full storage fails the snapshot' on 1 qm snapshot 105 big --vmstate
+check 'the guest runs on' status_is 1 105 running
+check 'and counts' counter 1 105
+check 'nothing is left of it' equal \
+    "$(on 1 sh -c "cat /etc/pve/qemu-server/105.conf; find $WORK/full -type f" |
+        grep -E 'lock|snapstate|\[big|vm-105-state'
+    qemu-img snapshot -U -l "$WORK/tank/images/105/vm-105-disk-0.qcow2")" ''
+refuse 'nor does suspending' on 1 qm suspend 105 --todisk
+check 'which lets it go on as well' status_is 1 105 running
+on 1 qm stop 105
+
+# -------------------------------------------------------------------------------------- network
+if on 1 test -e /dev/net/tun; then
+    on 1 ip link add vmbr0 type bridge
+    on 1 ip link set vmbr0 up
+    guest 1 106 'net0: virtio,bridge=vmbr0' 'net1: e1000,bridge=vmbr0,firewall=1' \
+        'net2: virtio,link_down=1'
+    check 'a guest with network' on 1 qm start 106
+    check 'its taps are connected' on 1 sh -c '
+        test -e /sys/class/net/vmbr0/brif/tap106i0 && test -e /sys/class/net/vmbr0/brif/fwpr106p1 &&
+        test -e /sys/class/net/fwbr106i1/brif/tap106i1 &&
+        test -e /sys/class/net/fwbr106i1/brif/fwln106i1'
+    on 1 qm stop 106
+    check 'nothing of it stays' equal "$(on 1 ls /sys/class/net | grep -E '106')" ''
+fi
+
+# --------------------------------------------------------------------------------- bad monitors
+# fake NODE HOW: a process that looks like the QEMU of guest 107.
+fake()
+{
+    on "$1" mkdir -p "$RUN"
+    lab exec "$1" -- setsid -f "$PROBE" fake "$RUN/107.pid" "$RUN/107.qmp" "$2" \
+        -pidfile "/var/run/qemu-server/107.pid" >/dev/null 2>&1 </dev/null
+    within 30 on "$1" test -e "$RUN/107.pid"
+}
+guest 1 107
+for how in silent liar eternal; do
+    fake 1 $how
+    check "a monitor that is $how does not hold up status" on 1 timeout 60 qm status 107
+    refuse "nor a snapshot" on 1 timeout 100 qm snapshot 107 x
+    check "nor the end" on 1 timeout 100 qm stop 107 --timeout 1
+    check "which is real" status_is 1 107 stopped
+    check 'the file has no traces' equal \
+        "$(on 1 grep -E 'lock|snap' /etc/pve/qemu-server/107.conf)" ''
+done
+
+# ----------------------------------------------------------------------------- arriving guests
+guest 1 108
+check 'a process for an arriving guest' says '^ready: ' \
+    on 2 qm start 108 --skiplock --migratedfrom node1 --migration_type agent --stateuri defer
+check 'waits' says 'inmigrate' on 2 "$PROBE" qmp $RUN/108.mig query-status
+refuse 'and is not let go by mistake' on 2 qm resume 108
+check 'it is ended without touching the file' on 2 qm stop 108 --skiplock --migratedfrom node1
+check 'and leaves nothing' nothing_left 2 108
+
+# ------------------------------------------------------------------------------------- no quorum
+guest 1 109
+on 1 qm start 109
+lab kill 2
+no_quorum()
+{
+    says 'quorum' on 1 qm start 108
+}
+check 'without quorum nothing is started' within 60 no_quorum
+check 'what runs goes on' counter 1 109
+check 'and may be stopped' on 1 qm stop 109
+check 'which is seen' status_is 1 109 stopped
+finish
