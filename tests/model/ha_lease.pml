@@ -18,8 +18,8 @@
  *   LEASE  CLIENT  MUX_TICK  DEVICE  WINDOW
  *
  * Defects, one at a time, to show that the properties can fail: FEED_AS_OF_NOW, CHECK_BEFORE_FEED
- * (and not after it), FEED_FIRST, RELEASE_UNSTOPPED, FENCE_UNCONFIRMED, BOOT_ID_OLD. VACUOUS asks for a run in which the service
- * does get to B: must be found.
+ * (and not after it), FEED_FIRST, RELEASE_UNSTOPPED, FENCE_UNCONFIRMED, BOOT_ID_OLD, IGNORE_MARK.
+ * VACUOUS asks for a run in which the service does get to B: must be found.
  */
 #ifndef LEASE
 #define LEASE 11
@@ -46,6 +46,8 @@ byte dev_age = 0;        /* since the multiplexer pet the device */
 bool wd_open = false;    /* the LRM is a client of the multiplexer */
 bool wd_dead = false;    /* the multiplexer has stopped petting, for good */
 bool died = false;       /* A was reset and its LRM has not begun anew */
+bool fresh = false;      /* renewed since the master looked */
+bool mark = false;       /* the master is about to take the lease: NAME.take is there */
 bool old_boot = false;   /* the lease was taken by an earlier boot of A than this one */
 
 #define RUNS (a_up && !died)
@@ -53,6 +55,11 @@ bool old_boot = false;   /* the lease was taken by an earlier boot of A than thi
 #define FEED fed_age = 0
 #else
 #define FEED fed_age = t0_age
+#endif
+#ifdef IGNORE_MARK
+#define LEASE_IS_MINE true
+#else
+#define LEASE_IS_MINE (a_linked && !mark && owner == NODE_A)
 #endif
 #ifdef CHECK_BEFORE_FEED
 #define MAY_START true
@@ -135,12 +142,18 @@ off:
        /* renewal: of the lease that this process took, or of a free one */
        if
        :: died -> goto off
-       :: atomic { RUNS && a_linked && owner == NODE_A && held -> renew_age = 0 }
+       :: atomic { RUNS && a_linked && owner == NODE_A && held -> renew_age = 0; fresh = true }
        :: atomic { RUNS && a_linked && owner == NOBODY && config_at == NODE_A ->
-              owner = NODE_A; renew_age = 0; held = true; old_boot = false }
+              owner = NODE_A; renew_age = 0; fresh = true; held = true; old_boot = false }
        :: atomic { RUNS && !(a_linked && ((owner == NODE_A && held) ||
                                         (owner == NOBODY && config_at == NODE_A))) ->
               held = false }
+       fi;
+       /* somebody else may be taking it just now: renewed or taken counts only without the mark */
+       if
+       :: died -> goto off
+       :: RUNS && LEASE_IS_MINE
+       :: atomic { RUNS && !(LEASE_IS_MINE) -> held = false }
        fi;
        if
        :: died -> goto off
@@ -195,9 +208,21 @@ next:  skip
 active proctype Master()
 {
     do
-    :: d_step { owner == NODE_A && renew_age >= LEASE -> owner = MASTER; renew_age = 0; assert(!runs_a) }
-    :: d_step { owner == NOBODY && config_at == NODE_A && !a_linked -> owner = MASTER; renew_age = 0;
-           assert(!runs_a) }
+    /* Taking from a silent holder, as docs/wire/ha-lease.md has it: mark, look again, take. Only
+     * each single step is one operation on the tree. */
+    :: atomic { owner == NODE_A && renew_age >= LEASE -> fresh = false }
+       mark = true;
+       if
+       :: owner == NODE_A && !fresh ->
+          if
+          :: atomic { owner == NODE_A -> owner = MASTER; renew_age = 0; assert(!runs_a) }
+          :: owner != NODE_A /* given back just now */
+          fi
+       :: owner != NODE_A || fresh
+       fi;
+       mark = false
+    :: d_step { owner == NOBODY && config_at == NODE_A && !a_linked -> owner = MASTER;
+           renew_age = 0; assert(!runs_a) }
     :: atomic { owner == NODE_A -> /* a fence agent */
 #ifndef FENCE_UNCONFIRMED
            reset_a();
@@ -207,7 +232,8 @@ active proctype Master()
            other boot id than that with which the lease was taken */
            old_boot = false; owner = MASTER; renew_age = 0; assert(!runs_a) }
 #ifdef BOOT_ID_OLD
-    :: d_step { owner == NODE_A && a_linked && a_up -> owner = MASTER; renew_age = 0; assert(!runs_a) }
+    :: d_step { owner == NODE_A && a_linked && a_up -> owner = MASTER; renew_age = 0;
+           assert(!runs_a) }
 #endif
     :: d_step { owner == MASTER && config_at == NODE_A -> config_at = MASTER }
     :: d_step { owner == MASTER && config_at == MASTER -> runs_b = true; owner = NOBODY }
