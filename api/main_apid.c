@@ -4,6 +4,7 @@
  * looks like. Man page quorate-apid(8).
  */
 #include "api/io/access_api.h"
+#include "api/io/cluster_api.h"
 #include "api/io/task_api.h"
 #include "lib/port/api_socket.h"
 #include "lib/port/log.h"
@@ -38,6 +39,9 @@ static const ApiEndpoint endpoints[] = {
     {"GET", "/access/domains", WORLD, NULL, access_get_domains},
     {"GET", "/access/ticket", WORLD, NULL, access_get_ticket},
     {"POST", "/access/ticket", WORLD, access_ticket_params, access_post_ticket},
+    {"GET", "/cluster/resources", USER, cluster_resources_params, cluster_get_resources},
+    {"GET", "/cluster/status", API_NEED_PRIV, "/", "Sys.Audit", NULL, cluster_get_status},
+    {"GET", "/nodes", USER, NULL, cluster_get_nodes},
     {"GET", "/nodes/{node}/tasks/{upid}/log", USER, task_log_params, task_get_log},
     {"GET", "/nodes/{node}/tasks/{upid}/status", USER, NULL, task_get_status},
     {"GET", "/version", USER, NULL, access_get_version},

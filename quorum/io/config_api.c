@@ -10,10 +10,12 @@
 #include "quorum/core/join_info.h"
 #include "quorum/core/join_request.h"
 #include "quorum/io/certs.h"
+#include "quorum/io/cluster_log.h"
 #include "quorum/io/conf_edit.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/join_records.h"
 #include "quorum/io/node_files.h"
+#include "quorum/io/node_tree.h"
 #include "quorum/io/quorum_query.h"
 
 #include <errno.h>
@@ -21,6 +23,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define API_VERSION     1
@@ -384,12 +387,15 @@ static int add_to_list(ApiCall *c, ConfEdit *edit, CorosyncAddNode *add, Err *er
     if (known == NULL && votes > 0 && (r = write_waiting(c->pve, add->name, votes, err)) < 0) {
         return r;
     }
-    if ((r = node_files_directories(c->pve, add->name, err)) < 0 ||
+    if ((r = node_tree_unbury(c->pve, add->name, err)) < 0 ||
+        (r = node_files_directories(c->pve, add->name, err)) < 0 ||
         (r = conf_edit_commit(edit, err)) < 0) {
         return r;
     }
     trace(c->tracer, TRACE_NOTICE, "node '%s' (id %u) was added by '%s' from %s", add->name, id,
           c->caller.who, c->request->peer);
+    cluster_log(LOG_NOTICE, "node '%s' is joining, added by '%s' from %s", add->name, c->caller.who,
+                c->request->peer);
     return 0;
 }
 
@@ -486,6 +492,7 @@ static int give_votes(JoinServer *s, const char *path, const JoinRecord *record,
     }
     trace(&s->tracer, TRACE_NOTICE, "node '%s' has shown up and has %u vote(s) now",
           record->used_by, record->votes);
+    cluster_log(LOG_NOTICE, "node '%s' has joined with %u vote(s)", record->used_by, record->votes);
     return 1;
 }
 

@@ -4,6 +4,7 @@
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/corosync_device.h"
 #include "lib/port/process.h"
+#include "quorum/io/cluster_log.h"
 #include "quorum/io/conf_edit.h"
 #include "quorum/io/quorum_query.h"
 #include "quorum/io/witness_sync.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define CA_NICKNAME      "QNet CA" /* names that corosync-qdevice looks for */
@@ -390,6 +392,7 @@ static int set_up(
         }
         return r;
     }
+    cluster_log(LOG_NOTICE, "the cluster has the witness '%s'", peer->host);
     wait_for_others(s, nodes);
     return 0;
 }
@@ -439,6 +442,7 @@ int witness_remove(const WitnessSetup *s, Err *err)
         if (witness_sync(s->paths->pve, NULL, 0, &e) < 0) {
             say(s, "%s; the daemon tries again", err_text(&e));
         }
+        cluster_log(LOG_NOTICE, "the witness was removed");
         say(s, "the witness is no longer part of the cluster");
     }
     (void)close(lock); /* ends the lock */

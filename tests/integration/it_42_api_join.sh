@@ -215,11 +215,23 @@ claims_of_both_directions()
     check 'nothing is left of its waiting' within 60 on 1 \
         '! grep -l "made-by: password" /etc/pve/priv/join-tokens/*'
     check 'a member with the documented endpoints only serves' start_plain_member
+    check 'a guest id that is taken is told before anything is done' refused_saying \
+        'guest 100 exists' add 4 lab-secret 10.80.0.1:8007 --fingerprint "$(fingerprint)"
+    on 4 'cd /etc/pve/nodes/node4/qemu-server && mv 100.conf 400.conf'
     check 'our node joins through it' add 4 lab-secret 10.80.0.1:8007 \
         --fingerprint "$(fingerprint)"
     check 'by these endpoints' on 1 "grep -q 'POST /api2/json/cluster/config/nodes/node4' \
         /tmp/plain.log && ! grep -q join2/token /tmp/plain.log"
     check 'and has its vote' within 60 expects_votes 4
+    check 'and its guest' on 1 'grep -q guest4 /etc/pve/nodes/node4/qemu-server/400.conf'
+    check 'the API tells of all nodes' answers 200 1 GET /cluster/status "$AUTH"
+    check 'as documented' json 1 "c=[e for e in d if e['type'] == 'cluster'][0]
+n={e['name']: e for e in d if e['type'] == 'node'}
+assert c['name'] == 'lab1' and c['nodes'] == 4 and c['quorate'] == 1, c
+assert n['node4']['online'] == 1 and n['node4']['ip'] == '10.80.0.4' and n['node1']['local'] == 1"
+    check 'and of guests' answers 200 1 GET '/cluster/resources?type=vm' "$AUTH"
+    check 'each with its node' json 1 "assert sorted((e['id'], e['node']) for e in d) == \
+    [('qemu/100', 'node1'), ('qemu/400', 'node4')], d"
     check 'and a certificate of the cluster' on 4 \
         'openssl verify -CAfile /etc/pve/pve-root-ca.pem /etc/pve/local/pve-ssl.pem'
 }
@@ -227,6 +239,10 @@ claims_of_both_directions()
 lab_up -n 4 --no-wait
 for n in 1 2 3 4; do
     make_bare "$n"
+done
+for n in 1 4; do # both have a guest 100
+    on "$n" "mkdir -p /etc/pve/nodes/node$n/qemu-server &&
+        echo 'name: guest$n' >/etc/pve/nodes/node$n/qemu-server/100.conf"
 done
 check 'a cluster is made' on 1 'pvecm create lab1'
 check 'its API serves' start_api 1

@@ -2,8 +2,10 @@
 /* Goal: requests find their daemon, and guessing secrets gets slow without hurting anybody else. */
 #include "api/core/api_guard.h"
 #include "api/core/api_route.h"
+#include "api/core/cluster_view.h"
 
 #include <glib.h>
+#include <string.h>
 
 static void routes_match_whole_components(void)
 {
@@ -54,11 +56,95 @@ static void memory_is_bounded(void)
     api_guard_free(g);
 }
 
+/* ---- the cluster as a whole -------------------------------------------------------------------
+ */
+
+static JsonTree *tree_of(const char *text)
+{
+    JsonTree *t = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(jsontree_parse(text, strlen(text), &t, &err), ==, 0);
+    return t;
+}
+
+static bool sees(void *ctx, const char *kind, const char *id)
+{
+    return ctx == NULL || (strcmp(kind, "node") == 0 ? FALSE : strcmp(id, ctx) == 0);
+}
+
+static void expect_view(JsonTree *view, const char *want)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    jsontree_append(out, view);
+    g_assert_cmpstr(out->str, ==, want);
+    jsontree_free(view);
+}
+
+static void the_cluster_is_told_from_the_tree(void)
+{
+    static const char rrd[] =
+        "pve-node-9.0/n1:100::1764345600:0.5:4:0.25:0:8000:2000:0:0:900:300:1:2\n"
+        "pve-node-9.0/n2:99:\n"
+        "pve2.3-vm/100:7:web:running:0:1764345600:2:0.5:512:U:10:0:1:2:3:4\n"
+        "pve-storage-9.0/n1/local:1764345600:900:300\n"
+        "garbage\n";
+    g_autoptr(JsonTree) members =
+        tree_of("{\"nodename\":\"n1\",\"version\":5,\"cluster\":{\"name\":\"lab\",\"version\":3,"
+                "\"nodes\":2,\"quorate\":1},\"nodelist\":{\"n1\":{\"id\":1,\"online\":1,"
+                "\"ip\":\"10.0.0.1\"},\"n2\":{\"id\":2,\"online\":0}}}");
+    g_autoptr(JsonTree) vmlist =
+        tree_of("{\"version\":1,\"ids\":{\"100\":{\"node\":\"n1\",\"type\":\"qemu\"},"
+                "\"200\":{\"node\":\"n2\",\"type\":\"lxc\"}}}");
+    ClusterFacts f = {.node = "n1",
+                      .members = members,
+                      .vmlist = vmlist,
+                      .rrd = cluster_view_rrd(rrd, sizeof rrd - 1)};
+
+    expect_view(cluster_view_status(&f),
+                "[{\"id\":\"cluster\",\"type\":\"cluster\",\"name\":\"lab\",\"version\":3,"
+                "\"nodes\":2,\"quorate\":1},"
+                "{\"id\":\"node/n1\",\"type\":\"node\",\"name\":\"n1\",\"nodeid\":1,"
+                "\"ip\":\"10.0.0.1\",\"local\":1,\"online\":1,\"level\":\"\"},"
+                "{\"id\":\"node/n2\",\"type\":\"node\",\"name\":\"n2\",\"nodeid\":2,"
+                "\"local\":0,\"online\":0,\"level\":\"\"}]");
+    expect_view(cluster_view_nodes(&f, sees, NULL),
+                "[{\"id\":\"node/n1\",\"node\":\"n1\",\"type\":\"node\",\"status\":\"online\","
+                "\"uptime\":100,\"maxcpu\":4,\"cpu\":0.25,\"maxmem\":8000,\"mem\":2000,"
+                "\"maxdisk\":900,\"disk\":300,\"level\":\"\"},"
+                "{\"id\":\"node/n2\",\"node\":\"n2\",\"type\":\"node\",\"status\":\"offline\"}]");
+    expect_view(cluster_view_resources(&f, "vm", sees, (void *)"100"),
+                "[{\"id\":\"qemu/100\",\"type\":\"qemu\",\"vmid\":100,\"node\":\"n1\","
+                "\"status\":\"running\",\"template\":0,\"uptime\":7,\"name\":\"web\","
+                "\"maxcpu\":2,\"cpu\":0.5,\"maxmem\":512,\"maxdisk\":10,\"disk\":0,\"netin\":1,"
+                "\"netout\":2,\"diskread\":3,\"diskwrite\":4}]");
+    expect_view(cluster_view_resources(&f, "storage", sees, NULL),
+                "[{\"id\":\"storage/n1/local\",\"type\":\"storage\",\"storage\":\"local\","
+                "\"node\":\"n1\",\"status\":\"available\",\"maxdisk\":900,\"disk\":300}]");
+    g_hash_table_unref(f.rrd);
+}
+
+static void without_a_cluster_there_is_this_node(void)
+{
+    g_autoptr(JsonTree) members = tree_of("{\"nodename\":\"n1\",\"version\":0}");
+    ClusterFacts f = {.node = "n1", .address = "10.0.0.1", .members = members};
+
+    expect_view(cluster_view_status(&f),
+                "[{\"id\":\"node/n1\",\"type\":\"node\",\"name\":\"n1\",\"nodeid\":0,"
+                "\"ip\":\"10.0.0.1\",\"local\":1,\"online\":1,\"level\":\"\"}]");
+    expect_view(cluster_view_nodes(&f, sees, NULL),
+                "[{\"id\":\"node/n1\",\"node\":\"n1\",\"type\":\"node\",\"status\":\"online\"}]");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/api/routes-match-whole-components", routes_match_whole_components);
     g_test_add_func("/api/guard/failures-cost-time", failures_cost_time_and_success_forgets);
     g_test_add_func("/api/guard/memory-is-bounded", memory_is_bounded);
+    g_test_add_func("/api/the-cluster-is-told-from-the-tree", the_cluster_is_told_from_the_tree);
+    g_test_add_func("/api/without-a-cluster-there-is-this-node",
+                    without_a_cluster_there_is_this_node);
     return g_test_run();
 }
