@@ -124,6 +124,33 @@ void mount_applied_locked(Mount *m, MountNode *n, uint64_t seq)
     n->file->seq = MAX(n->file->seq, seq);
 }
 
+/* Drops everything unsaved of the file, and tells each handle that has a part in it. Node lock
+ * held; the caller drops the pages then, for which `settling` is counted. */
+static void drop_locked(Mount *m, MountNode *n, int r)
+{
+    MountFile *f = n->file;
+    atomic_fetch_sub(&m->pending, overlay_bytes(&f->overlay));
+    overlay_clear(&f->overlay);
+    f->cuts = 0;
+    for (GSList *l = f->open; l != NULL; l = l->next) {
+        MountHandle *h = l->data;
+        h->error = h->unsaved ? r : h->error;
+        h->unsaved = false;
+        h->cuts = false;
+    }
+    n->settling++;
+}
+
+/* All that the handles wrote is durable, if nothing came meanwhile. Node lock held. */
+static void saved_locked(MountNode *n)
+{
+    if (!mount_view_differs(n)) {
+        for (GSList *l = n->file->open; l != NULL; l = l->next) {
+            ((MountHandle *)l->data)->unsaved = false;
+        }
+    }
+}
+
 /* Submits what take_locked prepared. Node lock not held, `busy` ours. */
 static int commit_inflight(Mount *m, MountNode *n, ReplicaWait wait, Err *err)
 {
@@ -146,13 +173,41 @@ static int commit_inflight(Mount *m, MountNode *n, ReplicaWait wait, Err *err)
     if (wait == REPLICA_WAIT_APPLIED && r >= 0) {
         mount_applied_locked(m, n, seq);
     }
-    n->settling += r < 0;
+    if (r < 0) {
+        drop_locked(m, n, r);
+    }
     g_mutex_unlock(&n->lock);
     if (r < 0) {
         lost(m, n, r, err);
         mount_inval_settling(m, n); /* the kernel has pages with what was dropped */
     }
     return MIN(r, 0);
+}
+
+/* Waits for what was only applied before, `seq`, and looks at what that and `r` mean for those who
+ * wrote it. `busy` ours. */
+static int sync_applied(Mount *m, MountNode *n, uint64_t seq, int r, Err *err)
+{
+    Err sync_err = ERR_INIT;
+    int s = seq > 0 ? MIN(engine_sync(m->engine, seq, &sync_err), 0) : 0;
+    g_mutex_lock(&n->lock);
+    if (n->file->seq == seq) {
+        n->file->seq = 0;
+    }
+    if (s < 0) {
+        drop_locked(m, n, s);
+    } else if (r == 0) {
+        saved_locked(n);
+    }
+    g_mutex_unlock(&n->lock);
+    if (s < 0) {
+        mount_inval_settling(m, n);
+    }
+    if (s < 0 && r == 0) {
+        r = s;
+        *err = sync_err;
+    }
+    return r;
 }
 
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err)
@@ -174,19 +229,8 @@ int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err)
     if (work) {
         r = commit_inflight(m, n, wait, err);
     }
-    if (wait == REPLICA_WAIT_DURABLE && seq > 0) {
-        Err sync_err = ERR_INIT;
-        int s = engine_sync(m->engine, seq, &sync_err);
-        if (s < 0 && r == 0) {
-            r = s;
-            *err = sync_err;
-        }
-        /* A change that was lost is reported once. */
-        g_mutex_lock(&n->lock);
-        if (n->file->seq == seq) {
-            n->file->seq = 0;
-        }
-        g_mutex_unlock(&n->lock);
+    if (wait == REPLICA_WAIT_DURABLE) {
+        r = sync_applied(m, n, seq, r, err);
     }
     mount_path_release(m, n);
     return r;

@@ -58,6 +58,27 @@ void mount_handle_cut(MountHandle *h)
     f->cuts += !h->cuts;
     f->mtime = mount_now();
     h->cuts = true;
+    h->unsaved = true;
+}
+
+void mount_handle_refused(MountHandle *h, int error)
+{
+    g_mutex_lock(&h->node->lock);
+    if (h->cuts) {
+        h->node->file->cuts--;
+        h->cuts = false;
+        h->error = error;
+    }
+    g_mutex_unlock(&h->node->lock);
+}
+
+int mount_handle_result(MountHandle *h, int r)
+{
+    g_mutex_lock(&h->node->lock);
+    r = r < 0 ? r : h->error;
+    h->error = 0;
+    g_mutex_unlock(&h->node->lock);
+    return r;
 }
 
 void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi)

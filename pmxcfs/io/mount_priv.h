@@ -283,6 +283,9 @@ typedef struct MountHandle {
     bool fresh;  /* opened and not used yet: a size set to 0 now is its O_TRUNC */
     bool cuts;   /* cut the file to nothing; seen by its process at once, by others with the first
                     bytes written by anyone, or with its close */
+    bool unsaved; /* wrote or cut what is not known to be durable */
+    int error;    /* what it wrote was dropped, perhaps by the close of another handle: told by its
+                     next write, and once by its fsync or close */
 } MountHandle;
 
 /* Takes its own reference of the node `ino`. */
@@ -290,6 +293,10 @@ MountHandle *mount_handle_new(Mount *m, uint64_t ino, bool writes, pid_t pid);
 void mount_handle_free(Mount *m, MountHandle *h);
 /* Node lock held. */
 void mount_handle_cut(MountHandle *h);
+/* A write of it was refused: a truncation nobody wrote after is given up with it. */
+void mount_handle_refused(MountHandle *h, int error);
+/* `r`, or where that is 0 the error that the handle has not heard of. */
+int mount_handle_result(MountHandle *h, int r);
 /* The file was made by change `seq`, applied and perhaps not yet durable. */
 void mount_handle_applied(Mount *m, MountHandle *h, uint64_t seq);
 MountHandle *mount_handle_of(const struct fuse_file_info *fi); /* NULL: it only reads */
@@ -320,8 +327,10 @@ void mount_cut_locked(Mount *m, MountNode *n, const Entry *base);
 void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t size);
 
 /* Makes what was written to the file one change and waits as `wait` says; also for what was only
- * applied before. `all`: also a truncation that nobody wrote after. 0 or -errno; what could not be
- * committed is dropped then, with a log line. Only from a task, or when nobody is served. */
+ * applied before. `all`: also a truncation that nobody wrote after. 0 or -errno. What could not be
+ * committed is dropped then, with all that is unsaved of the file: what one handle wrote may not
+ * lie on what another failed to. Each handle is told, and there is a log line. Only from a task, or
+ * when nobody is served. */
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err);
 /* Commits what is still open when nobody is served any more. */
 void mount_commit_all(Mount *m);

@@ -61,6 +61,9 @@ static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size)
     if (base->type == ENTRY_DIR) {
         return -EISDIR;
     }
+    if (h != NULL && h->error < 0) {
+        return h->error;
+    }
     if (size > limits.file_size_max) {
         return -EFBIG;
     }
@@ -71,6 +74,9 @@ static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size)
         mount_handle_cut(h);
     } else {
         mount_truncate_locked(m, n, base, (uint32_t)size);
+        if (h != NULL) {
+            h->unsaved = true;
+        }
     }
     return 0;
 }

@@ -31,6 +31,9 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
     if (base == NULL) {
         return -ESTALE;
     }
+    if (h->error < 0) {
+        return h->error;
+    }
     if (append) {
         /* Where the file ends now; the kernel's idea of that may be older. */
         off = f->cuts > 0 ? 0 : mount_view_size(n, base, 0, h);
@@ -44,6 +47,7 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
         return -ENOSPC;
     }
     h->fresh = false;
+    h->unsaved = true;
     mount_settle_locked(n);
     mount_cut_locked(m, n, base);
     size_t before = overlay_bytes(&f->overlay);
@@ -155,6 +159,7 @@ void mount_op_write(fuse_req_t req,
     } else if (size == 0) {
         mount_reply_write(&c, 0);
     } else if (!engine_quorate(c.m->engine)) {
+        mount_handle_refused(h, -EACCES);
         mount_reply(&c, -EACCES);
     } else {
         write_file(h, &c, data, size, off, fi->flags);
@@ -215,7 +220,8 @@ static void run_flush(MountTask *t)
         pid_t pid = fuse_req_ctx(t->call.req)->pid;
         cuts = !open_elsewhere(pid, n->ino) && (pid == h->pid || !open_elsewhere(h->pid, n->ino));
     }
-    mount_reply(&t->call, mount_commit(t->call.m, n, REPLICA_WAIT_DURABLE, cuts, NULL));
+    int r = mount_commit(t->call.m, n, REPLICA_WAIT_DURABLE, cuts, NULL);
+    mount_reply(&t->call, mount_handle_result(h, r));
 }
 
 static void run_fsync(MountTask *t)
@@ -228,6 +234,8 @@ static void run_fsync(MountTask *t)
         r = engine_sync(m->engine, seq, NULL); /* also what was made and never closed */
     }
     mount_node_put(m->nodes, n);
+    MountHandle *h = mount_handle_of(&t->fi); /* of a file that is open for writing */
+    r = h != NULL ? mount_handle_result(h, MIN(r, 0)) : r;
     mount_reply(&t->call, MIN(r, 0));
 }
 
@@ -236,7 +244,7 @@ bool mount_handle_has_work(const MountHandle *h, bool release)
     g_mutex_lock(&h->node->lock);
     const MountFile *f = h->node->file;
     bool work = h->writes && (f->busy || mount_view_differs(h->node));
-    work = work || (!release && f->seq > 0);
+    work = work || (!release && (f->seq > 0 || h->error < 0));
     g_mutex_unlock(&h->node->lock);
     return work;
 }
@@ -257,13 +265,14 @@ void mount_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void mount_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)datasync;
-    (void)fi;
     if (mount_special_of(ino) >= 0) {
         MountCall c = mount_call(req, MOUNT_OP_FSYNC);
         mount_reply(&c, 0);
         return;
     }
-    mount_task_start(mount_task_new(req, MOUNT_OP_FSYNC, run_fsync, ino, NULL));
+    MountTask *t = mount_task_new(req, MOUNT_OP_FSYNC, run_fsync, ino, NULL);
+    t->fi = *fi;
+    mount_task_start(t);
 }
 
 void mount_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

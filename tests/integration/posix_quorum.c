@@ -117,8 +117,49 @@ static void test_disk(void)
     MT_OK(unlink(mt("dk")));
 }
 
+/* Goal: when the close of one fails, the other who wrote hears of it too, and nothing of either is
+ * left to mix with the old content. */
+static void test_two_writers(void)
+{
+    mt_text(mt("tw"), "before");
+    int a = open(mt("tw"), O_WRONLY | O_TRUNC);
+    int b = open(mt("tw"), O_WRONLY);
+    int idle = open(mt("tw"), O_WRONLY);
+    MT_OK(a);
+    MT_OK(b);
+    MT_OK(idle);
+    MT_OK(write(a, "abc", 3));
+    MT_OK(pwrite(b, "def", 3, 3));
+    mt_ctl("fail %d", EIO);
+    MT_FAILS(close(a), EIO);
+    g_assert_true(mt_has(mt("tw"), "before"));
+    MT_FAILS(pwrite(b, "X", 1, 1), EIO);
+    MT_FAILS(fsync(b), EIO);
+    MT_OK(pwrite(b, "E", 1, 1)); /* told once: what comes now is meant for what is there */
+    MT_OK(close(b));
+    MT_OK(close(idle));
+    g_assert_true(mt_has(mt("tw"), "bEfore"));
+    MT_OK(unlink(mt("tw")));
+}
+
+/* Goal: who cuts a file and then cannot write it leaves it as it was. */
+static void test_cut_given_up(void)
+{
+    mt_text(mt("cg"), "before");
+    int w = open(mt("cg"), O_WRONLY | O_TRUNC);
+    MT_OK(w);
+    mt_ctl("quorum 0");
+    MT_FAILS(write(w, "after", 5), EACCES);
+    mt_ctl("quorum 1");
+    MT_FAILS(close(w), EACCES);
+    g_assert_true(mt_has(mt("cg"), "before"));
+    MT_OK(unlink(mt("cg")));
+}
+
 void posix_add_quorum(void)
 {
+    posix_add_steered("/posix/quorum/two-writers-hear-of-a-failure", test_two_writers);
+    posix_add_steered("/posix/quorum/a-cut-is-given-up-with-its-write", test_cut_given_up);
     posix_add_steered("/posix/quorum/modes", test_modes);
     posix_add_steered("/posix/quorum/changes-refused", test_refused);
     posix_add_steered("/posix/quorum/lost-while-open", test_lost_while_open);
