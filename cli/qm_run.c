@@ -74,7 +74,7 @@ static const SectionLinesEntry *find_vm(const SectionLines *file, const char *id
 }
 
 /* 1 when resources.cfg has the guest, with a state other than `ignored`. */
-static int is_managed(const GuestHost *h, uint32_t vmid, Err *err)
+int qm_run_is_managed(const GuestHost *h, uint32_t vmid, Err *err)
 {
     g_autofree char *path = g_build_filename(h->tree->root, HA_RESOURCES, NULL);
     g_autofree char *id = g_strdup_printf("%u", vmid);
@@ -109,7 +109,7 @@ int qm_run_ask_ha(
     if (g_strcmp0(g_getenv(HA_ENV), "1") == 0) {
         return 0;
     }
-    r = is_managed(h, vmid, err);
+    r = qm_run_is_managed(h, vmid, err);
     if (r <= 0) {
         return r;
     }

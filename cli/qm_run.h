@@ -55,6 +55,9 @@ int qm_run_check_here(const GuestHost *h, uint32_t vmid, Err *err) must_check;
 /* --timeout in ms, 0 when it was not given. -EINVAL when it is no sensible time. */
 int qm_run_timeout(unsigned *ret_ms, Err *err) must_check;
 
+/* 1 when HA starts and stops the guest, 0 when not. */
+int qm_run_is_managed(const GuestHost *h, uint32_t vmid, Err *err) must_check;
+
 /* A guest that HA manages is started and stopped by HA. 1 when the request was handed over to
  * ha-manager with these words ("set", "vm:100", ..., NULL), 0 when it is the caller's to do. `what`
  * is for people: "start". */
@@ -85,6 +88,8 @@ int qm_guest_cmd(char **operands, Err *err);
 int qm_guest_exec(char **operands, Err *err);
 int qm_guest_exec_status(char **operands, Err *err);
 int qm_guest_passwd(char **operands, Err *err);
+int qm_startall(char **operands, Err *err);
+int qm_stopall(char **operands, Err *err);
 int qm_terminal(char **operands, Err *err);
 int qm_vncproxy(char **operands, Err *err);
 

@@ -5,3 +5,4 @@
 %C%_qm_SOURCES += %D%/qm_start.c %D%/qm_status.c %D%/qm_stop.c
 %C%_qm_SOURCES += %D%/qm_power.c %D%/qm_snapshot.c
 %C%_qm_SOURCES += %D%/qm_agent.c %D%/qm_console.c
+%C%_qm_SOURCES += %D%/qm_all.c

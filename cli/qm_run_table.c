@@ -164,6 +164,13 @@ static GOptionEntry terminal_options[] = {
     {0},
 };
 
+static GOptionEntry startall_options[] = {
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    TIMEOUT_OPTION("How long to wait for quorum; not at all by default"),
+    {0},
+};
+
 static GOptionEntry plain_options[] = {
     QM_ROOT_OPTION,
     QM_RUN_DIR_OPTION,
@@ -191,6 +198,10 @@ const CliVerb qm_run_verbs[] = {
     {"delsnapshot", "VMID NAME", "Remove a snapshot", 2, 2, delsnapshot_options, qm_delsnapshot},
     {"listsnapshot", "VMID", "Show the snapshots as a tree", 1, 1, listsnapshot_options,
      qm_listsnapshot},
+    {"startall", "", "Start all guests with 'onboot' in their order", 0, 0, startall_options,
+     qm_startall},
+    {"stopall", "", "Shut down all running guests in the reverse order", 0, 0, plain_options,
+     qm_stopall},
     {"guest cmd", "VMID COMMAND", "Ask the agent inside the guest: ping, get-fsinfo, ...", 2, 2,
      plain_options, qm_guest_cmd},
     {"agent", "VMID COMMAND", "The same as 'guest cmd'", 2, 2, plain_options, qm_guest_cmd},

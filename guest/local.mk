@@ -43,6 +43,7 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h
 
 %C%_core_libguest_core_a_SOURCES += %D%/core/snapplan.c %D%/core/snapplan.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/startorder.c %D%/core/startorder.h
 %C%_core_libguest_core_a_SOURCES += %D%/core/netplan.c %D%/core/netplan.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_host.c %D%/io/guest_host.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/event_daemon.c %D%/io/event_daemon.h

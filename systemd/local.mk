@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Units: NAME.service.in here, and NAME.service in systemd_units.
-systemd_units = %D%/pve-cluster.service %D%/qmeventd.service \
+systemd_units = %D%/pve-cluster.service %D%/qmeventd.service %D%/quorate-guests.service \
 	%D%/quorate-api.service %D%/quorate-apid.service \
 	%D%/quorate-joind.service %D%/quorate-migrated.service \
 	%D%/quorate-recover.service
