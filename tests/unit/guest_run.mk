@@ -9,3 +9,8 @@ check_PROGRAMS += %D%/test_guest_proc
 %C%_test_guest_proc_SOURCES = %D%/test_guest_proc.c
 %C%_test_guest_proc_LDADD = $(guest_run_ldadd)
 TESTS += %D%/test_guest_proc
+
+check_PROGRAMS += %D%/test_snapplan
+%C%_test_snapplan_SOURCES = %D%/test_snapplan.c
+%C%_test_snapplan_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_snapplan

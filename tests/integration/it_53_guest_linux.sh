@@ -1,0 +1,137 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Goal: a guest with a real kernel keeps its memory over snapshot, rollback and suspend, and turns
+# itself off; the real guest agent is understood. Method: Debian's cloud kernel with a program that
+# counts; Debian's qemu-ga on the socket where a guest's would be.
+# Timeout: 600
+. "$(dirname "$0")/lib.sh"
+need qemu-system-x86_64 qemu-img gcc python3 apt-get apt-cache dpkg-deb
+BUILD=$(build_dir)
+need "$BUILD/cli/qm"
+PROBE=$TOP/tests/integration/guest_probe.py
+RUN=/run/qemu-server
+
+# fetch PACKAGE: unpacks it below $WORK/PACKAGE; nothing is installed.
+fetch()
+{
+    mkdir -p "$WORK/$1/root"
+    (cd "$WORK/$1" && timeout 120 apt-get -q download "$2" >log 2>&1 && dpkg-deb -x ./*.deb root)
+}
+
+kernel_package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+    awk '/Depends: linux-image/ { print $2; exit }')
+if [ -z "$kernel_package" ] || ! fetch kernel "$kernel_package"; then
+    echo '1..0 # SKIP no Debian archive to take linux-image-cloud-amd64 from'
+    exit 77
+fi
+KERNEL=$(echo "$WORK"/kernel/root/boot/vmlinuz-*)
+if ! gcc -static -O1 -o "$WORK/init" "$TOP/tests/integration/linux_guest_init.c"; then
+    echo '1..0 # SKIP no static C library'
+    exit 77
+fi
+python3 - "$WORK/init" "$WORK/initrd" <<'END'
+import sys
+
+
+def entry(name, mode, data=b''):
+    name = name.encode() + b'\0'
+    head = b'070701' + b''.join(b'%08X' % value for value in (
+        0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)) + name
+    return head + b'\0' * (-len(head) % 4) + data + b'\0' * (-len(data) % 4)
+
+
+with open(sys.argv[1], 'rb') as file:
+    init = file.read()
+with open(sys.argv[2], 'wb') as file:
+    file.write(entry('dev', 0o40755) + entry('init', 0o100755, init) + entry('TRAILER!!!', 0))
+END
+
+on()
+{
+    local node=$1
+    shift
+    lab exec "$node" -- timeout 200 "$@"
+}
+
+counter()
+{
+    on 1 "$PROBE" counter "$RUN/110.serial0" 2>/dev/null
+}
+
+# The kernel's own lines come first.
+counts()
+{
+    local now
+    now=$(counter) && [ -n "$now" ]
+}
+
+more_than()
+{
+    local now
+    now=$(counter) && [ "$now" -gt "$1" ]
+}
+
+ended_by_guest()
+{
+    on 1 grep -q '"guest_requested" : true' "$RUN/110.exit"
+}
+
+lab_up -n 1
+mkdir -p "$WORK/tank/images/110"
+on 1 mkdir -p /etc/pve/nodes/node1/qemu-server
+on 1 sh -c 'cat >/etc/pve/storage.cfg' <<END
+dir: tank
+	path $WORK/tank
+	content images
+END
+qemu-img create -q -f qcow2 "$WORK/tank/images/110/vm-110-disk-0.qcow2" 64M
+on 1 sh -c 'cat >/etc/pve/qemu-server/110.conf' <<END
+args: -kernel $KERNEL -initrd $WORK/initrd -append "console=ttyS0 quiet panic=-1 mitigations=off"
+kvm: 0
+memory: 192
+name: linux
+ostype: l26
+scsi0: tank:110/vm-110-disk-0.qcow2,size=64M
+scsihw: virtio-scsi-single
+serial0: socket
+tablet: 0
+vga: serial0
+END
+
+check 'a Linux guest starts' on 1 qm start 110
+check 'its kernel and its first program run' within 240 counts
+before=$(counter)
+check 'a snapshot with memory' on 1 qm snapshot 110 early --vmstate
+check 'it counts on' within 90 more_than $((before + 60))
+late=$(counter)
+check 'going back' on 1 qm rollback 110 early
+check 'the guest runs again' within 90 counts
+back=$(counter)
+check "its memory is the old one (at $before, $late, back $back)" test "$back" -lt "$late"
+check 'not one of a fresh start' test "$back" -ge "$before"
+check 'suspended to disk' on 1 qm suspend 110 --todisk
+check 'and started' on 1 qm start 110
+check 'it goes on' within 90 more_than "$back"
+check 'a key over the terminal' sh -c "printf q | $TOP/scripts/lab exec --name $LAB_NAME 1 -- \
+    timeout 60 qm terminal 110"
+check 'turns it off, which is seen' within 90 ended_by_guest
+check 'it is off' equal "$(on 1 qm status 110)" 'status: stopped'
+
+# ------------------------------------------------------------------------------ the guest agent
+if fetch agent qemu-guest-agent; then
+    on 1 mkdir -p "$RUN"
+    lab exec 1 -- setsid -f "$WORK/agent/root/usr/sbin/qemu-ga" -m unix-listen -p "$RUN/110.qga" \
+        -t "$WORK" -f "$WORK/qga.pid" >/dev/null 2>&1 </dev/null
+    check 'the agent is there' within 60 on 1 test -S "$RUN/110.qga"
+    check 'it answers' on 1 qm agent 110 ping
+    check 'tells its version' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 1 -- \
+        qm guest cmd 110 info | grep -q '\"version\" : '"
+    refuse 'unknown commands are refused' on 1 qm guest cmd 110 no-such
+    on 1 qm guest exec 110 -- sh -c 'echo hello; echo woe >&2; exit 3' >"$WORK/exec"
+    check 'a program runs' equal "$(tr -d ' \n' <"$WORK/exec")" \
+        '{"err-data":"woe\n","exitcode":3,"exited":1,"out-data":"hello\n"}'
+    check 'with input' sh -c "printf abc | $TOP/scripts/lab exec --name $LAB_NAME 1 -- \
+        qm guest exec 110 --pass-stdin 1 -- cat | grep -q '\"out-data\" : \"abc\"'"
+    refuse 'one that is not there' on 1 qm guest exec 110 -- /no/such/program
+fi
+finish
