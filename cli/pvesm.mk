@@ -7,3 +7,5 @@ bin_PROGRAMS += %D%/pvesm
 %C%_pvesm_LDADD = %D%/libcmdline.a guest/io/libguest_io.a guest/core/libguest_core.a \
 	lib/cfs/libcfs.a lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a \
 	$(QB_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(JSON_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+dist_man_MANS += %D%/pvesm.1
+dist_bashcompletion_DATA += %D%/completion/pvesm

@@ -11,6 +11,7 @@
 #include "lib/conf/propstring.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RUN_DIR    "/var/run/qemu-server"
@@ -93,7 +94,22 @@ static int64_t memory_of(const VmSection *s)
                : MEMORY_MIB;
 }
 
-static Row *read_row(const GuestTree *tree, const char *run_dir, uint32_t vmid)
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Only guests that have a pid file can run: one look at the directory answers for most. */
+static bool may_run(const GArray *pids, uint32_t vmid)
+{
+    return pids->len > 0 &&
+           bsearch(&vmid, pids->data, pids->len, sizeof(uint32_t), compare_ids) != NULL;
+}
+
+static Row *read_row(const GuestTree *tree, const char *run_dir, const GArray *pids, uint32_t vmid)
 {
     g_auto(GuestProc) proc = GUEST_PROC_INIT;
     g_autoptr(VmConf) conf = NULL;
@@ -103,7 +119,7 @@ static Row *read_row(const GuestTree *tree, const char *run_dir, uint32_t vmid)
     const char *template;
 
     row->vmid = vmid;
-    if (guest_proc_find(run_dir, vmid, &proc, &err) > 0) {
+    if (may_run(pids, vmid) && guest_proc_find(run_dir, vmid, &proc, &err) > 0) {
         row->pid = proc.pid;
     }
     if (guest_conf_read(tree, NULL, vmid, NULL, NULL, &conf, &err) < 0) {
@@ -174,6 +190,7 @@ int qm_list(char **operands, Err *err)
     g_autoptr(JsonTree) list = jsontree_new_array();
     g_autoptr(GuestTree) tree = NULL;
     g_autoptr(GArray) ids = NULL;
+    g_autoptr(GArray) pids = guest_run_list(run_dir);
     bool json = false;
     int r = cli_wants_json(&json, err);
 
@@ -188,7 +205,7 @@ int qm_list(char **operands, Err *err)
         return r;
     }
     for (guint i = 0; i < ids->len; i++) {
-        g_ptr_array_add(rows, read_row(tree, run_dir, g_array_index(ids, uint32_t, i)));
+        g_ptr_array_add(rows, read_row(tree, run_dir, pids, g_array_index(ids, uint32_t, i)));
     }
     for (guint i = 0; json && i < rows->len; i++) {
         jsontree_add(list, row_json(rows->pdata[i]));

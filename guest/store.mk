@@ -17,3 +17,4 @@
 %C%_io_libguest_io_a_SOURCES += %D%/io/disk_work.c %D%/io/disk_work.h
 %C%_core_libguest_core_a_SOURCES += %D%/core/cloudinit.c %D%/core/cloudinit.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_cloudinit.c %D%/io/guest_cloudinit.h
+dist_man_MANS += %D%/storage.cfg.5

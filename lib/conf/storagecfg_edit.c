@@ -19,7 +19,7 @@ static const StorageProp props_table[] = {
     {"shared", STORAGE_PROP_FLAG, "dir btrfs lvm", false, "all nodes see the same volumes"},
     {"prune-backups", STORAGE_PROP_TEXT, NULL, false, "which backups are kept"},
     {"max-protected-backups", STORAGE_PROP_NUMBER, NULL, false, "protected backups of a guest"},
-    {"bwlimit", STORAGE_PROP_TEXT, NULL, false, "limits in KiB/s: clone=,default=,move=,..."},
+    {"bwlimit", STORAGE_PROP_TEXT, NULL, false, "limits in KiB/s: clone=,default=,move="},
     {"format", STORAGE_PROP_FORMAT, DIRS, false, "of new disks: raw, qcow2, vmdk"},
     {"preallocation", STORAGE_PROP_PREALLOCATION, DIRS, false,
      "of new disks: off, metadata, falloc, full"},

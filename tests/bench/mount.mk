@@ -7,3 +7,4 @@ EXTRA_PROGRAMS += %D%/bench_mount %D%/bench_memfs
 %C%_bench_memfs_CFLAGS = $(AM_CFLAGS) $(FUSE3_CFLAGS)
 %C%_bench_memfs_LDADD = $(FUSE3_LIBS) $(GLIB_LIBS) -lpthread
 EXTRA_DIST += %D%/bench_mount.sh
+EXTRA_DIST += %D%/bench_qm_list.sh
