@@ -41,7 +41,7 @@ int cmd_smp(CmdBuild *b, Err *err)
     int64_t sockets = guestconf_int(b->conf, "sockets");
     int64_t cores = guestconf_int(b->conf, "cores");
     int64_t most = sockets * cores;
-    int64_t vcpus = guestconf_has(b->conf, "vcpus") ? guestconf_int(b->conf, "vcpus") : most;
+    int64_t vcpus = guestconf_int(b->conf, "vcpus") > 0 ? guestconf_int(b->conf, "vcpus") : most;
     bool plugged =
         guestconf_hotplug(b->conf, "cpu") && cmd_machine(b, 2, 7, 0) && b->arch == ARCH_X86_64;
 
