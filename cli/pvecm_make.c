@@ -50,10 +50,12 @@ int pvecm_create(char **operands, Err *err)
         (r = check_range("votes", pvecm_make.votes, 1, 255, err)) == 0 &&
         (r = check_range("token-coefficient", pvecm_make.token_coefficient, 0, 3600000, err)) ==
             0 &&
+        (r = check_range("token", pvecm_make.token, 0, 3600000, err)) == 0 &&
         (r = take_links(c.links, err)) == 0) {
         c.nodeid = (uint32_t)pvecm_make.nodeid;
         c.votes = (uint32_t)pvecm_make.votes;
         c.token_coefficient = (uint32_t)pvecm_make.token_coefficient;
+        c.token_ms = (uint32_t)pvecm_make.token;
         r = cluster_create(&cluster_paths, &c, err);
     }
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {

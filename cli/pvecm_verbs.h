@@ -15,7 +15,7 @@
 /* Options of the verbs that make and change clusters; set by the option parser. */
 typedef struct PvecmMakeOptions {
     char *link[8];
-    int nodeid, votes, token_coefficient;
+    int nodeid, votes, token_coefficient, token;
     gboolean dry_run, force, silent, unmerge;
 } PvecmMakeOptions;
 extern PvecmMakeOptions pvecm_make;

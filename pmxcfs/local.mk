@@ -45,6 +45,7 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_engine.a
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/metrics.c %D%/io/metrics.h
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine.c %D%/io/engine.h %D%/io/engine_priv.h
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_open.c %D%/io/engine_loop.c
+%C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_conf.c
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_cluster.c %D%/io/engine_status.c
 %C%_io_libpmxcfs_engine_a_SOURCES += %D%/io/engine_save.c %D%/io/engine_view.c
 dist_man_MANS += %D%/pmxcfs-events.5

@@ -25,6 +25,7 @@ noinst_LIBRARIES += %D%/libquorumio.a
 	%D%/io/door.c %D%/io/door.h \
 	%D%/io/join_classic.c %D%/io/join_classic.h \
 	%D%/io/join_client.c %D%/io/join_client.h \
+	%D%/io/join_gate.c %D%/io/join_gate.h \
 	%D%/io/join_records.c %D%/io/join_records.h \
 	%D%/io/join_server.c %D%/io/join_server.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \

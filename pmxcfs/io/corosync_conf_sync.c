@@ -2,10 +2,10 @@
 #include "pmxcfs/io/corosync_conf_sync.h"
 
 #include "lib/conf/corosync_check.h"
+#include "lib/port/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -107,14 +107,14 @@ int corosync_conf_install(const char *path, const char *text, gsize size, Err *e
 
 static void tell_corosync(CorosyncConfSync *s)
 {
-    g_autoptr(GError) gerror = NULL;
-    g_autoptr(GSubprocess) child = NULL;
+    const char *const argv[] = {s->reload, "-R", NULL};
+    /* It may be between two memberships; the next configuration must not wait for that. */
+    const ProcessOptions opt = {.timeout_ms = COROSYNC_RELOAD_TIMEOUT_MS};
+    Err err = ERR_INIT;
 
     g_usleep(COROSYNC_RELOAD_DELAY_MS * 1000);
-    child = g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_SILENCE,
-                             &gerror, s->reload, "-R", NULL);
-    if (child == NULL || !g_subprocess_wait_check(child, NULL, &gerror)) {
-        trace(&s->tracer, TRACE_ERR, "corosync.conf: %s -R failed: %s", s->reload, gerror->message);
+    if (process_check(argv, &opt, NULL, &err) < 0) {
+        trace(&s->tracer, TRACE_ERR, "corosync.conf: %s -R failed: %s", s->reload, err_text(&err));
     }
 }
 

@@ -19,6 +19,8 @@
 
 typedef struct CorosyncConfSync CorosyncConfSync;
 
+#define COROSYNC_RELOAD_TIMEOUT_MS 10000
+
 #define COROSYNC_RELOAD_DELAY_MS 1000 /* lets the other nodes receive the file first */
 
 /* What has to be done with a cluster text, given the host's (NULL: none). Pure. */

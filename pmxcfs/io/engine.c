@@ -193,7 +193,7 @@ int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_s
 
     if (!atomic_load(&e->quorate)) {
         r = err_setf(err, -EACCES, "no quorum"); /* at once, whatever the cfs thread does (INV-3) */
-    } else {
+    } else if ((r = engine_check_conf(e, op, err)) == 0) {
         Job *job = engine_job_new(JOB_SUBMIT);
         job->op = tree_op_copy(op);
         job->wait = wait;

@@ -3,7 +3,7 @@
  * engine_priv: what the files of the engine share: engine.c (life, queue, callers), engine_open.c
  * (database to tree), engine_loop.c (events in, actions out), engine_cluster.c (corosync),
  * engine_status.c (status store and its group), engine_save.c (copies of replaced content),
- * engine_view.c (reading).
+ * engine_view.c (reading), engine_conf.c (what a corosync.conf must be).
  *
  * Locks are those of the system, not of GLib, whose own the thread checker cannot see.
  */
@@ -156,6 +156,10 @@ void engine_notify(Engine *e, const EngineNotice *n);
 
 /* ---- engine_open.c ---- */
 int engine_write_seeds(Engine *e, Err *err) must_check;
+
+/* 0, or -EINVAL when `op` would leave a corosync.conf that corosync cannot live with (any thread).
+ */
+int engine_check_conf(Engine *e, const TreeOp *op, Err *err) must_check;
 
 /* ---- engine_loop.c ---- */
 void engine_loop_init(Engine *e); /* sources on a context of its own; no thread yet */

@@ -15,6 +15,7 @@
 #define JOIN_BODY_MAX       (64u * 1024u) /* bytes of a request */
 #define JOIN_CLOCK_SKEW_SEC 30            /* more than this between joiner and member is refused */
 #define JOIN_PENDING_SEC    300 /* a staged node that is not ready after this is taken out again */
+#define JOIN_BUSY_SEC       60  /* others wait so long for a staged node */
 #define JOIN_VMIDS_MAX      10000u
 
 #define JOIN_STEP_LIST(X)                                                                          \

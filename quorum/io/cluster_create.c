@@ -240,6 +240,11 @@ static int build_conf(const ClusterCreate *c, char **ret_text, Err *err)
     }
     conf = corosync_conf_create(c->name, node, c->nodeid != 0 ? c->nodeid : 1, c->votes, links,
                                 c->token_coefficient);
+    if (c->token_ms != 0) {
+        g_autofree char *token = g_strdup_printf("%u", c->token_ms);
+
+        corosync_conf_set(conf, "totem.token", token);
+    }
     *ret_text = corosync_conf_format(conf);
     return 0;
 }
@@ -362,6 +367,37 @@ static void say_to(void *ctx, const char *line)
     say(ctx, "%s", line);
 }
 
+/* Keys take seconds of a processor, corosync seconds of waiting: both at the same time. */
+typedef struct CertsTask {
+    const ClusterPaths *paths;
+    const ClusterCreate *create;
+    int result;
+    Err err;
+} CertsTask;
+
+static gpointer make_certs(gpointer data)
+{
+    CertsTask *t = data;
+
+    t->result = cluster_update_certs(t->paths, false, say_to, (void *)t->create, &t->err);
+    return NULL;
+}
+
+static int make_cluster(
+    const ClusterPaths *paths, const ClusterCreate *c, const char *text, Undo *undo, Err *err)
+{
+    CertsTask certs = {.paths = paths, .create = c};
+    GThread *thread = g_thread_new("certs", make_certs, &certs);
+    int r = need_authkey(paths, c, undo, err);
+
+    r = r < 0 ? r : start_corosync(paths, c, text, undo, err);
+    (void)g_thread_join(thread);
+    if (r == 0 && certs.result < 0) {
+        r = err_setf(err, certs.result, "%s", err_text(&certs.err));
+    }
+    return r < 0 ? r : switch_tree(paths, c, text, undo, err);
+}
+
 int cluster_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err)
 {
     g_autofree char *text = NULL;
@@ -376,10 +412,7 @@ int cluster_create(const ClusterPaths *paths, const ClusterCreate *c, Err *err)
         if (c->dry_run) {
             say(c, "would write this configuration and start the cluster:\n%s", text);
         } else {
-            (void)((r = cluster_update_certs(paths, false, say_to, (void *)c, err)) < 0 ||
-                   (r = need_authkey(paths, c, &undo, err)) < 0 ||
-                   (r = start_corosync(paths, c, text, &undo, err)) < 0 ||
-                   (r = switch_tree(paths, c, text, &undo, err)) < 0);
+            r = make_cluster(paths, c, text, &undo, err);
             if (r < 0) {
                 undo_create(paths, c, &undo);
             } else {

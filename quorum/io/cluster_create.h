@@ -28,7 +28,8 @@ typedef struct ClusterCreate {
     uint32_t votes;
     CorosyncLink links[COROSYNC_LINKS_MAX]; /* none present: link 0 by the node's address */
     uint32_t token_coefficient;
-    bool dry_run; /* only say what would happen */
+    uint32_t token_ms; /* 0: not written, corosync's own */
+    bool dry_run;      /* only say what would happen */
     void (*say)(void *ctx, const char *line);
     void *ctx;
 } ClusterCreate;

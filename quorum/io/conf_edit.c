@@ -4,12 +4,16 @@
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/corosync_check.h"
 #include "lib/conf/corosync_device.h"
+#include "quorum/io/cluster_create.h"
 #include "quorum/io/node_tree.h"
+#include "quorum/io/services.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define TELL_TIMEOUT_MS 1000
 
 int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err)
 {
@@ -52,6 +56,35 @@ int conf_edit_commit(ConfEdit *e, Err *err)
     }
     e->version = corosync_conf_version(e->conf);
     return 0;
+}
+
+void conf_edit_tell(ConfEdit *e)
+{
+    cfslock_release(g_steal_pointer(&e->lock));
+    conf_edit_spread(corosync_conf_version(e->conf));
+}
+
+void conf_edit_spread(uint64_t want)
+{
+    gint64 deadline = g_get_monotonic_time() + TELL_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    bool there = false;
+
+    while (!there && g_get_monotonic_time() < deadline) {
+        g_autofree char *text = NULL;
+        uint64_t version = 0;
+        gsize size = 0;
+
+        there = cfsfile_read(cluster_paths.host_conf, COROSYNC_CONF_SIZE_MAX, &text, &size, NULL) ==
+                    0 &&
+                corosync_text_version(text, size, &version) && version >= want;
+        if (!there) {
+            g_usleep(5 * 1000);
+        }
+    }
+    /* When it fails the cluster filesystem does it, a little later. */
+    if (there && service_reload_corosync(NULL) < 0) {
+        return;
+    }
 }
 
 void conf_edit_done(ConfEdit *e)

@@ -28,6 +28,13 @@ int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err) must_check;
  * damaged before). */
 int conf_edit_commit(ConfEdit *e, Err *err) must_check;
 
+/* Has corosync read the configuration as soon as this host has that version, without the second
+ * that the cluster filesystem grants the other nodes; they hear of it then. Best effort. */
+void conf_edit_spread(uint64_t version);
+
+/* Gives the lock back, then conf_edit_spread: nobody shall wait for corosync. */
+void conf_edit_tell(ConfEdit *e);
+
 void conf_edit_done(ConfEdit *e);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ConfEdit, conf_edit_done)
 

@@ -13,10 +13,11 @@
 
 #include <stdbool.h>
 
-#define DOOR_MARKER     "removed" /* below state_dir: the text of the refusal */
-#define DOOR_TEXT_MAX   1024u
-#define DOOR_FIRST_SEC  10 /* after the start: time for corosync to find the others */
-#define DOOR_REPEAT_SEC 30
+#define DOOR_MARKER      "removed" /* below state_dir: the text of the refusal */
+#define DOOR_TEXT_MAX    1024u
+#define DOOR_FIRST_SEC   10 /* after the start: time for corosync to find the others */
+#define DOOR_REPEAT_SEC  5  /* looks at quorum */
+#define DOOR_REMOVED_SEC 60 /* of a node that was refused */
 
 typedef enum DoorAnswer {
     DOOR_MEMBER,  /* a member, or nobody needs to be asked: quorate, or in no cluster */

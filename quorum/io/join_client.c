@@ -557,6 +557,24 @@ static int take_stage_answer(Joiner *j, JsonObject *data, Err *err)
     return 0;
 }
 
+/* The cluster takes in one group of nodes at a time: others wait for their turn. */
+static int ask_to_stage(Joiner *j, const char *csr, JsonParser **ret, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + JOIN_QUEUE_SEC * G_USEC_PER_SEC;
+    bool told = false;
+    int r;
+
+    while ((r = ask(j, JOIN_STEP_STAGE, csr, ret, err)) == -EAGAIN &&
+           g_get_monotonic_time() < deadline) {
+        if (!told) {
+            say(j, "waiting: %s", err_text(err));
+        }
+        told = true;
+        g_usleep(JOIN_QUEUE_RETRY_MS * 1000);
+    }
+    return r;
+}
+
 static int do_stage(Joiner *j, Err *err)
 {
     g_autoptr(JsonParser) parser = NULL;
@@ -568,7 +586,7 @@ static int do_stage(Joiner *j, Err *err)
     }
     if ((r = certs_make_key(CERTS_NODE_BITS, &j->key, err)) < 0 ||
         (r = certs_make_request(j->key, j->node, &csr, err)) < 0 ||
-        (r = ask(j, JOIN_STEP_STAGE, csr, &parser, err)) < 0) {
+        (r = ask_to_stage(j, csr, &parser, err)) < 0) {
         return r;
     }
     return take_stage_answer(j, data_of(parser), err);

@@ -10,6 +10,7 @@
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/conf_edit.h"
 #include "quorum/io/config_api.h"
+#include "quorum/io/join_gate.h"
 #include "quorum/io/join_records.h"
 #include "quorum/io/member_server.h"
 #include "quorum/io/node_files.h"
@@ -198,6 +199,9 @@ do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswe
         return r;
     }
     problems = problems_now(s, q, record, conf);
+    if (problems->len == 0) {
+        join_gate_announce();
+    }
     answer_problems(problems, ret);
     return 0;
 }
@@ -267,29 +271,64 @@ static int answer_stage(JoinServer *s,
     return 0;
 }
 
-static int do_stage(JoinServer *s,
-                    const JoinRequest *q,
-                    JoinRecord *record,
-                    const char *path,
-                    ApiAnswer *ret,
-                    Err *err)
+/* Somebody else who is on the way and not of our group: a ring that is forming is left in peace. */
+static char *other_joiner(JoinServer *s, const char *node)
 {
-    g_auto(ConfEdit) edit = {0};
-    g_autoptr(GPtrArray) problems = NULL;
-    bool again;
-    uint32_t id = 0;
-    int r = conf_edit_begin(s->pve, &edit, err);
+    g_autofree char *dir_path = g_build_filename(s->pve, "priv", "join-tokens", NULL);
+    g_autoptr(GDir) dir = g_dir_open(dir_path, 0, NULL);
+    WallTime now = clock_wall();
+    char *found = NULL;
+    const char *name;
 
-    if (r < 0 || (r = join_record_read(path, record, err)) < 0 ||
-        (r = join_record_check(record, q->node, clock_wall(), err)) < 0) {
-        return r;
+    while (found == NULL && dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(dir_path, name, NULL);
+        g_auto(JoinRecord) r = {0};
+
+        if (strstr(name, ".tmp.") != NULL || join_record_read(path, &r, NULL) < 0) {
+            continue; /* being written, or used up and gone */
+        }
+        if (r.staged.sec != 0 && r.used_by != NULL && strcmp(r.used_by, node) != 0 &&
+            now.sec - r.staged.sec < JOIN_BUSY_SEC && !join_gate_has(r.used_by)) {
+            found = g_strdup(r.used_by);
+        }
     }
-    problems = problems_now(s, q, record, edit.conf);
+    return found;
+}
+
+static int
+may_stage(JoinServer *s, const JoinRequest *q, JoinRecord *record, ConfEdit *edit, Err *err)
+{
+    g_autoptr(GPtrArray) problems = problems_now(s, q, record, edit->conf);
+    g_autofree char *other = NULL;
+
     if (problems->len > 0) {
         return err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
     }
+    if ((other = other_joiner(s, q->node)) != NULL) {
+        return err_setf(err, -EAGAIN, "node '%s' is joining at this moment", other);
+    }
+    return 0;
+}
+
+/* Between join_gate_enter and join_gate_leave. */
+static int stage(JoinServer *s,
+                 const JoinRequest *q,
+                 JoinRecord *record,
+                 const char *path,
+                 uint32_t *ret_id,
+                 Err *err)
+{
+    g_auto(ConfEdit) edit = {0};
+    bool again;
+    int r = conf_edit_begin(s->pve, &edit, err);
+
+    if (r < 0 || (r = join_record_read(path, record, err)) < 0 ||
+        (r = join_record_check(record, q->node, clock_wall(), err)) < 0 ||
+        (r = may_stage(s, q, record, &edit, err)) < 0) {
+        return r;
+    }
     again = staged_by(record, q->node);
-    if ((r = join_stage(edit.conf, q, again, &id, err)) < 0) {
+    if ((r = join_stage(edit.conf, q, again, ret_id, err)) < 0) {
         return r;
     }
     if (!again) {
@@ -304,9 +343,81 @@ static int do_stage(JoinServer *s,
         (r = conf_edit_commit(&edit, err)) < 0) {
         return r;
     }
-    trace(&s->tracer, TRACE_NOTICE, "node '%s' (id %u) is joining", q->node, id);
-    cluster_log(LOG_NOTICE, "node '%s' (id %u) is joining", q->node, id);
+    join_gate_add(q->node);
+    trace(&s->tracer, TRACE_NOTICE, "node '%s' (id %u) is joining", q->node, *ret_id);
+    cluster_log(LOG_NOTICE, "node '%s' (id %u) is joining", q->node, *ret_id);
+    return 0;
+}
+
+static int do_stage(JoinServer *s,
+                    const JoinRequest *q,
+                    JoinRecord *record,
+                    const char *path,
+                    ApiAnswer *ret,
+                    Err *err)
+{
+    g_auto(ConfEdit) edit = {.pve = g_strdup(s->pve)};
+    uint32_t id = 0;
+    int r;
+
+    join_gate_enter();
+    r = stage(s, q, record, path, &id, err);
+    join_gate_leave();
+    if (r < 0) {
+        return r;
+    }
+    bool tell = join_gate_wait();
+
+    /* What stands there now: all of the group get the same. */
+    if ((r = node_tree_conf(s->pve, &edit.conf, err)) < 0) {
+        return r;
+    }
+    if (tell) {
+        conf_edit_tell(&edit);
+    }
     return answer_stage(s, q, edit.conf, id, ret, err);
+}
+
+/* The answer to an earlier `ready` was lost, and others have used the token since. */
+static bool is_voting_member(const CorosyncConf *conf, const char *name)
+{
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    const CorosyncNode *node = corosync_nodes_find(nodes, name);
+
+    return node != NULL && node->votes > 0;
+}
+
+static int
+make_ready(JoinServer *s, const JoinRequest *q, JoinRecord *record, const char *path, Err *err)
+{
+    g_auto(ConfEdit) edit = {0};
+    int r = conf_edit_begin(s->pve, &edit, err);
+
+    if (r < 0 || (r = join_record_read(path, record, err)) < 0) {
+        return r;
+    }
+    if (record->used_by == NULL || strcmp(record->used_by, q->node) != 0) {
+        return is_voting_member(edit.conf, q->node)
+                   ? 0
+                   : err_setf(err, -EPERM, "node '%s' was not staged with this token", q->node);
+    }
+    if (record->staged.sec == 0) {
+        return 0;
+    }
+    /* A name that was removed may be taken again: from now on it is this node's. */
+    if ((r = node_tree_unbury(s->pve, q->node, err)) < 0 ||
+        (r = corosync_conf_set_votes(edit.conf, q->node, record->votes, err)) < 0 ||
+        (r = conf_edit_commit(&edit, err)) < 0) {
+        return r;
+    }
+    record->staged.sec = 0;
+    if ((r = join_record_write(path, record, err)) < 0) {
+        return r;
+    }
+    conf_edit_tell(&edit);
+    trace(&s->tracer, TRACE_NOTICE, "node '%s' has joined with %u vote(s)", q->node, record->votes);
+    cluster_log(LOG_NOTICE, "node '%s' has joined with %u vote(s)", q->node, record->votes);
+    return 0;
 }
 
 static int do_ready(JoinServer *s,
@@ -316,30 +427,14 @@ static int do_ready(JoinServer *s,
                     ApiAnswer *ret,
                     Err *err)
 {
-    g_auto(ConfEdit) edit = {0};
     g_autofree char *answer = NULL;
-    int r = conf_edit_begin(s->pve, &edit, err);
+    int r;
 
-    if (r < 0 || (r = join_record_read(path, record, err)) < 0) {
+    join_gate_enter(); /* no contest for the cluster's lock among our own threads */
+    r = make_ready(s, q, record, path, err);
+    join_gate_leave();
+    if (r < 0) {
         return r;
-    }
-    if (record->used_by == NULL || strcmp(record->used_by, q->node) != 0) {
-        return err_setf(err, -EPERM, "node '%s' was not staged with this token", q->node);
-    }
-    if (record->staged.sec != 0) {
-        /* A name that was removed may be taken again: from now on it is this node's. */
-        if ((r = node_tree_unbury(s->pve, q->node, err)) < 0 ||
-            (r = corosync_conf_set_votes(edit.conf, q->node, record->votes, err)) < 0 ||
-            (r = conf_edit_commit(&edit, err)) < 0) {
-            return r;
-        }
-        record->staged.sec = 0;
-        if ((r = join_record_write(path, record, err)) < 0) {
-            return r;
-        }
-        trace(&s->tracer, TRACE_NOTICE, "node '%s' has joined with %u vote(s)", q->node,
-              record->votes);
-        cluster_log(LOG_NOTICE, "node '%s' has joined with %u vote(s)", q->node, record->votes);
     }
     answer = g_strdup_printf("{\"data\":{\"votes\":%u}}", record->votes);
     api_answer_set(ret, 200, answer);
@@ -410,6 +505,7 @@ static uint32_t status_of(int code)
     case -EEXIST:
         return 409;
     case -EACCES:
+    case -EAGAIN:
     case -ETIMEDOUT:
         return 503;
     default:

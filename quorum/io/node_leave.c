@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define DATABASE_MAX   (512u * 1024u * 1024u)
+#define GUEST_MAX      (1024u * 1024u)
 #define START_WAIT_SEC 60
 
 static bool is_set(const NodeJob *job, const char *name)
@@ -157,6 +158,7 @@ static int set_votes(NodeJob *job, uint32_t votes, Err *err)
          (r = conf_edit_commit(&edit, err)) < 0)) {
         return r;
     }
+    conf_edit_tell(&edit);
     return node_wait_expected(edit.conf, LEAVE_COUNT_TIMEOUT_SEC, err);
 }
 
@@ -231,6 +233,30 @@ static int do_remove(NodeJob *job, Err *err)
 
 /* ---- local ------------------------------------------------------------------------------------
  */
+
+/* The cluster has decided on the guests of a node that it removed: they run elsewhere, or wait
+ * there under the node's name. Its own copies are old, and are only kept in the backup. */
+static int set_guests_aside(NodeJob *job, Err *err)
+{
+    const char *pve = job->change->paths->pve;
+    const char *node = node_job_get(job, "node");
+    g_autoptr(GPtrArray) guests = node_tree_guests(pve, node);
+
+    for (guint i = 0; i < guests->len; i++) {
+        const char *guest = g_ptr_array_index(guests, i);
+        g_autofree char *path = g_build_filename(pve, "nodes", node, guest, NULL);
+        g_autofree char *name = g_strdelimit(g_strdup(guest), "/", '-');
+        g_autofree char *to = saved(job, name);
+        int r;
+
+        if ((r = copy_file(path, to, GUEST_MAX, err)) < 0 ||
+            (r = node_tree_delete(path, err)) < 0) {
+            return r;
+        }
+        node_job_say(job, "the cluster has decided on guest %s; this node's copy is %s", guest, to);
+    }
+    return 0;
+}
 
 /* What was the cluster's and not this node's. Storage, users and firewall stay as they were. */
 static int strip_tree(NodeJob *job, Err *err)
@@ -322,7 +348,11 @@ static int do_local(NodeJob *job, Err *err)
         (r = service_start_local(err)) < 0) {
         return r;
     }
-    if ((r = wait_mounted(job, err)) == 0) {
+    r = wait_mounted(job, err);
+    if (r == 0 && is_set(job, "removed")) {
+        r = set_guests_aside(job, err);
+    }
+    if (r == 0) {
         r = strip_tree(job, err);
     }
     stopped = service_stop_local(&stop_err);

@@ -6,6 +6,7 @@
 #include "quorum/io/certs.h"
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/conf_edit.h"
+#include "quorum/io/node_remove.h"
 #include "quorum/io/node_tree.h"
 #include "quorum/io/quorum_query.h"
 
@@ -74,21 +75,6 @@ static bool is_online(const NodeJob *job, const char *id)
 
 static int check_address(NodeJob *job, const char *address, Err *err)
 {
-    g_autofree char *self = NULL, *fqdn = NULL;
-    g_autoptr(GPtrArray) own = NULL;
-    int r = cluster_this_node(&self, &fqdn, &own, err);
-
-    if (r < 0) {
-        return r;
-    }
-    if (strcmp(self, node_job_get(job, "node")) == 0) {
-        return g_ptr_array_find_with_equal_func(own, address, g_str_equal, NULL)
-                   ? 0
-                   : err_setf(err, -EADDRNOTAVAIL,
-                              "address '%s' is not configured on this node: add it beside the old "
-                              "one first",
-                              address);
-    }
     if (!is_online(job, node_job_get(job, "nodeid"))) {
         node_job_say(job, "the node is off: its new address is not tried");
         return 0;
@@ -96,11 +82,14 @@ static int check_address(NodeJob *job, const char *address, Err *err)
     return probe(job, address, err);
 }
 
+/* 1 when it has changed something. */
 static int change_conf(const NodeJob *job, CorosyncConf *conf, const char *which, Err *err)
 {
     const char *node = node_job_get(job, "node");
     g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
     const CorosyncNode *n = corosync_nodes_find(nodes, node);
+
+    bool changed = false;
 
     if (n == NULL) {
         return err_setf(err, -ENOENT, "node '%s' is not in the cluster", node);
@@ -111,24 +100,49 @@ static int change_conf(const NodeJob *job, CorosyncConf *conf, const char *which
 
         if (address != NULL && (n->link[i] == NULL || strcmp(n->link[i], address) != 0)) {
             r = corosync_conf_readdress(conf, node, i, address, err);
+            changed = true;
         }
         if (r < 0) {
             return r;
         }
     }
-    return 0;
+    return changed;
+}
+
+/* For a moment the others go on without the node. */
+static int check_votes(const NodeJob *job, Err *err)
+{
+    const RemoveOptions opt = {.node = node_job_get(job, "node"), .guests = REMOVE_GUESTS_LEAVE};
+    g_autoptr(GPtrArray) problems = node_remove_problems(job->change->paths->pve, &opt, err);
+
+    if (problems == NULL) {
+        return -EIO;
+    }
+    return problems->len == 0
+               ? 0
+               : err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
 }
 
 static int do_check(NodeJob *job, Err *err)
 {
+    g_autofree char *self = NULL, *fqdn = NULL;
+    g_autoptr(GPtrArray) own = NULL;
     g_autoptr(CorosyncConf) conf = NULL;
-    int r = node_tree_conf(job->change->paths->pve, &conf, err);
+    int r;
 
-    if (r < 0 || (r = change_conf(job, conf, "new", err)) < 0) {
+    if ((r = cluster_this_node(&self, &fqdn, &own, err)) < 0 ||
+        (r = node_tree_conf(job->change->paths->pve, &conf, err)) < 0 ||
+        (r = change_conf(job, conf, "new", err)) < 0) {
         return r;
     }
-    if (quorum_is_quorate(NULL) != 1) {
-        return err_setf(err, -EPERM, "the cluster has no quorum: bring its nodes up first");
+    if (strcmp(self, node_job_get(job, "node")) == 0) {
+        return err_setf(err, -EINVAL,
+                        "a node leaves the ring while its address changes: give this one its new "
+                        "address on another node, with 'pvecm readdress %s'",
+                        self);
+    }
+    if ((r = check_votes(job, err)) < 0) {
+        return r;
     }
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         const char *address = address_of(job, "new", i);
@@ -143,16 +157,82 @@ static int do_check(NodeJob *job, Err *err)
 /* ---- list, verify -----------------------------------------------------------------------------
  */
 
+static CorosyncConf *copy_conf(const CorosyncConf *conf)
+{
+    g_autofree char *text = corosync_conf_format(conf);
+    CorosyncConf *copy = NULL;
+    int r = corosync_conf_parse(text, strlen(text), &copy, NULL);
+
+    g_assert(r == 0); /* our own text */
+    return copy;
+}
+
+/* corosync changes no address of a link in use: the node goes out, and comes in again. */
+static int take_out(NodeJob *job, ConfEdit *edit, Err *err)
+{
+    uint32_t id = (uint32_t)g_ascii_strtoull(node_job_get(job, "nodeid"), NULL, 10);
+    int r;
+
+    if (is_online(job, node_job_get(job, "nodeid")) && quorum_kick_node(id, err) < 0) {
+        node_job_say(job, "it could not be told to leave the ring: %s", err_text(err));
+        err_clear(err);
+    }
+    if ((r = corosync_conf_remove_node(edit->conf, node_job_get(job, "node"), err)) < 0 ||
+        (r = conf_edit_commit(edit, err)) < 0) {
+        return r;
+    }
+    conf_edit_spread(corosync_conf_version(edit->conf));
+    return node_wait_expected(edit->conf, REMOVE_COUNT_TIMEOUT_SEC, err);
+}
+
+/* An interrupted change may have left the list without the node. */
+static int put_in(const NodeJob *job, CorosyncConf *conf, const char *which, Err *err)
+{
+    CorosyncAddNode add = {
+        .name = node_job_get(job, "node"),
+        .nodeid = (uint32_t)g_ascii_strtoull(node_job_get(job, "nodeid"), NULL, 10),
+        .votes = (uint32_t)g_ascii_strtoull(node_job_get(job, "votes"), NULL, 10)};
+    uint32_t id = 0;
+
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        const char *address = address_of(job, which, i);
+
+        add.link[i] = address != NULL ? address : address_of(job, "all", i);
+    }
+    return corosync_conf_add_node(conf, &add, &id, err);
+}
+
 static int write_addresses(NodeJob *job, const char *which, Err *err)
 {
     g_auto(ConfEdit) edit = {0};
+    g_autoptr(CorosyncConf) next = NULL;
+    g_autoptr(GPtrArray) nodes = NULL;
     int r;
 
-    if ((r = conf_edit_begin(job->change->paths->pve, &edit, err)) < 0 ||
-        (r = change_conf(job, edit.conf, which, err)) < 0) {
+    if ((r = conf_edit_begin(job->change->paths->pve, &edit, err)) < 0) {
         return r;
     }
-    return conf_edit_commit(&edit, err);
+    next = copy_conf(edit.conf);
+    nodes = corosync_nodes(edit.conf);
+    if (corosync_nodes_find(nodes, node_job_get(job, "node")) == NULL) {
+        r = put_in(job, next, which, err);
+    } else if ((r = change_conf(job, next, which, err)) == 0) {
+        return 0; /* done, or undone, before */
+    } else if (r > 0) {
+        r = take_out(job, &edit, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    while (corosync_conf_version(next) <= corosync_conf_version(edit.conf)) {
+        corosync_conf_bump(next);
+    }
+    corosync_conf_free(edit.conf);
+    edit.conf = g_steal_pointer(&next);
+    if ((r = conf_edit_commit(&edit, err)) == 0) {
+        conf_edit_tell(&edit);
+    }
+    return r;
 }
 
 /* How long a ring needs to notice that a node is gone. */
@@ -271,7 +351,7 @@ static int undo(NodeJob *job, unsigned step, Err *err)
 
 static const char *const texts[READDRESS_STEP_N] = {
     [READDRESS_STEP_CHECK] = "checking",
-    [READDRESS_STEP_LIST] = "writing the new addresses into corosync.conf",
+    [READDRESS_STEP_LIST] = "taking the node out of the ring, and in with the new address",
     [READDRESS_STEP_VERIFY] = "waiting until everybody sees everybody",
 };
 
@@ -297,11 +377,14 @@ static void note_online(NodeJob *job)
 static int fill_job(NodeJob *job, const CorosyncNode *node, const CorosyncLink *links, Err *err)
 {
     g_autofree char *id = g_strdup_printf("%u", node->nodeid);
+    g_autofree char *votes = g_strdup_printf("%u", node->votes);
     bool changes = false;
 
     node_job_set(job, "node", node->name);
     node_job_set(job, "nodeid", id);
+    node_job_set(job, "votes", votes);
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        set_address(job, "all", i, node->link[i]);
         if (!links[i].present) {
             continue;
         }
@@ -324,22 +407,18 @@ int node_readdress(const NodeChange *change,
                    Err *err)
 {
     g_auto(NodeJob) job = {0};
-    g_autofree char *self = NULL, *fqdn = NULL;
-    g_autoptr(GPtrArray) addresses = NULL;
     g_autoptr(CorosyncConf) conf = NULL;
     g_autoptr(GPtrArray) nodes = NULL;
     const CorosyncNode *found;
-    int r;
+    int r = node_tree_conf(change->paths->pve, &conf, err);
 
-    if ((r = cluster_this_node(&self, &fqdn, &addresses, err)) < 0 ||
-        (r = node_tree_conf(change->paths->pve, &conf, err)) < 0) {
+    if (r < 0) {
         return r;
     }
     nodes = corosync_nodes(conf);
-    found = corosync_nodes_find_any(nodes, node != NULL ? node : self);
+    found = corosync_nodes_find_any(nodes, node);
     if (found == NULL) {
-        return err_setf(err, -ENOENT, "node '%s' is not in the cluster",
-                        node != NULL ? node : self);
+        return err_setf(err, -ENOENT, "node '%s' is not in the cluster", node);
     }
     node_job_init(&job, change, &node_readdress_type);
     if ((r = fill_job(&job, found, links, err)) < 0) {

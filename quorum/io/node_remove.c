@@ -275,6 +275,7 @@ static int do_list(NodeJob *job, Err *err)
             (r = conf_edit_commit(&edit, err)) < 0) {
             return r;
         }
+        conf_edit_tell(&edit);
         cluster_log(LOG_NOTICE, "node '%s' %s the cluster (config version %" G_GUINT64_FORMAT ")",
                     node, node_job_get(job, "left") != NULL ? "has left" : "was removed from",
                     corosync_conf_version(edit.conf));

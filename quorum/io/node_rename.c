@@ -98,7 +98,10 @@ static int rename_in_list(NodeJob *job, const char *from, const char *to, Err *e
         return 0; /* done, or undone, before */
     }
     r = corosync_conf_rename_node(edit.conf, from, to, err);
-    return r < 0 ? r : conf_edit_commit(&edit, err);
+    if (r == 0 && (r = conf_edit_commit(&edit, err)) == 0) {
+        conf_edit_tell(&edit);
+    }
+    return r;
 }
 
 /* ---- host name --------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/io/services.h"
 
+#include "lib/port/process.h"
+
 #include <errno.h>
 #include <gio/gio.h>
 #include <signal.h>
@@ -186,6 +188,7 @@ int service_stop_local(Err *err)
 int service_reload_corosync(Err *err)
 {
     static const char *const argv[] = {"corosync-cfgtool", "-R", NULL};
+    const ProcessOptions opt = {.timeout_ms = SERVICE_RELOAD_TIMEOUT_MS};
 
-    return run(argv, NULL, err);
+    return process_check(argv, &opt, NULL, err);
 }

@@ -13,7 +13,8 @@
 
 #include <stdbool.h>
 
-#define SERVICE_STOP_TIMEOUT_MS 20000
+#define SERVICE_STOP_TIMEOUT_MS   20000
+#define SERVICE_RELOAD_TIMEOUT_MS 5000 /* corosync may be between two memberships */
 
 typedef enum Service {
     SERVICE_COROSYNC, /* corosync.service */

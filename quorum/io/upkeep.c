@@ -19,15 +19,20 @@ struct Upkeep {
     bool stop;
 };
 
-static void ask_at_door(Upkeep *u)
+/* Seconds until the next time. */
+static int ask_at_door(Upkeep *u)
 {
+    DoorAnswer answer = DOOR_MEMBER;
     Err err = ERR_INIT;
 
     /* A join or a departure under way starts and stops things by itself. */
-    if (!node_job_pending(u->state_dir) && !join_client_pending(u->state_dir) &&
-        door_ask(&u->paths, u->state_dir, &u->tracer, &err) == DOOR_UNKNOWN) {
+    if (!node_job_pending(u->state_dir) && !join_client_pending(u->state_dir)) {
+        answer = door_ask(&u->paths, u->state_dir, &u->tracer, &err);
+    }
+    if (answer == DOOR_UNKNOWN) {
         trace(&u->tracer, TRACE_DEBUG, "asking whether this node is a member: %s", err_text(&err));
     }
+    return answer == DOOR_REMOVED ? DOOR_REMOVED_SEC : DOOR_REPEAT_SEC;
 }
 
 static void say_line(void *ctx, const char *line)
@@ -69,8 +74,9 @@ static gpointer run(gpointer data)
         }
         g_mutex_unlock(&u->lock);
         if (g_get_monotonic_time() >= next) {
-            ask_at_door(u);
-            next = g_get_monotonic_time() + DOOR_REPEAT_SEC * G_USEC_PER_SEC;
+            int pause_sec = ask_at_door(u);
+
+            next = g_get_monotonic_time() + pause_sec * (gint64)G_USEC_PER_SEC;
         }
         if (g_get_monotonic_time() >= renew) {
             renew_certificates(u);

@@ -50,8 +50,8 @@ def cmd_up(args):
     lab.config = {
         'name': args.name, 'nodes': args.nodes, 'build': build, 'token': args.token,
         'authkey': secrets.token_hex(256), 'sides': [], 'bridges': 1, 'faults': [],
-        'daemons': split_daemons(args.daemons, args.join, args.ha), 'programs': {}, 'arguments': {},
-        'join': args.join,
+        'daemons': split_daemons(args.daemons, args.ha), 'programs': {}, 'arguments': {},
+        'join': True,
     }
     lab.config['programs']['pmxcfs'] = per_node(args.pmxcfs, lab, absolute_program)
     lab.config['arguments']['pmxcfs'] = per_node(args.pmxcfs_args, lab, shlex.split)
@@ -60,17 +60,21 @@ def cmd_up(args):
                 and lab.daemon_command(daemon, 1) is None:
             raise LabError(f'{daemon.program} has not been built and is not installed '
                            f'(build directory: {build or "none"})')
+    # Without what `pvecm` needs (--daemons corosync) the nodes get finished configuration files.
+    lab.config['join'] = args.bare or all(
+        name in lab.config['daemons'] and lab.daemon_command(lab.daemon(name), 1)
+        for name in ('corosync', 'pmxcfs', 'joind', 'api'))
     lab.lock()
     lab.check_free()
     try:
         lab.create()
         for n in lab.numbers():
             lab.power_on(n)
-            if not args.join:
+            if not lab.config['join']:
                 start_daemons(lab, n)
-        if args.join:
-            form_by_join(lab)
-        if not args.no_wait:
+        if lab.config['join'] and not args.bare:
+            form_cluster(lab)
+        if not args.no_wait and not args.bare:
             labview.wait_for(lab, list(lab.numbers()), None, args.timeout)
     except BaseException as error:
         if args.keep and isinstance(error, LabError):
@@ -84,46 +88,65 @@ def cmd_up(args):
     return labview.show(lab, args.json)
 
 
-def form_by_join(lab):
-    """Makes the cluster as a person would: `pvecm create`, then `pvecm add` on the others."""
+def form_cluster(lab):
+    """Makes the cluster as a person would: `pvecm create` on node 1, `pvecm add` on the others."""
     for n in lab.numbers():
         # Debian's package brings an example, which pmxcfs would take for this node's cluster.
         lab.run(n, ['rm', '-f', '/etc/corosync/corosync.conf'])
         lab.start_daemon(n, lab.daemon('pmxcfs'))
     wait_until(lambda: all(lab.query(n, ['test', '-e', '/etc/pve/.version'])[0] == 0
-                           for n in lab.numbers()), 20, '/etc/pve on each node')
-    said(lab, 1, ['pvecm', 'create', lab.name[:15], '--token-coefficient', '0'])
-    for n in lab.numbers():
-        if n > 1:
-            token = said(lab, 1, ['pvecm', 'token'])
-            said(lab, n, ['pvecm', 'add', '-'], token)
-        for name in ('joind', 'api'):
-            lab.start_daemon(n, lab.daemon(name))
-            if n == 1:
-                wait_until(lambda: lab.query(1, ['test', '-S', '/run/quorate/joind.sock'])[0] == 0,
-                           10, 'the join service')
-        if n == 1:
-            wait_until(lambda: ':8006' in lab.query(1, ['ss', '-Htln', 'sport = 8006'])[1], 10,
-                       'the API worker')
-    for n in lab.numbers():
-        for daemon in lab.wanted_daemons(n):
-            if not lab.is_running(n, daemon.name):
-                lab.start_daemon(n, daemon)
+                           for n in lab.numbers()), 60, '/etc/pve on each node')
+    said(lab, 1, ['pvecm', 'create', lab.name[:15].rstrip('-'), '--token', str(lab.config['token']),
+                  '--token-coefficient', '0'])
+    start_daemons(lab, 1)
+    if lab.config['nodes'] > 1:
+        wait_until(lambda: lab.query(1, ['test', '-S', '/run/quorate/joind.sock'])[0] == 0
+                   and ':8006' in lab.query(1, ['ss', '-Htln', 'sport = 8006'])[1], 60,
+                   'the API of node 1')
+        join_others(lab)
 
 
-def said(lab, n, command, text=''):
+def join_others(lab):
+    """All at once: those that ask together are taken in together."""
+    others = [n for n in lab.numbers() if n > 1]
+    tokens = said(lab, 1, ['sh', '-c', 'for n in "$@"; do pvecm token || exit; done', 'sh']
+                  + [str(n) for n in others]).split()
+    joining = [(n, speak(lab, n, ['pvecm', 'add', '-'], token)) for n, token in zip(others, tokens)]
+    for n, process in joining:
+        hear(n, process)
+        start_daemons(lab, n)
+
+
+def said(lab, n, command):
     """What a command on a node says; its failure is the lab's."""
-    done = subprocess.run([LAB, 'exec', '--name', lab.name, str(n), '--'] + command, input=text,
-                          capture_output=True, text=True, timeout=180, cwd='/')
-    if done.returncode != 0:
-        raise LabError(f'node {n}: {" ".join(command)}: '
-                       + (done.stderr or done.stdout).strip().splitlines()[-1])
-    return done.stdout
+    return hear(n, speak(lab, n, command))
 
 
-def split_daemons(text, join, ha):
-    names = text.split(',') if text else [d.name for d in DAEMONS if (join or not d.joined)
-                                          and (ha or not d.asked) and not d.manual]
+def speak(lab, n, command, text=''):
+    process = subprocess.Popen([LAB, 'exec', '--name', lab.name, str(n), '--'] + command, cwd='/',
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    process.stdin.write(text)
+    process.stdin.close()
+    process.stdin = None  # so that communicate() leaves it alone
+    return process
+
+
+def hear(n, process):
+    try:
+        output = process.communicate(timeout=300)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise LabError(f'node {n}: {" ".join(process.args[5:])}: no end within 300 s') from None
+    if process.returncode != 0:
+        raise LabError(f'node {n}: {" ".join(process.args[5:])}: '
+                       + '; '.join(output.strip().splitlines()[-3:]))
+    return output
+
+
+def split_daemons(text, ha):
+    names = text.split(',') if text else [d.name for d in DAEMONS
+                                          if (ha or not d.asked) and not d.manual]
     for name in names:
         if name not in DAEMON_NAMES:
             raise LabError(f"unknown daemon '{name}': some of {','.join(DAEMON_NAMES)}")
@@ -467,7 +490,8 @@ def add_up(command):
     sub.add_argument('-n', '--nodes', type=int, default=3, help='how many nodes (default: 3)')
     sub.add_argument('--build', help='build directory with our programs (default: $QUORATE_BUILD, '
                      'the current directory, or build/ of the sources)')
-    sub.add_argument('--daemons', help='start only these, comma separated (default: all built)')
+    sub.add_argument('--daemons', help='start only these, comma separated (default: all built); '
+                     'without joind or api the cluster is not formed by pvecm, but by finished files')
     sub.add_argument('--pmxcfs', action='append', metavar='[N=]PATH',
                      help='run this program as pmxcfs on node N, or on all')
     sub.add_argument('--pmxcfs-args', action='append', metavar="[N=]'ARGS'",
@@ -476,8 +500,9 @@ def add_up(command):
                      help="corosync's token in ms (default: 1000)")
     sub.add_argument('--timeout', type=float, default=60, help='seconds to wait (default: 60)')
     sub.add_argument('--no-wait', action='store_true', help='return when all was started')
+    sub.add_argument('--bare', action='store_true', help='only nodes: no cluster, no daemon')
     sub.add_argument('--join', action='store_true', help='form the cluster by pvecm create, token '
-                     'and add, instead of finished configuration files')
+                     'and add (the default)')
     sub.add_argument('--ha', action='store_true', help='start the high-availability daemons, with '
                      'a watchdog that resets the node')
     sub.add_argument('--keep', action='store_true', help='leave a lab that did not come up')

@@ -44,7 +44,7 @@ class Daemon:
 
     def __init__(self, name, program, folder, arguments, joined=False, asked=False, manual=False):
         self.name, self.program, self.folder, self.arguments = name, program, folder, arguments
-        self.joined = joined  # needs the certificates that only `lab up --join` makes
+        self.joined = joined  # needs the certificates that `pvecm` makes
         self.asked = asked  # started by `lab up --ha`, or when named
         self.manual = manual  # started when named, or by commands on the node
 

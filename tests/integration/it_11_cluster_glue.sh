@@ -91,11 +91,16 @@ running_versions_are()
 check 'corosync runs with it on every node' within 60 running_versions_are "$NEW"
 check ".members shows it" within 60 at 3 \
     "grep -q '\"version\": $NEW, \"nodes\": 3' /etc/pve/.members"
-check 'an older one is written' edit_conf 1 "s/config_version: .*/config_version: $OLD/"
-check 'it reaches no host' eval 'sleep 2; host_versions_are "$NEW $NEW $NEW"'
-check 'a broken one is written' at 1 \
-    "printf 'totem {\n config_version: 99\n' >/etc/pve/corosync.conf"
-check 'it reaches no host either' eval 'sleep 2; host_versions_are "$NEW $NEW $NEW"'
+refuse 'an older one is refused' edit_conf 1 "s/config_version: .*/config_version: $OLD/"
+refuse 'one without a new version, too' edit_conf 1 's/token: .*/token: 1234/'
+refuse 'a broken one is refused when it is closed' at 1 \
+    "printf 'totem {\n config_version: 99\n' >/tmp/broken; cp /tmp/broken /etc/pve/corosync.conf"
+check 'the log of the daemon says why' grep -q 'corosync.conf was refused: line' \
+    "$(lab path 1)/log/pmxcfs.log"
+check 'the log of the cluster, too' within 10 at 3 \
+    "grep -q 'corosync.conf was refused: line' /etc/pve/.clusterlog"
+check 'the old one stays' at 1 "grep -q 'config_version: $NEW' /etc/pve/corosync.conf"
+check 'no host has another' host_versions_are "$NEW $NEW $NEW"
 check 'the cluster goes on' everywhere /etc/pve/.debug 0
 NEXT=$((NEW + 1))
 good_again()

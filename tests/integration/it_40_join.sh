@@ -191,7 +191,7 @@ claims_of_members()
         '! runuser -u www-data -- sh -c "ls /etc/pve/priv/join-tokens"'
 }
 
-lab_up -n 3 --no-wait
+lab_up -n 3 --bare
 for n in 1 2 3; do
     make_bare "$n"
 done

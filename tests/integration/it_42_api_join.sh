@@ -236,7 +236,7 @@ assert n['node4']['online'] == 1 and n['node4']['ip'] == '10.80.0.4' and n['node
         'openssl verify -CAfile /etc/pve/pve-root-ca.pem /etc/pve/local/pve-ssl.pem'
 }
 
-lab_up -n 4 --no-wait
+lab_up -n 4 --bare
 for n in 1 2 3 4; do
     make_bare "$n"
 done
