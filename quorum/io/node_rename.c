@@ -57,7 +57,10 @@ static int do_check(NodeJob *job, Err *err)
     if (g_str_has_prefix(cwd, pve)) {
         return err_setf(err, -EBUSY, "leave %s first: it is mounted anew", cwd);
     }
-    if ((r = node_tree_conf(pve, &conf, err)) < 0 || (r = check_free(job, to, err)) < 0) {
+    /* Of this copy: is it possible? */
+    if ((r = node_tree_conf(pve, &conf, err)) < 0 ||
+        (r = corosync_conf_rename_node(conf, from, to, err)) < 0 ||
+        (r = check_free(job, to, err)) < 0) {
         return r;
     }
     if (quorum_is_quorate(NULL) != 1) {
@@ -71,7 +74,7 @@ static int do_check(NodeJob *job, Err *err)
                         "renamed; move them away first",
                         from, guests->len, (const char *)g_ptr_array_index(names, 0));
     }
-    return corosync_conf_rename_node(conf, from, to, err); /* of this copy: is it possible? */
+    return 0;
 }
 
 /* ---- dirs, list -------------------------------------------------------------------------------

@@ -132,9 +132,9 @@ full()
 }
 check 'node 3 gets a small disk' full
 check 'and all content' everywhere /etc/pve/told 'from node 1'
-at 3 "dd if=/dev/zero of=$state/filler bs=4k" 2>/dev/null
+at 3 "echo small >/etc/pve/big; dd if=/dev/zero of=$state/filler bs=4k" 2>/dev/null
 check 'full: a change there fails with ENOSPC' \
-    refused_soon 3 'No space left' 'head -c 200000 /dev/zero >/etc/pve/big && echo done'
+    refused_soon 3 'No space left' 'head -c 1000000 /dev/zero >/etc/pve/big && echo done'
 check 'full: the next one too, at once' refused_soon 3 'No space left' 'touch /etc/pve/small'
 check 'full: reading goes on' reads 3 /etc/pve/told 'from node 1'
 check 'full: the others go on' at 1 'echo "while full" >/etc/pve/told; test -d /etc/pve/nodes'
