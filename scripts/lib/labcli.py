@@ -491,7 +491,7 @@ def add_up(command):
     sub.add_argument('--build', help='build directory with our programs (default: $QUORATE_BUILD, '
                      'the current directory, or build/ of the sources)')
     sub.add_argument('--daemons', help='start only these, comma separated (default: all built); '
-                     'without joind or api the cluster is not formed by pvecm, but by finished files')
+                     'without joind or api finished files form the cluster, not pvecm')
     sub.add_argument('--pmxcfs', action='append', metavar='[N=]PATH',
                      help='run this program as pmxcfs on node N, or on all')
     sub.add_argument('--pmxcfs-args', action='append', metavar="[N=]'ARGS'",

@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Goal: nodes leave, are removed, come back, get other names and addresses, each by one command that
-# is safe to repeat; wherever it is killed it is finished or taken back; a removed node is told at the
-# door and joins again by a token; nodes that join at the same time all get in.
+# is safe to repeat; wherever it is killed it is finished or taken back; a removed node is told at
+# the door and joins again by a token; nodes that join at the same time all get in.
 # Method: a lab of four nodes, joined at once. The long walk over every step is
 # scripts/soak-nodes; here each command dies once before and once behind its point of no return.
 # Timeout: 420
 . "$(dirname "$0")/lib.sh"
 need corosync ip nsenter strace
 BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api" "$BUILD/quorum/quorate-joind"
+need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
+need "$BUILD/quorum/quorate-joind"
 
 on()
 {
@@ -104,7 +105,8 @@ claims_of_leaving()
 
 claims_of_removing()
 {
-    check 'the own node is not removed' refused_saying "run 'pvecm leave'" on 1 'pvecm delnode node1'
+    check 'the own node is not removed' refused_saying "run 'pvecm leave'" \
+        on 1 'pvecm delnode node1'
     check 'an unknown one is named' refused_saying "'node9' is not in the cluster" \
         on 1 'pvecm delnode node9'
     lab kill 4
@@ -125,7 +127,8 @@ claims_of_removing()
 claims_of_coming_back()
 {
     lab start 4
-    check 'the removed node is told at the door' within 90 on 4 'test -e /var/lib/pve-cluster/removed'
+    check 'the removed node is told at the door' \
+        within 90 on 4 'test -e /var/lib/pve-cluster/removed'
     check 'its status says why' refused_saying "was removed from cluster" on 4 'pvecm status'
     check 'its corosync is off' within 30 on 4 '! pgrep -x corosync'
     check 'and its console tells' on 4 'grep -q "was removed" /run/issue.d/quorate-removed.issue'
@@ -138,7 +141,8 @@ claims_of_coming_back()
 
 claims_of_names_and_addresses()
 {
-    check 'a taken name is refused' refused_saying 'in the cluster already' on 4 'pvecm rename node2'
+    check 'a taken name is refused' refused_saying 'in the cluster already' \
+        on 4 'pvecm rename node2'
     check 'an empty node gets another name' says "now called 'node14'" on 4 'pvecm rename node14'
     check 'everybody knows it' within 60 cluster_is '4 node1 node14 node2 node3'
     check 'its certificate has it' on 1 \

@@ -100,7 +100,7 @@ must()
     [ "$FAILED" = 0 ] || finish
 }
 
-lab_up -n 4 --no-wait
+lab_up -n 4 --bare
 for n in 1 2 3 4; do
     make_bare "$n"
 done
