@@ -38,6 +38,7 @@ static void as_login(const char *text)
     g_autofree char *id = NULL;
     g_autofree char *secret = NULL;
 
+    g_assert_true(cookie == NULL || strstr(text, WIRE_TICKET_COOKIE_NAME) != NULL);
     if (wire_ticket_parse(text, &ticket, NULL) == 0) {
         g_assert_true(wire_ticket_valid_user(ticket.user));
     }
