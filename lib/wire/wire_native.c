@@ -4,7 +4,7 @@
  *   0 u16 kind   2 u16 reserved, 0   4 u32 reserved, 0
  * HELLO   8 u32 version 12 u32 flags 16 u64 promised 24 u64 term 32 u32 n, 0 36 n x 12
  * others  8 epoch (4 x u32), then from 24:
- * START   u32 needed, u32 readers, u32 n, n x (u32 node id, u32 pid, u32 takes part)
+ * START   u32 needed, u32 readers, u32 n, n x (u32 node id, u32 pid, u32 share)
  * STATE   u32 flags, u32 mtime, u64 tree version, 32 digest, meta
  * PROMISE nothing
  * BATCH   u64 number, u32 n, changes
@@ -279,14 +279,14 @@ int wire_native_decode(const void *payload, size_t size, WireNative *ret)
 }
 
 void wire_native_member(
-    const WireNative *m, uint32_t i, uint32_t *ret_nodeid, uint32_t *ret_pid, bool *ret_in)
+    const WireNative *m, uint32_t i, uint32_t *ret_nodeid, uint32_t *ret_pid, uint32_t *ret_share)
 {
     Reader r = reader_init(m->member + (size_t)i * MEMBER_SIZE, MEMBER_SIZE);
 
     assert(i < m->n_members);
     *ret_nodeid = reader_le32(&r);
     *ret_pid = reader_le32(&r);
-    *ret_in = reader_le32(&r) != 0;
+    *ret_share = reader_le32(&r);
 }
 
 uint64_t wire_native_item(const WireNative *m, uint32_t i, const uint8_t **ret_digest)

@@ -83,8 +83,8 @@ typedef struct WireNative {
     uint32_t version, flags; /* HELLO; flags also STATE */
     uint64_t promised, term; /* HELLO */
 
-    uint32_t needed;       /* START: nodes whose disks make a term, and a change in it, safe */
-    uint32_t readers;      /* START: nodes with content that must have told their state */
+    uint32_t needed;  /* START: votes of nodes whose disks make a term, and a change in it, safe */
+    uint32_t readers; /* START: votes of nodes with content that must have told their state */
     uint32_t n_members;    /* START, HELLO (members it knows to be native) */
     const uint8_t *member; /* see wire_native_member */
 
@@ -105,13 +105,12 @@ typedef struct WireNative {
 
 /* -EBADMSG: malformed or out of bounds; -EPROTO: a kind that a later version may know. */
 int wire_native_decode(const void *payload, size_t size, WireNative *ret) must_check;
-/* `member` and `n_members` are not used: START and HELLO take `members` of 3 numbers each (node id,
- * pid, 1 when taking part). */
+/* `member` is not used: START and HELLO take `members` of 3 numbers each (node id, pid, share). */
 GBytes *wire_native_encode(const WireNative *m, const uint32_t (*members)[3]);
 
-/* Member `i` of a START or HELLO. */
+/* Member `i` of a START or HELLO. Share 0: it does not take part; else 1 more than its votes. */
 void wire_native_member(
-    const WireNative *m, uint32_t i, uint32_t *ret_nodeid, uint32_t *ret_pid, bool *ret_in);
+    const WireNative *m, uint32_t i, uint32_t *ret_nodeid, uint32_t *ret_pid, uint32_t *ret_share);
 /* Element `i` of TOP or LEAF: inode and, borrowed, digest; of WANT_*: the number. */
 uint64_t wire_native_item(const WireNative *m, uint32_t i, const uint8_t **ret_digest);
 

@@ -231,6 +231,43 @@ static uint32_t count_nodes(const Native *n, bool (*pick)(const NativePeer *))
     return nodes;
 }
 
+/* Votes of the nodes of the members that `pick` takes, as the exchange counts them. */
+static uint32_t count_votes(const Native *n, bool (*pick)(const NativePeer *))
+{
+    uint32_t votes = 0, last = 0;
+    bool any = false;
+
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        if (pick(&n->peers[i]) && (!any || n->peers[i].id.nodeid != last)) {
+            votes += n->peers[i].votes;
+            last = n->peers[i].id.nodeid;
+            any = true;
+        }
+    }
+    return votes;
+}
+
+/* Votes of a node by the node list; one that is not in it has none. */
+static uint32_t votes_of(const Replica *r, uint32_t nodeid)
+{
+    for (uint32_t i = 0; i < r->n_nodes; i++) {
+        if (r->nodes[i].nodeid == nodeid) {
+            return MIN(r->nodes[i].votes, 1u << 16);
+        }
+    }
+    return 0;
+}
+
+static uint32_t all_votes(const Replica *r)
+{
+    uint32_t votes = 0;
+
+    for (uint32_t i = 0; i < r->n_nodes; i++) {
+        votes += MIN(r->nodes[i].votes, 1u << 16);
+    }
+    return votes;
+}
+
 static bool is_candidate(const NativePeer *p)
 {
     return !p->suspect;
@@ -285,18 +322,24 @@ static bool quorum_is_ours(const Replica *r)
 /* What a term with the present candidates needs; false: it cannot be begun. */
 static bool find_needs(const Replica *r, uint32_t *ret_needed, uint32_t *ret_readers)
 {
-    uint32_t candidates = count_nodes(r->native, is_candidate);
-    uint32_t majority = r->expected_members / 2 + 1;
+    const Native *n = r->native;
+    uint32_t all = all_votes(r), majority = all / 2 + 1, candidates = 0, last = 0;
 
-    if (!r->quorate || r->expected_members == 0) {
+    for (uint32_t i = 0; i < n->n_peers; i++) { /* ascending: one node's members are neighbours */
+        if (!n->peers[i].suspect && n->peers[i].id.nodeid != last) {
+            last = n->peers[i].id.nodeid;
+            candidates += votes_of(r, last);
+        }
+    }
+    if (!r->quorate || all == 0) {
         return false;
     }
     if (candidates >= majority) {
         *ret_needed = majority;
-        *ret_readers = r->expected_members - majority + 1;
+        *ret_readers = all - majority + 1;
         return true;
     }
-    *ret_needed = candidates;
+    *ret_needed = MAX(candidates, 1);
     *ret_readers = 1;
     return quorum_is_ours(r);
 }
@@ -316,7 +359,7 @@ static void propose(Replica *r, const char *why)
     for (uint32_t i = 0; i < n->n_peers; i++) {
         members[i][0] = n->peers[i].id.nodeid;
         members[i][1] = n->peers[i].id.pid;
-        members[i][2] = n->peers[i].suspect ? 0 : 1;
+        members[i][2] = n->peers[i].suspect ? 0 : 1 + votes_of(r, n->peers[i].id.nodeid);
     }
     trace(&r->tracer, TRACE_INFO, "native: proposes an exchange of %u of %u members (%s)",
           count_nodes(n, is_candidate), n->n_peers, why);
@@ -433,9 +476,9 @@ static void on_hello(Replica *r, NativePeer *peer, const WireNative *m)
     for (uint32_t i = 0; i < m->n_members; i++) {
         GroupMember who;
         NativePeer *other;
-        bool in;
+        uint32_t share;
 
-        wire_native_member(m, i, &who.nodeid, &who.pid, &in);
+        wire_native_member(m, i, &who.nodeid, &who.pid, &share);
         other = native_peer(n, who);
         if (other != NULL) {
             other->native = true;
@@ -456,9 +499,9 @@ static bool same_members(const Native *n, const WireNative *m)
 {
     for (uint32_t i = 0; i < m->n_members && m->n_members == n->n_peers; i++) {
         GroupMember who;
-        bool in;
+        uint32_t share;
 
-        wire_native_member(m, i, &who.nodeid, &who.pid, &in);
+        wire_native_member(m, i, &who.nodeid, &who.pid, &share);
         if (!group_member_equal(&who, &n->peers[i].id)) {
             return false;
         }
@@ -488,9 +531,11 @@ static void reset_peers(Native *n, const WireNative *m)
 {
     for (uint32_t i = 0; i < n->n_peers; i++) {
         NativePeer *p = &n->peers[i];
-        uint32_t nodeid, pid;
+        uint32_t nodeid, pid, share;
 
-        wire_native_member(m, i, &nodeid, &pid, &p->in);
+        wire_native_member(m, i, &nodeid, &pid, &share);
+        p->in = share > 0;
+        p->votes = share > 0 ? share - 1 : 0;
         p->native = true; /* else nobody could have proposed it */
         p->foreign = false;
         p->suspect = !p->in;
@@ -577,7 +622,7 @@ static bool leads_over(const NativePeer *a, const NativePeer *b, bool any)
 
 static void find_leader(Native *n)
 {
-    bool any = count_nodes(n, tells_content) < n->readers;
+    bool any = count_votes(n, tells_content) < n->readers;
 
     n->leader = n->n_peers;
     for (uint32_t i = 0; i < n->n_peers; i++) {
@@ -592,13 +637,12 @@ static void find_leader(Native *n)
  * nobody else can know better; when none counts, there is nothing to lose. */
 static bool states_suffice(const Native *n)
 {
-    uint32_t readers = count_nodes(n, tells_content);
-    uint32_t nodes = count_nodes(n, is_in);
+    uint32_t in = count_votes(n, is_in);
 
-    if (readers == 0) {
-        return nodes >= n->needed;
+    if (count_nodes(n, tells_content) == 0) {
+        return in >= n->needed;
     }
-    return readers >= n->readers || nodes + 1 >= n->needed + n->readers;
+    return count_votes(n, tells_content) >= n->readers || in + 1 >= n->needed + n->readers;
 }
 
 static void promise(Replica *r)
@@ -700,7 +744,7 @@ static void on_promise(Replica *r, NativePeer *peer)
     Native *n = r->native;
 
     peer->promised = true;
-    if (n->phase == NATIVE_PHASE_PROMISING && count_nodes(n, has_promised) >= n->needed) {
+    if (n->phase == NATIVE_PHASE_PROMISING && count_votes(n, has_promised) >= n->needed) {
         activate(r);
     }
 }
@@ -877,7 +921,7 @@ static void ring_alarm(Replica *r)
         trace(&r->tracer, TRACE_WARNING,
               "native: %u of %u promises needed for term %" G_GUINT64_FORMAT
               ": waiting for the disks of other members",
-              count_nodes(n, has_promised), n->needed, n->term);
+              count_votes(n, has_promised), n->needed, n->term);
         break;
     case NATIVE_PHASE_FETCHING:
         n->alarm = alarm_of(r, n->phase);

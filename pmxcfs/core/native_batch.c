@@ -439,40 +439,59 @@ void native_acknowledge(Replica *r)
     native_send(r, &m);
 }
 
+/* How far one node's disk is known to be. */
+typedef struct Reached {
+    uint64_t version;
+    uint32_t nodeid, votes;
+} Reached;
+
 static int descending(const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    const Reached *x = a, *y = b;
 
-    return (x < y) - (x > y);
+    return (x->version < y->version) - (x->version > y->version);
 }
 
-/* Tree version that at least `needed` nodes have on disk. */
-void native_confirm(Replica *r)
+static uint32_t find_reached(Replica *r, Reached *ret)
 {
     Native *n = r->native;
-    uint64_t versions[GROUP_MEMBERS_MAX];
     uint32_t nodes = 0;
 
-    if (r->cfg.durability != REPLICA_DURABILITY_QUORUM || !term_is_stored(r)) {
-        return;
-    }
     for (uint32_t i = 0; i < n->n_peers; i++) {
         const NativePeer *p = &n->peers[i];
         bool own = group_member_equal(&p->id, &native_self(r)->id);
-        uint64_t version = own ? ledger_stored_version(r->ledger) : p->acked;
+        Reached one = {own ? ledger_stored_version(r->ledger) : p->acked, p->id.nodeid, p->votes};
 
         if (!p->in) {
             continue;
         }
-        if (i > 0 && nodes > 0 && n->peers[i - 1].in && n->peers[i - 1].id.nodeid == p->id.nodeid) {
-            versions[nodes - 1] = MAX(versions[nodes - 1], version); /* one node, one disk */
+        if (nodes > 0 && ret[nodes - 1].nodeid == one.nodeid) {
+            ret[nodes - 1].version = MAX(ret[nodes - 1].version, one.version); /* one disk */
         } else {
-            versions[nodes++] = version;
+            ret[nodes++] = one;
         }
     }
-    qsort(versions, nodes, sizeof versions[0], descending);
-    if (n->needed >= 1 && nodes >= n->needed) {
-        ledger_confirm(r->ledger, versions[n->needed - 1], r->up);
+    return nodes;
+}
+
+/* Finds the tree version that nodes with `needed` votes have on disk. */
+void native_confirm(Replica *r)
+{
+    Native *n = r->native;
+    Reached reached[GROUP_MEMBERS_MAX];
+    uint32_t nodes, votes = 0;
+
+    if (r->cfg.durability != REPLICA_DURABILITY_QUORUM || !term_is_stored(r)) {
+        return;
+    }
+    nodes = find_reached(r, reached);
+    qsort(reached, nodes, sizeof reached[0], descending);
+    for (uint32_t i = 0; i < nodes; i++) {
+        votes += reached[i].votes;
+        if (votes >= n->needed) {
+            ledger_confirm(r->ledger, reached[i].version, r->up);
+            return;
+        }
     }
 }
 

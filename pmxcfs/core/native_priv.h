@@ -22,6 +22,7 @@ typedef struct NativePeer {
     bool suspect; /* to be left out of the next exchange */
     uint64_t hello_term;
     /* of the exchange */
+    uint32_t votes;
     bool in, has_state, blank, promised, synced;
     WireNativeMeta meta;
     uint64_t version;

@@ -218,7 +218,10 @@ static void on_quorum(Replica *r, const ReplicaEvent *ev)
         return;
     }
     r->quorate = ev->quorate;
-    r->expected_members = ev->expected_members;
+    r->n_nodes = MIN(ev->n_nodes, REPLICA_NODES_MAX);
+    for (uint32_t i = 0; i < r->n_nodes; i++) {
+        r->nodes[i] = ev->nodes[i];
+    }
     r->n_quorum_nodes = MIN(ev->n_quorum_nodes, GROUP_MEMBERS_MAX);
     for (uint32_t i = 0; i < r->n_quorum_nodes; i++) {
         r->quorum_nodes[i] = ev->quorum_nodes[i];

@@ -47,6 +47,8 @@ typedef struct ReplicaConfig {
     GBytes *meta;  /* borrowed: the store's MEMDB_RECORD_KEY; NULL: none */
 } ReplicaConfig;
 
+#define REPLICA_NODES_MAX 256u /* of the node list */
+
 /* Callers waiting at the same time; more are refused (-EBUSY). */
 #define REPLICA_CALLERS_MAX 65536u
 /* Content applied and not on disk: above it new changes wait, so a slow disk slows its writers. */
@@ -87,13 +89,19 @@ typedef enum ReplicaEventKind {
     REPLICA_EV_N
 } ReplicaEventKind;
 
+/* A node of the configured node list. */
+typedef struct ReplicaNode {
+    uint32_t nodeid, votes;
+} ReplicaNode;
+
 typedef struct ReplicaEvent {
     ReplicaEventKind kind;
     MonoTime now;
     WallTime wall;
     const GroupEvent *group;      /* GROUP */
     bool quorate;                 /* QUORUM */
-    uint32_t expected_members;    /* QUORUM: nodes in the configured node list, 0 when unknown */
+    const ReplicaNode *nodes;     /* QUORUM: the configured node list; borrowed */
+    uint32_t n_nodes;             /* 0: not known yet */
     const uint32_t *quorum_nodes; /* QUORUM: node ids that corosync's verdict is about; borrowed */
     uint32_t n_quorum_nodes;
     uint64_t token;   /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */

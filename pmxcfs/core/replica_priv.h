@@ -46,7 +46,8 @@ struct Replica {
     Dfsm *dfsm; /* NULL in local mode */
     DcdbSync *sync;
     Native *native; /* NULL: not to be used */
-    uint32_t expected_members;
+    ReplicaNode nodes[REPLICA_NODES_MAX];
+    uint32_t n_nodes;
     uint32_t quorum_nodes[GROUP_MEMBERS_MAX];
     uint32_t n_quorum_nodes;
     GHashTable *unlock_asked; /* path of a lock -> MonoTime* of our last UNLOCK_REQUEST */

@@ -20,7 +20,8 @@ static void tell_replica(Engine *e)
     if (engine_own(e)) {
         engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_QUORUM,
                                        .quorate = atomic_load(&e->quorate),
-                                       .expected_members = e->expected_members,
+                                       .nodes = e->nodes,
+                                       .n_nodes = e->n_nodes,
                                        .quorum_nodes = e->quorum_nodes,
                                        .n_quorum_nodes = e->n_quorum_nodes});
         engine_disown(e);
@@ -56,7 +57,10 @@ static void on_cluster(
     pthread_mutex_lock(&e->status_lock);
     status_set_cluster(e->status, name, config_version, nodes, n_nodes);
     pthread_mutex_unlock(&e->status_lock);
-    e->expected_members = n_nodes;
+    e->n_nodes = MIN(n_nodes, REPLICA_NODES_MAX);
+    for (guint i = 0; i < e->n_nodes; i++) {
+        e->nodes[i] = (ReplicaNode){nodes[i].nodeid, nodes[i].votes};
+    }
     tell_replica(e);
     engine_status_perform(e, &nothing);
 }

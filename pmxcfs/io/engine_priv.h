@@ -131,7 +131,8 @@ struct Engine {
     CorosyncConfSync *conf_sync;
     CorosyncInfo *info;
     GroupCpg *config_cpg, *status_cpg;
-    uint32_t expected_members;
+    ReplicaNode nodes[REPLICA_NODES_MAX];
+    guint n_nodes;
     const uint32_t *quorum_nodes; /* borrowed from `info` */
     guint n_quorum_nodes;
     GThread *prober; /* short-lived helper that may block on the disk */

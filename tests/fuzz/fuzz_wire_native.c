@@ -14,10 +14,7 @@ static void try_message(const uint8_t *data, size_t size)
         return;
     }
     for (uint32_t i = 0; i < m.n_members; i++) {
-        bool in;
-
-        wire_native_member(&m, i, &members[i][0], &members[i][1], &in);
-        members[i][2] = in ? 1 : 0;
+        wire_native_member(&m, i, &members[i][0], &members[i][1], &members[i][2]);
     }
     again = wire_native_encode(&m, (const uint32_t(*)[3])members);
     g_assert_cmpuint(g_bytes_get_size(again), ==, size);

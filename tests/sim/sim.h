@@ -71,6 +71,7 @@ SimRing *sim_ring_new(Sim *sim);
 void sim_ring_free(SimRing *r);
 bool sim_ring_up(const SimRing *r, uint32_t host); /* corosync runs there */
 bool sim_ring_quorate(const SimRing *r, uint32_t host);
+uint32_t sim_ring_votes(const SimRing *r, uint32_t host);
 /* What a process does through libcpg. */
 void sim_ring_connect(SimRing *r, uint32_t host, uint32_t pid); /* then CONNECTED or DISCONNECTED */
 void sim_ring_leave(SimRing *r, uint32_t host, uint32_t pid);

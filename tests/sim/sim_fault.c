@@ -120,14 +120,17 @@ static void fault_isolate_busy(Sim *sim)
 
 /* At most one disk of a run is lost or changed from outside, and only where a quorum of the others
  * remains. */
-static bool may_lose_disk(Sim *sim)
+static bool may_lose_disk(Sim *sim, uint32_t host)
 {
+    uint32_t all = 0;
+
     for (uint32_t h = 1; h <= sim_options(sim)->hosts; h++) {
+        all += sim_ring_votes(sim_ring(sim), h);
         if (sim_disk_wiped(sim_node_disk(sim_node(sim, h)))) {
             return false;
         }
     }
-    return sim_options(sim)->hosts >= 3;
+    return sim_options(sim)->hosts >= 3 && 2 * sim_ring_votes(sim_ring(sim), host) < all;
 }
 
 /* Somebody starts the stopped daemon in local mode and removes what the group has. */
@@ -138,7 +141,7 @@ static void fault_local_mode(Sim *sim)
     g_autofree char *path = sim_clients_acknowledged(sim_clients(sim));
     TreeOp op = {.kind = TREE_OP_DELETE, .path = path};
 
-    if (sim_options(sim)->mixed || !sim_options(sim)->native || !may_lose_disk(sim) ||
+    if (sim_options(sim)->mixed || !sim_options(sim)->native || !may_lose_disk(sim, host) ||
         path == NULL) {
         return; /* there the highest version wins, wherever it comes from */
     }
@@ -200,7 +203,7 @@ static void fault_disk_lost(Sim *sim)
 {
     uint32_t host = any_host(sim);
 
-    if (!may_lose_disk(sim)) {
+    if (!may_lose_disk(sim, host)) {
         return;
     }
     sim_node_kill(sim_node(sim, host), false);

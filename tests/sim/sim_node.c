@@ -15,6 +15,7 @@ typedef struct Inbox {
     GroupMember *members;
     void *data;
     TreeOp *op;
+    ReplicaNode nodes[SIM_HOSTS_MAX];
 } Inbox;
 
 struct SimNode {
@@ -205,7 +206,11 @@ void sim_node_quorum(SimNode *n, bool quorate)
         Inbox *i = push_kind(n, REPLICA_EV_QUORUM);
 
         i->ev.quorate = quorate;
-        i->ev.expected_members = sim_options(n->sim)->hosts;
+        i->ev.n_nodes = sim_options(n->sim)->hosts;
+        for (uint32_t host = 1; host <= i->ev.n_nodes; host++) {
+            i->nodes[host - 1] = (ReplicaNode){host, sim_ring_votes(sim_ring(n->sim), host)};
+        }
+        i->ev.nodes = i->nodes;
     }
 }
 

@@ -49,6 +49,7 @@ struct SimRing {
     Sim *sim;
     Host hosts[SIM_HOSTS_MAX + 1];
     uint8_t part[SIM_HOSTS_MAX + 1]; /* hosts in the same part reach each other */
+    uint32_t votes[SIM_HOSTS_MAX + 1];
     uint64_t connections, reforms;   /* a reform that was overtaken is void */
 };
 
@@ -125,6 +126,7 @@ static uint32_t n_hosts(const SimRing *r)
 SimRing *sim_ring_new(Sim *sim)
 {
     SimRing *r = g_new0(SimRing, 1);
+    bool uneven = sim_chance(sim, 1, 5);
     Ring *ring;
 
     r->sim = sim;
@@ -134,6 +136,7 @@ SimRing *sim_ring_new(Sim *sim)
 
         h->up = true;
         h->quorate = true;
+        r->votes[host] = uneven ? (uint32_t)sim_random(sim, 1, 3) : 1;
         h->ring = ring_ref(ring);
         h->members = g_array_new(FALSE, FALSE, sizeof(GroupMember));
         h->ghosts = g_array_new(FALSE, FALSE, sizeof(GroupMember));
@@ -560,11 +563,27 @@ static void quorum_changes(Sim *sim, void *data)
     }
 }
 
+uint32_t sim_ring_votes(const SimRing *r, uint32_t host)
+{
+    return r->votes[host];
+}
+
+static bool have_quorum(const SimRing *r, uint32_t hosts)
+{
+    uint32_t all = 0, have = 0;
+
+    for (uint32_t host = 1; host <= n_hosts(r); host++) {
+        all += r->votes[host];
+        have += (hosts & BIT(host)) != 0 ? r->votes[host] : 0;
+    }
+    return 2 * have > all;
+}
+
 static void update_quorum(SimRing *r)
 {
     for (uint32_t host = 1; host <= n_hosts(r); host++) {
         Host *h = &r->hosts[host];
-        bool quorate = h->up && 2 * (uint32_t)__builtin_popcount(h->ring->hosts) > n_hosts(r);
+        bool quorate = h->up && have_quorum(r, h->ring->hosts);
 
         if (h->up && quorate != h->quorate) {
             post(r, sim_random(r->sim, 0, sim_chance(r->sim, 1, 10) ? 400000 : 4000),
@@ -680,7 +699,7 @@ void sim_ring_start(SimRing *r, uint32_t host)
     ring_unref(h->ring);
     h->ring = ring_new(BIT(host));
     h->delivered = 0;
-    h->quorate = n_hosts(r) == 1;
+    h->quorate = have_quorum(r, BIT(host));
     sim_node_quorum(sim_node(r->sim, host), h->quorate);
     reform_later(r);
 }

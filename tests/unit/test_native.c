@@ -167,8 +167,11 @@ static void pass(Bus *b, int64_t ms)
 
 static void quorum(Bus *b, uint32_t id, bool quorate)
 {
+    static const ReplicaNode nodes[NODES] = {{1, 1}, {2, 1}, {3, 1}};
+
     step(b, id,
-         (ReplicaEvent){.kind = REPLICA_EV_QUORUM, .quorate = quorate, .expected_members = NODES});
+         (ReplicaEvent){
+             .kind = REPLICA_EV_QUORUM, .quorate = quorate, .nodes = nodes, .n_nodes = NODES});
 }
 
 /* A new view of the nodes in `set` (by bit); the others see one of themselves alone. */

@@ -190,7 +190,7 @@ static void group(Rig *rig, GroupEvent ev)
 
 static void quorum(Rig *rig, bool quorate)
 {
-    step(rig, (ReplicaEvent){.kind = REPLICA_EV_QUORUM, .quorate = quorate, .expected_members = 3});
+    step(rig, (ReplicaEvent){.kind = REPLICA_EV_QUORUM, .quorate = quorate});
 }
 
 static void message(Rig *rig, uint32_t node, GBytes *bytes)

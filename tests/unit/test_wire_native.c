@@ -59,10 +59,7 @@ static GBytes *encode_again(const WireNative *m)
     uint32_t members[WIRE_NATIVE_MEMBERS_MAX][3];
 
     for (uint32_t i = 0; i < m->n_members; i++) {
-        bool in;
-
-        wire_native_member(m, i, &members[i][0], &members[i][1], &in);
-        members[i][2] = in ? 1 : 0;
+        wire_native_member(m, i, &members[i][0], &members[i][1], &members[i][2]);
     }
     return wire_native_encode(m, (const uint32_t(*)[3])members);
 }
@@ -89,16 +86,15 @@ static void fields_are_where_they_belong(void)
     g_autoptr(GBytes) top = testdata_hex(golden[7].hex);
     WireDfsmEpoch epoch = {1, 2, 3, 4};
     const uint8_t *digest;
-    uint32_t nodeid, pid;
-    bool in;
+    uint32_t nodeid, pid, share;
     WireNative m;
 
     g_assert_cmpint(decode(start, &m), ==, 0);
     g_assert_true(wire_dfsm_epoch_equal(&m.epoch, &epoch));
     g_assert_cmpuint(m.needed, ==, 2);
     g_assert_cmpuint(m.readers, ==, 1);
-    wire_native_member(&m, 1, &nodeid, &pid, &in);
-    g_assert_true(nodeid == 2 && pid == 2000 && !in);
+    wire_native_member(&m, 1, &nodeid, &pid, &share);
+    g_assert_true(nodeid == 2 && pid == 2000 && share == 0);
 
     g_assert_cmpint(decode(state, &m), ==, 0);
     g_assert_cmpuint(m.flags, ==, WIRE_NATIVE_STATE_BLANK);
