@@ -3,6 +3,8 @@
 #include "guest/io/host_world_priv.h"
 
 #include "guest/io/textfile.h"
+#include "lib/cfs/cfsfile.h"
+#include "lib/port/process.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -29,25 +31,64 @@ static Arch host_arch(void)
     return arch >= 0 ? (Arch)arch : ARCH_X86_64;
 }
 
+/* What changes when another binary is installed. Caller frees; NULL when there is none. */
+static char *binary_stamp(const char *program)
+{
+    struct stat st;
+
+    return stat(program, &st) < 0
+               ? NULL
+               : g_strdup_printf("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT
+                                 ".%09ld %s ",
+                                 (guint64)st.st_dev, (guint64)st.st_ino, (gint64)st.st_mtim.tv_sec,
+                                 st.st_mtim.tv_nsec, program);
+}
+
+static int ask_version(const char *program, char **ret, Err *err)
+{
+    const char *argv[] = {program, "--version", NULL};
+    g_autofree char *out = NULL;
+    const char *at;
+    int r = process_check(argv, NULL, &out, err);
+
+    if (r < 0) {
+        return err_wrapf(err, -ENOTSUP, "%s", program);
+    }
+    at = strstr(out, VERSION_PATTERN);
+    if (at == NULL) {
+        return err_setf(err, -ENOTSUP, "%s: does not tell its version", program);
+    }
+    at += strlen(VERSION_PATTERN);
+    *ret = g_strndup(at, strspn(at, "0123456789."));
+    return 0;
+}
+
+/* Starting QEMU only to ask for its version takes half as long as starting a guest: the answer is
+ * kept beside the pid files, for this very binary. */
 static int probe_qemu(HostWorld *w, Err *err)
 {
     g_autofree char *program = g_strdup_printf("/usr/bin/qemu-system-%s", arch_name(w->facts.arch));
-    char *argv[] = {program, (char *)"--version", NULL};
-    g_autofree char *out = NULL;
-    g_autoptr(GError) error = NULL;
-    const char *at;
+    g_autofree char *cache = g_build_filename(w->facts.run_dir, "qemu-version", NULL);
+    g_autofree char *stamp = binary_stamp(program);
+    g_autofree char *version = NULL;
+    g_autofree char *text = NULL;
+    size_t len;
+    int r;
 
-    if (!g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &out, NULL, NULL,
-                      &error)) {
-        return err_setf(err, -ENOTSUP, "%s: %s", program, error->message);
+    if (stamp != NULL && textfile_read(cache, SMALL_FILE_MAX, &text, &len, NULL) == 0 &&
+        g_str_has_prefix(text, stamp) &&
+        qemu_version_parse(text + strlen(stamp), &w->facts.qemu, NULL) == 0) {
+        return 0;
     }
-    at = strstr(out, VERSION_PATTERN);
-    if (at != NULL) {
-        at += strlen(VERSION_PATTERN);
-        g_autofree char *version = g_strndup(at, strspn(at, "0123456789."));
-        return qemu_version_parse(version, &w->facts.qemu, err);
+    r = ask_version(program, &version, err);
+    if (r == 0) {
+        r = qemu_version_parse(version, &w->facts.qemu, err);
     }
-    return err_setf(err, -ENOTSUP, "%s: does not tell its version", program);
+    if (r == 0 && stamp != NULL) {
+        g_autofree char *line = g_strconcat(stamp, version, NULL);
+        (void)!cfsfile_write(cache, line, strlen(line), NULL); /* no such directory: asked again */
+    }
+    return r;
 }
 
 /* The value of the first "KEY : VALUE" line of /proc/cpuinfo; "" when there is none. */

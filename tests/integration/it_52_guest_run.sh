@@ -259,6 +259,36 @@ if on 1 test -e /dev/net/tun; then
     check 'nothing of it stays' equal "$(on 1 ls /sys/class/net | grep -E '106')" ''
 fi
 
+# --------------------------------------------------------------------------------------- screen
+guest 1 110 'vga: std'
+check 'a guest with a screen' on 1 qm start 110
+greeting()
+{
+    lab exec 1 -- sh -c 'sleep 5 | LC_PVE_TICKET=secret12 timeout 60 qm vncproxy 110' 2>&1 |
+        head -c 3
+}
+check 'a viewer is greeted' equal "$(greeting)" RFB
+check 'a serial line can be left' equal "$(lab exec 1 -- sh -c 'printf "\017" |
+    timeout 60 qm terminal 110 >/dev/null 2>&1; echo $?')" 0
+refuse 'a port that is not there' on 1 qm terminal 110 --iface serial3
+on 1 qm stop 110
+
+# ---------------------------------------------------------------------------------- all, and HA
+guest 1 110 'onboot: 1' 'startup: order=2,down=1'
+guest 1 111 'onboot: 1' 'startup: order=1,down=1'
+guest 1 112
+check 'all start in their order' equal "$(on 1 qm startall 2>&1 | grep starting | tr '\n' ' ')" \
+    'starting VM 111 starting VM 110 '
+check 'those that want to' status_is 1 112 stopped
+check 'and stop' on 1 qm stopall
+check 'all of them' equal "$(on 1 sh -c 'ls /run/qemu-server/*.pid 2>/dev/null')" ''
+on 1 sh -c 'mkdir -p /etc/pve/ha && printf "vm: 112\n\tstate stopped\n" >/etc/pve/ha/resources.cfg'
+check 'a guest of HA is started by HA' says 'Requesting HA start' on 1 qm start 112
+check 'which was told' on 1 grep -q 'state started' /etc/pve/ha/resources.cfg
+check 'not here' status_is 1 112 stopped
+check 'HA itself starts it' lab exec 1 -- env QUORATE_HA_AGENT=1 qm start 112
+check 'and stops it' lab exec 1 -- env QUORATE_HA_AGENT=1 qm stop 112
+
 # --------------------------------------------------------------------------------- bad monitors
 # fake NODE HOW: a process that looks like the QEMU of guest 107.
 fake()
