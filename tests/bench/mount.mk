@@ -8,3 +8,4 @@ EXTRA_PROGRAMS += %D%/bench_mount %D%/bench_memfs
 %C%_bench_memfs_LDADD = $(FUSE3_LIBS) $(GLIB_LIBS) -lpthread
 EXTRA_DIST += %D%/bench_mount.sh
 EXTRA_DIST += %D%/bench_qm_list.sh
+EXTRA_DIST += %D%/guest_start.py

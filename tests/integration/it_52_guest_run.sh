@@ -283,8 +283,12 @@ check 'those that want to' status_is 1 112 stopped
 check 'and stop' on 1 qm stopall
 check 'all of them' equal "$(on 1 sh -c 'ls /run/qemu-server/*.pid 2>/dev/null')" ''
 on 1 sh -c 'mkdir -p /etc/pve/ha && printf "vm: 112\n\tstate stopped\n" >/etc/pve/ha/resources.cfg'
-check 'a guest of HA is started by HA' says 'Requesting HA start' on 1 qm start 112
-check 'which was told' on 1 grep -q 'state started' /etc/pve/ha/resources.cfg
+mkdir "$WORK/bin"
+printf '#!/bin/sh\necho "$@" >%s/asked\n' "$WORK" >"$WORK/bin/ha-manager"
+chmod +x "$WORK/bin/ha-manager"
+check 'a guest of HA is started by HA' says 'Requesting HA start' \
+    on 1 sh -c "PATH=$WORK/bin:\$PATH qm start 112"
+check 'which was told' equal "$(cat "$WORK/asked")" 'set vm:112 --state started'
 check 'not here' status_is 1 112 stopped
 check 'HA itself starts it' lab exec 1 -- env QUORATE_HA_AGENT=1 qm start 112
 check 'and stops it' lab exec 1 -- env QUORATE_HA_AGENT=1 qm stop 112
