@@ -50,9 +50,11 @@ static void problem(Check *c, const char *check, bool fatal, const char *fmt, ..
 
 static bool in_network(const struct sockaddr *a, int family, const uint8_t *net, unsigned bits)
 {
-    const uint8_t *bytes = family == AF_INET
-                               ? (const uint8_t *)&((const struct sockaddr_in *)a)->sin_addr
-                               : (const uint8_t *)&((const struct sockaddr_in6 *)a)->sin6_addr;
+    const void *address = a; /* as large and as aligned as its family says */
+    const struct sockaddr_in *in = address;
+    const struct sockaddr_in6 *in6 = address;
+    const uint8_t *bytes =
+        family == AF_INET ? (const uint8_t *)&in->sin_addr : (const uint8_t *)&in6->sin6_addr;
 
     if (a->sa_family != family) {
         return false;
