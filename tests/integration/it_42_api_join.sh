@@ -4,7 +4,7 @@
 # that are not ours know them (curl); logging in needs the password, and guessing is slow; a node
 # joins with a member's address and password, through a member that offers only the documented
 # endpoints as well; a foreign node is taken in and gets its vote when it has shown up.
-# Timeout: 300
+# Timeout: 600
 . "$(dirname "$0")/lib.sh"
 need corosync curl ip nsenter python3
 BUILD=$(build_dir)
