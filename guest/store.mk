@@ -18,3 +18,4 @@
 %C%_core_libguest_core_a_SOURCES += %D%/core/cloudinit.c %D%/core/cloudinit.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_cloudinit.c %D%/io/guest_cloudinit.h
 dist_man_MANS += %D%/storage.cfg.5
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_hot.c %D%/io/guest_hot.h

@@ -219,13 +219,31 @@ static void drop_empty_pending(VmConf *conf)
     }
 }
 
-static void unpend(VmConf *conf, const char *key)
+static void keep_if_possible(VmConf *conf, const char *volume)
+{
+    Err full = ERR_INIT;
+
+    if (guest_keep_unused(conf, volume, &full) < 0) {
+        err_clear(&full);
+    }
+}
+
+/* Drops what waits for `key`. A disk that waited to be attached stays as unused, unless `next`, the
+ * value that comes in its place, has the same volume. */
+static void unpend(VmConf *conf, const char *key, const char *next)
 {
     VmSection *pending = vmconf_section(conf, VM_SECTION_PENDING, NULL);
+    const char *value = pending != NULL ? vmsection_get(pending, key) : NULL;
+    g_autofree char *volume = value != NULL ? owned_volume(key, value) : NULL;
+    g_autofree char *next_volume = next != NULL ? owned_volume(key, next) : NULL;
     g_autoptr(GHashTable) deletes = read_deletes(conf);
 
     if (pending != NULL) {
         (void)vmsection_unset(pending, key); /* it may be only in the list below */
+    }
+    if (volume != NULL && g_strcmp0(volume, next_volume) != 0 && !guest_uses_volume(conf, volume)) {
+        /* With all numbers of unused taken its name is lost, its data stays. */
+        keep_if_possible(conf, volume);
     }
     if (g_hash_table_remove(deletes, key)) {
         write_deletes(conf, deletes);
@@ -236,7 +254,7 @@ static void pend_delete(VmConf *conf, const char *key, bool force)
 {
     g_autoptr(GHashTable) deletes = NULL;
 
-    unpend(conf, key);
+    unpend(conf, key, NULL);
     if (vmsection_entry(vmconf_main(conf), key) == NULL) {
         return;
     }
@@ -247,7 +265,7 @@ static void pend_delete(VmConf *conf, const char *key, bool force)
 
 static void pend_set(VmConf *conf, const char *key, const char *value)
 {
-    unpend(conf, key);
+    unpend(conf, key, value);
     if (g_strcmp0(vmsection_get(vmconf_main(conf), key), value) != 0) {
         vmsection_set(vmconf_need_section(conf, VM_SECTION_PENDING, NULL), key, value);
     }
@@ -402,12 +420,12 @@ static int change(VmConf *conf, const GuestChange *c, GPtrArray *freed, Err *err
     int r = 0;
 
     for (guint i = 0; i < c->revert->len; i++) {
-        unpend(conf, c->revert->pdata[i]);
+        unpend(conf, c->revert->pdata[i], NULL);
     }
     for (guint i = 0; r == 0 && i < c->remove->len; i++) {
         const char *key = c->remove->pdata[i];
         if (counts_now(c, key)) {
-            unpend(conf, key);
+            unpend(conf, key, NULL);
             r = remove_now(conf, key, c->force, freed, err);
         } else {
             pend_delete(conf, key, c->force);
@@ -418,7 +436,7 @@ static int change(VmConf *conf, const GuestChange *c, GPtrArray *freed, Err *err
     for (guint i = 0; r == 0 && i < n; i++) {
         const char *value = g_hash_table_lookup(c->set, keys[i]);
         if (counts_now(c, keys[i])) {
-            unpend(conf, keys[i]);
+            unpend(conf, keys[i], value);
             r = set_now(conf, keys[i], value, err);
         } else {
             pend_set(conf, keys[i], value);

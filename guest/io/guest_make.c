@@ -6,6 +6,7 @@
 #include "guest/core/machine.h"
 #include "guest/io/guest_disks.h"
 #include "guest/io/guest_edit.h"
+#include "guest/io/guest_hot.h"
 #include "guest/io/volume.h"
 
 #include <crypt.h>
@@ -293,7 +294,7 @@ static int apply(GuestStore *s, uint32_t vmid, GuestSet *set, GuestEdit *edit, E
     }
     guest_store_keep(s);
     free_all(s, vmid, freed);
-    return 0;
+    return set->change.running ? guest_hot_apply(s, vmid, edit, err) : 0;
 }
 
 int guest_set(GuestStore *s, uint32_t vmid, GuestSet *set, Err *err)

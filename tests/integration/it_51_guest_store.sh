@@ -10,7 +10,7 @@
 one_node
 QM=$BUILD/cli/qm
 PVESM=$BUILD/cli/pvesm
-need "$QM" "$PVESM" qemu-img qemu-io qemu-nbd genisoimage python3
+need "$QM" "$PVESM" qemu-system-x86_64 qemu-img qemu-io qemu-nbd genisoimage python3
 mkdir -p /run/lock
 CONF=$PVE/nodes/single/qemu-server
 D1=$WORK/d1
@@ -290,6 +290,33 @@ check '... with its data' qemu-io -f qcow2 -c 'read -q -P 0x77 0 2M' "$(file_of 
 check 'destroy it' qm destroy 141
 check 'nothing of this changed the source' equal "$(sha256sum <"$(file_of 100 scsi0)")" "$SUM"
 umount "$WORK/small"
+
+# ---- a guest that runs ----
+
+media_is()
+{
+    within 60 grep -q -e "$2" <(timeout 20 "$QM" monitor 100 --root "$PVE" --run-dir "$WORK/run" \
+        <<<'info block')
+}
+qm set 100 --delete efidisk0,tpmstate0,scsi7,unused0,unused1,hookscript --cores 1 >/dev/null
+qm set 100 --delete "$(seq -s, -f net%g 1 12)"
+truncate -s 2M "$D1/template/iso/y.iso"
+check 'start' qm start 100
+check 'options wait while it runs' qm set 100 --memory 96 --virtio1 d1:0.01
+check '... as pending' grep -q '^new memory: 96' <(qm pending 100)
+check '... and a revert drops them' qm set 100 --revert memory,virtio1
+check '... the new disk stays as unused' bash -c \
+    "sed '/^\[/q' '$CONF/100.conf' | grep -q '^unused.*vm-100-disk'"
+check 'another disc is taken at once' qm set 100 --ide2 d1:iso/y.iso,media=cdrom
+check '... nothing waits' bash -c "! grep -q PENDING '$CONF/100.conf'"
+check '... and QEMU has it' media_is 'ide2\|y.iso' y.iso
+check 'an empty drive, too' qm set 100 --ide2 none,media=cdrom
+check 'resize while it runs' qm resize 100 scsi0 +4M
+check '... is what the image has' equal "$(stat -c %s "$(file_of 100 scsi0)")" 14931968
+check 'a running guest is not moved' says 'runs' qm move-disk 100 scsi0 d2
+check '... nor cloned' says 'runs' qm clone 100 145
+check '... nor destroyed' says 'runs' qm destroy 100
+check 'stop' qm stop 100
 
 # ---- interrupted ----
 

@@ -66,6 +66,12 @@ static void test_changes(void)
          "cores: 1\n\n[PENDING]\ndelete: name\nmemory: 9\n", ""},
         {"[PENDING]\nballoon: 1\n", "running|~balloon", "", ""},
         {"", "running|-cores", "", ""},
+        {"[PENDING]\nscsi1: " DISK0 "\n", "running|~scsi1", "unused0: " DISK0 "\n", ""},
+        {"[PENDING]\nscsi1: " DISK0 "\n", "running|scsi1=" DISK1,
+         "unused0: " DISK0 "\n\n[PENDING]\nscsi1: " DISK1 "\n", ""},
+        {"[PENDING]\nscsi1: " DISK0 "\n", "running|scsi1=" DISK0 ",ssd=1",
+         "[PENDING]\nscsi1: " DISK0 ",ssd=1\n", ""},
+        {"[PENDING]\nscsi1: " DISK0 "\n", "running|-scsi1", "unused0: " DISK0 "\n", ""},
         /* disks */
         {"scsi0: " DISK0 "\n", "-scsi0", "unused0: " DISK0 "\n", ""},
         {"scsi0: " DISK0 "\n", "-scsi0|force", "", DISK0},
