@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a %D%/libhaio.a
 	%D%/core/ha_affinity.c %D%/core/ha_affinity.h \
 	%D%/core/ha_agent.c %D%/core/ha_agent.h \
 	%D%/core/ha_crm.c %D%/core/ha_crm.h \
+	%D%/core/ha_edit.c %D%/core/ha_edit.h \
 	%D%/core/ha_env.c %D%/core/ha_env.h \
 	%D%/core/ha_fence.c %D%/core/ha_fence.h \
 	%D%/core/ha_groups.c %D%/core/ha_groups.h \
@@ -71,6 +72,7 @@ sbin_PROGRAMS += %D%/ha-simulator
 %C%_libhaio_a_SOURCES += %D%/io/ha_node_end.c %D%/io/ha_node_end.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_report.c %D%/io/ha_report.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_tree.c %D%/io/ha_tree.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_whatif.c %D%/io/ha_whatif.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_workers.c %D%/io/ha_workers.h
 
 HA_IO_LIBS = %D%/libhaio.a %D%/libhacore.a lib/cfs/libcfs.a lib/wire/libwire.a lib/port/libport.a \

@@ -4,14 +4,24 @@
 #include "ha-manager/io/ha_alerts.h"
 #include "ha-manager/io/ha_daemon.h"
 #include "ha-manager/io/ha_node.h"
+#include "ha-manager/io/ha_whatif.h"
+#include "lib/cfs/cfsfile.h"
 #include "lib/port/log.h"
 
 #include <errno.h>
+#include <string.h>
+
+#define SPARE_TAG      "redundancy"
+#define SPARE_FILE     "/run/pve-ha-redundancy" /* from the child that finds out */
+#define SPARE_EVERY_MS 60000
+#define SPARE_TEXT_MAX 4096
 
 typedef struct CrmDaemon {
     HaNode *node;
     HaCrm *crm;
     HaAlerts *alerts;
+    char *spare; /* why the loss of a node could not be carried; NULL: it could, or not known */
+    MonoTime spare_asked;
 } CrmDaemon;
 
 static void *begin(const char *name, Err *err)
@@ -31,12 +41,50 @@ static void notify(void *ctx, const HaNotice *notice)
     ha_node_notify(ctx, notice);
 }
 
+/* In a child: it thinks through the loss of every node. */
+static int find_spare(void *data)
+{
+    CrmDaemon *c = data;
+    g_autofree char *why = NULL;
+    const char *text;
+
+    if (ha_whatif_spare(c->node->cluster, &why, NULL) < 0) {
+        return 1;
+    }
+    text = why != NULL ? why : "";
+    return cfsfile_write(SPARE_FILE, text, strlen(text), NULL) < 0 ? 1 : 0;
+}
+
+static void ask_spare(CrmDaemon *c, const HaManagerStatus *ms, HaNow now)
+{
+    if (strmap_size(ms->services) == 0 || ms->disarm ||
+        ha_workers_busy(c->node->workers, SPARE_TAG) ||
+        mono_diff_us(now.mono, c->spare_asked) < SPARE_EVERY_MS * US_PER_MS) {
+        return;
+    }
+    c->spare_asked = now.mono;
+    (void)!ha_workers_start(c->node->workers, SPARE_TAG, find_spare, c); /* else next time */
+}
+
+static void take_spare(CrmDaemon *c)
+{
+    g_autofree char *text = NULL;
+
+    if (cfsfile_read(SPARE_FILE, SPARE_TEXT_MAX, &text, NULL, NULL) == 0) {
+        g_free(c->spare);
+        c->spare = *text != '\0' ? g_steal_pointer(&text) : NULL;
+    }
+}
+
 static void reap(CrmDaemon *c)
 {
     g_autofree char *tag = NULL;
     int status;
 
     while (ha_workers_reap(c->node->workers, &tag, &status) == 1) {
+        if (strcmp(tag, SPARE_TAG) == 0 && status == 0) {
+            take_spare(c);
+        }
         g_clear_pointer(&tag, g_free);
     }
     ha_fencing_poll(c->node->fencing);
@@ -53,7 +101,8 @@ static HaNext do_round(void *self, HaNow now)
     next = ha_crm_round(c->crm, now);
     ms = ha_crm_manager_status(c->crm);
     if (ms != NULL) {
-        ha_alerts_look(c->alerts, ms, NULL, notify, c->node);
+        ask_spare(c, ms, now);
+        ha_alerts_look(c->alerts, ms, c->spare, notify, c->node);
     }
     return next;
 }
@@ -95,6 +144,7 @@ static void end(void *self)
 
     ha_crm_free(c->crm);
     ha_alerts_free(c->alerts);
+    g_free(c->spare);
     ha_node_free(c->node);
     g_free(c);
 }

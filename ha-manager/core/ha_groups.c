@@ -19,7 +19,7 @@ static const SectionType group_types[] = {
     {"group", sectionconf_check_configid, group_props, G_N_ELEMENTS(group_props)},
 };
 
-static const SectionSchema group_schema = {.types = group_types, .n_types = 1};
+const SectionSchema ha_groups_schema = {.types = group_types, .n_types = 1};
 
 static void group_free(void *data)
 {
@@ -43,7 +43,7 @@ int ha_groups_parse(const char *text, SectionWarn warn, void *ctx, HaGroups **re
 {
     g_autoptr(SectionConf) conf = NULL;
     HaGroups *groups;
-    int r = sectionconf_parse(&group_schema, text, strlen(text), warn, ctx, &conf, err);
+    int r = sectionconf_parse(&ha_groups_schema, text, strlen(text), warn, ctx, &conf, err);
 
     if (r < 0) {
         return err_wrapf(err, r, "ha/groups.cfg");

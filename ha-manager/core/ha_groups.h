@@ -13,6 +13,8 @@
 
 #include <stdbool.h>
 
+extern const SectionSchema ha_groups_schema; /* of the file */
+
 typedef struct HaGroup {
     StrMap *nodes; /* node -> GINT_TO_POINTER(priority) */
     bool restricted;

@@ -44,8 +44,7 @@ char *ha_sid_type(const char *sid)
     return colon != NULL ? g_strndup(sid, (gsize)(colon - sid)) : g_strdup(sid);
 }
 
-/* A schema for vm, ct and the further types. `types` of the result is to be freed with g_free. */
-static SectionSchema make_schema(const char *const *more)
+SectionSchema ha_resources_schema(const char *const *more)
 {
     size_t n_more = more != NULL ? g_strv_length((char **)more) : 0;
     SectionType *types = g_new0(SectionType, 2 + n_more);
@@ -112,7 +111,7 @@ int ha_resources_parse(const char *const *types,
                        HaResources **ret_res,
                        Err *err)
 {
-    SectionSchema schema = make_schema(types);
+    SectionSchema schema = ha_resources_schema(types);
     g_autofree void *owned = (void *)schema.types;
     g_autoptr(SectionConf) conf = NULL;
     HaResources *res;
@@ -162,7 +161,7 @@ parse_for_edit(const SectionSchema *schema, const char *text, SectionConf **ret_
 int ha_resources_edit_request(const char *old_text, char **ret_text, void *data, Err *err)
 {
     const HaRequestEdit *edit = data;
-    SectionSchema schema = make_schema(edit->types);
+    SectionSchema schema = ha_resources_schema(edit->types);
     g_autofree void *owned = (void *)schema.types;
     g_autoptr(SectionConf) conf = NULL;
     Section *s;
@@ -187,7 +186,7 @@ int ha_resources_edit_request(const char *old_text, char **ret_text, void *data,
 int ha_resources_edit_add(const char *old_text, char **ret_text, void *data, Err *err)
 {
     const HaRequestEdit *edit = data;
-    SectionSchema schema = make_schema(edit->types);
+    SectionSchema schema = ha_resources_schema(edit->types);
     g_autofree void *owned = (void *)schema.types;
     g_autoptr(SectionConf) conf = NULL;
     g_autofree char *type = ha_sid_type(edit->sid);
@@ -212,7 +211,7 @@ int ha_resources_edit_add(const char *old_text, char **ret_text, void *data, Err
 int ha_resources_edit_remove(const char *old_text, char **ret_text, void *data, Err *err)
 {
     const HaRequestEdit *edit = data;
-    SectionSchema schema = make_schema(edit->types);
+    SectionSchema schema = ha_resources_schema(edit->types);
     g_autofree void *owned = (void *)schema.types;
     g_autoptr(SectionConf) conf = NULL;
     int r = parse_for_edit(&schema, old_text, &conf, err);
@@ -231,7 +230,7 @@ int ha_resources_edit_remove(const char *old_text, char **ret_text, void *data, 
 int ha_resources_edit_ungroup(const char *old_text, char **ret_text, void *data, Err *err)
 {
     const HaUngroupEdit *edit = data;
-    SectionSchema schema = make_schema(edit->types);
+    SectionSchema schema = ha_resources_schema(edit->types);
     g_autofree void *owned = (void *)schema.types;
     g_autoptr(SectionConf) conf = NULL;
     int r = parse_for_edit(&schema, old_text, &conf, err);

@@ -31,6 +31,10 @@ typedef struct HaResources {
     char digest[41];
 } HaResources;
 
+/* The schema of the file for vm, ct and the further types (NULL terminated, or NULL). `types` of the
+ * result is to be freed with g_free. */
+SectionSchema ha_resources_schema(const char *const *more);
+
 void ha_resources_free(HaResources *res);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaResources, ha_resources_free)
 

@@ -31,7 +31,7 @@ static const SectionType rule_types[] = {
     {"resource-affinity", sectionconf_check_configid, resource_props, G_N_ELEMENTS(resource_props)},
 };
 
-static const SectionSchema rule_schema = {.types = rule_types, .n_types = G_N_ELEMENTS(rule_types)};
+const SectionSchema ha_rules_schema = {.types = rule_types, .n_types = G_N_ELEMENTS(rule_types)};
 
 static void rule_free(void *data)
 {
@@ -158,7 +158,7 @@ int ha_rules_parse(const char *text, SectionWarn warn, void *ctx, HaRules **ret_
     g_autoptr(HaRules) rules = ha_rules_new();
     g_autoptr(SectionConf) conf = NULL;
     int64_t order = 0;
-    int r = sectionconf_parse(&rule_schema, text, strlen(text), warn, ctx, &conf, err);
+    int r = sectionconf_parse(&ha_rules_schema, text, strlen(text), warn, ctx, &conf, err);
 
     if (r < 0) {
         return err_wrapf(err, r, "ha/rules.cfg");
@@ -311,7 +311,7 @@ int ha_rules_edit_add(const char *old_text, char **ret_text, void *data, Err *er
 {
     const HaRules *rules = data;
     g_autoptr(SectionConf) conf = NULL;
-    int r = sectionconf_parse(&rule_schema, old_text, strlen(old_text), NULL, NULL, &conf, err);
+    int r = sectionconf_parse(&ha_rules_schema, old_text, strlen(old_text), NULL, NULL, &conf, err);
 
     for (guint i = 0; r == 0 && i < strmap_size(rules->by_id); i++) {
         r = add_section(conf, strmap_value(rules->by_id, i), err);

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+extern const SectionSchema ha_rules_schema; /* of the file */
+
 typedef enum HaRuleType { HA_RULE_NODE_AFFINITY, HA_RULE_RESOURCE_AFFINITY } HaRuleType;
 
 typedef struct HaRule {
