@@ -31,8 +31,8 @@ typedef struct HaResources {
     char digest[41];
 } HaResources;
 
-/* The schema of the file for vm, ct and the further types (NULL terminated, or NULL). What `types` of
- * the result points to is to be freed with g_free. */
+/* The schema of the file for vm, ct and the further types (NULL terminated, or NULL). What `types`
+ * of the result points to is to be freed with g_free. */
 SectionSchema ha_resources_schema(const char *const *more);
 
 void ha_resources_free(HaResources *res);
