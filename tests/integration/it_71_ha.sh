@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Goal: what happens to nodes happens to services as the rules say: killed, cut off, paused, drained,
-# rebooted; no service ever runs on two nodes; damaged files are named and contained.
+# Goal: what happens to nodes happens to services as the rules say: killed, cut off, paused,
+# drained, restarted; no service ever runs on two nodes; damaged files are named and contained.
 # Method: three nodes of the lab with real corosync, pmxcfs, CRM, LRM, watchdog-mux, and a watchdog
 # that resets the node. Generic services that log where they start and stop, with a witness that
 # sees it when one runs twice.
@@ -91,7 +91,7 @@ took()
 {
     local start
     start=$(awk -v name="$2" '$2 == "start" && $3 == name {t = $1} END {print t}' "$WORK/log")
-    echo "# $1: $(echo "$start $3" | awk '{printf "%.1f", $1 - $2}') s from fault to running elsewhere"
+    echo "# $1: $(echo "$start $3" | awk '{printf "%.1f", $1 - $2}') s until it ran elsewhere"
 }
 
 now()
@@ -233,7 +233,8 @@ claims_of_bad_input()
         'service vm:4711 (---, not found)'
     check 'a rule that contradicts another is shown as ignored' sh -c \
         "$TOP/scripts/lab exec --name $LAB_NAME 1 -- ha-manager rules config | grep -q conflicts"
-    on 1 sh -c 'echo "{ broken" >/etc/pve/nodes/node2/lrm_status; echo "[]" >/etc/pve/ha/manager_status'
+    on 1 sh -c 'echo "{ broken" >/etc/pve/nodes/node2/lrm_status
+        echo "[]" >/etc/pve/ha/manager_status'
     check 'damaged status files are survived' within $WAIT shows 1 'service exec:web'
     on 1 sh -c 'rm -f /etc/pve/ha/manager_status'
     on 1 ha-manager rules remove prefer2
