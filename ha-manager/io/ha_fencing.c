@@ -74,9 +74,9 @@ static char *shown(char *const *argv)
         if (!hide) {
             g_ptr_array_add(words, g_strdup(argv[i]));
         } else if (equals != NULL) {
-            g_ptr_array_add(words, g_strdup_printf("%.*s=***", (int)(equals - argv[i]), argv[i]));
+            g_ptr_array_add(words, g_strdup_printf("%.*s=HIDDEN", (int)(equals - argv[i]), argv[i]));
         } else {
-            g_ptr_array_add(words, g_strdup("***"));
+            g_ptr_array_add(words, g_strdup("HIDDEN"));
         }
     }
     g_ptr_array_add(words, NULL);
