@@ -74,7 +74,9 @@ static char *shown(char *const *argv)
         if (!hide) {
             g_ptr_array_add(words, g_strdup(argv[i]));
         } else if (equals != NULL) {
-            g_ptr_array_add(words, g_strdup_printf("%.*s=HIDDEN", (int)(equals - argv[i]), argv[i]));
+            int n = (int)(equals - argv[i]);
+
+            g_ptr_array_add(words, g_strdup_printf("%.*s=HIDDEN", n, argv[i]));
         } else {
             g_ptr_array_add(words, g_strdup("HIDDEN"));
         }
