@@ -6,3 +6,5 @@ sbin_PROGRAMS += %D%/ha-manager
 	%D%/hamgr_rules.c %D%/hamgr_status.c
 %C%_ha_manager_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 %C%_ha_manager_LDADD = %D%/libcmdline.a $(HA_IO_LIBS)
+dist_man_MANS += %D%/ha-manager.8
+dist_bashcompletion_DATA += %D%/completion/ha-manager

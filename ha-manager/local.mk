@@ -90,3 +90,4 @@ sbin_PROGRAMS += %D%/pve-ha-crm %D%/pve-ha-lrm
 # Stands alone: libc only.
 sbin_PROGRAMS += %D%/watchdog-mux/watchdog-mux
 %C%_watchdog_mux_watchdog_mux_SOURCES = %D%/watchdog-mux/watchdog_mux.c
+dist_man_MANS += %D%/pve-ha-crm.8 %D%/pve-ha-lrm.8 %D%/watchdog-mux.8

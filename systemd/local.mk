@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Units: NAME.service.in here, and NAME.service in systemd_units.
 systemd_units = %D%/pve-cluster.service %D%/qmeventd.service %D%/quorate-guests.service \
+	%D%/pve-ha-crm.service %D%/pve-ha-lrm.service %D%/watchdog-mux.service \
 	%D%/quorate-api.service %D%/quorate-apid.service \
 	%D%/quorate-joind.service %D%/quorate-migrated.service \
 	%D%/quorate-recover.service
