@@ -180,11 +180,8 @@ claims_of_a_paused_master()
     old=$(master 1)
     on "$old" sh -c 'kill -STOP $(pgrep -x pve-ha-crm)'
     check 'a paused master: another one takes over' within $WAIT other_master "$old"
-    if [ "$(lab status --json | python3 -c \
-        "import json,sys; print(json.load(sys.stdin)['nodes'][$old - 1]['state'])")" = down ]; then
-        lab start "$old"
-    fi
-    within $WAIT node_is_down "$old" && lab start "$old"
+    check 'and the watchdog resets the node of the old one' within $WAIT node_is_down "$old"
+    lab start "$old"
     check 'services are well after it' within $WAIT settled_on web 3
 }
 
@@ -263,7 +260,9 @@ claims_of_the_end()
 
 write_program
 : >"$WORK/log"
-lab_up -n 3 --ha
+# The documented protocol: with the native one a write that is under way on a node while another
+# node leaves may hang until the next change of membership, and this test is about HA.
+lab_up -n 3 --ha --pmxcfs-args=--documented-protocol
 install_program web
 claims_of_taking_up
 claims_of_a_killed_node
