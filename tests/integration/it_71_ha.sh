@@ -8,7 +8,8 @@
 # Timeout: 420
 . "$(dirname "$0")/lib.sh"
 BUILD=$(build_dir)
-need corosync "$BUILD/pmxcfs/pmxcfs" "$BUILD/ha-manager/pve-ha-crm" "$BUILD/cli/ha-manager"
+need corosync qemu-system-x86_64 "$BUILD/cli/qm"
+need "$BUILD/pmxcfs/pmxcfs" "$BUILD/ha-manager/pve-ha-crm" "$BUILD/cli/ha-manager"
 WAIT=90
 
 on()
@@ -76,6 +77,17 @@ shows()
     grep -q "$2" "$WORK/status"
 }
 
+guest_runs()
+{
+    on "$1" test -e "/etc/pve/nodes/node$1/qemu-server/100.conf" &&
+        on "$1" qm status 100 2>/dev/null | grep -q running
+}
+
+guest_runs_on_one_of()
+{
+    guest_runs "$1" || guest_runs "$2"
+}
+
 log_says()
 {
     lab logs "$1" "$2" -n 2000 | grep -q "$3"
@@ -108,6 +120,10 @@ claims_of_taking_up()
 {
     check 'a service is put under HA by one command' on 3 ha-manager add exec:web
     check 'and is started on its node' within $WAIT settled_on web 3
+    on 3 sh -c 'mkdir -p /etc/pve/nodes/node3/qemu-server &&
+        printf "memory: 64\nkvm: 0\nvga: none\n" >/etc/pve/nodes/node3/qemu-server/100.conf'
+    check 'so is a guest' on 3 ha-manager add 100
+    check 'which is started by qm' within $WAIT guest_runs 3
     check 'a rule is taken' on 1 ha-manager rules add node-affinity prefer --resources exec:web \
         --nodes node3:2,node2:1
     refuse 'a rule for a node that does not exist is not' on 1 ha-manager rules add node-affinity \
@@ -128,8 +144,12 @@ claims_of_a_killed_node()
     lab kill 3
     check 'a killed node: its service comes back where the rule says' within $WAIT settled_on web 2
     took 'node killed' web "$t"
+    check 'and so does the guest, on a node that is left' within $WAIT guest_runs_on_one_of 1 2
     check 'with its proof' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 2 -- \
         ha-manager explain exec:web | grep -q 'lease of its node had run out'"
+    on 1 ha-manager crm-command stop vm:100 0
+    check 'a command stops the guest' within $WAIT shows 1 'service vm:100 (node[12], stopped)'
+    check 'and it is taken out' on 1 ha-manager remove vm:100
     lab start 3
     check 'the node returns without waiting for its own lock' within $WAIT log_says 3 lrm \
         'this is another boot'
