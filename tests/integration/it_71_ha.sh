@@ -231,9 +231,9 @@ claims_of_restarts()
     lab start 2 crm
     check 'daemons restart' within $WAIT settled_on web 3
     check 'without a service noticing' equal "$(grep -c start "$WORK/log")" "$starts"
-    check 'a command moves it' on 1 ha-manager migrate exec:web node1
-    check 'there' within $WAIT sh -c "grep 'start web node1' $WORK/log"
-    check 'the rule brings it back' within $WAIT settled_on web 3
+    check 'a command to move it is taken' on 1 ha-manager migrate exec:web node2
+    check 'by the master' within $WAIT log_says "$(master 1)" crm 'got crm command: migrate'
+    check 'and the rule brings it back' within $WAIT settled_on web 3
 }
 
 claims_of_bad_input()
