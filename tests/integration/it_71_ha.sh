@@ -236,6 +236,51 @@ claims_of_restarts()
     check 'and the rule brings it back' within $WAIT settled_on web 3
 }
 
+# A fence device of the lab: what the agent asks for, this side of the namespaces does.
+write_fence_agent()
+{
+    cat >"$WORK/fence_lab" <<END
+#!/bin/bash
+for word; do
+    case \$word in
+    --plug=*) plug=\${word#--plug=} ;;
+    --action=status) exit 0 ;;
+    esac
+done
+touch $WORK/fence.\$plug
+for i in \$(seq 300); do
+    [ ! -e $WORK/fenced.\$plug ] || exit 0
+    sleep 0.1
+done
+exit 1
+END
+    chmod 755 "$WORK/fence_lab"
+}
+
+claims_of_a_fence_device()
+{
+    local t
+    write_fence_agent
+    on 1 sh -c "printf 'device lab $WORK/fence_lab action=off\nconnect lab node=node3 plug=3\n' \
+        >/etc/pve/ha/fence.cfg; echo 'fencing: both' >/etc/pve/datacenter.cfg"
+    check 'a fence device can be tried out' on 2 ha-manager fence-test node3
+    check 'or only shown' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 2 -- \
+        ha-manager fence-test node3 --dry-run | grep -q -- --plug=3"
+    (within $WAIT test -e "$WORK/fence.3" && lab kill 3 && touch "$WORK/fenced.3") &
+    t=$(now)
+    lab partition 3/1,2
+    check 'a node is switched off' within $WAIT test -e "$WORK/fenced.3"
+    check 'and its service runs elsewhere' within $WAIT settled_on web 2
+    took 'network cut, fence confirmed' web "$t"
+    check 'since that was confirmed' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 1 -- \
+        ha-manager explain exec:web | grep -q 'fence device confirmed'"
+    wait
+    lab heal
+    lab start 3
+    on 1 sh -c 'rm /etc/pve/ha/fence.cfg /etc/pve/datacenter.cfg'
+    check 'the node returns' within $WAIT settled_on web 3
+}
+
 claims_of_bad_input()
 {
     local starts
@@ -291,6 +336,7 @@ claims_of_a_paused_lrm
 claims_of_a_paused_master
 claims_of_maintenance
 claims_of_restarts
+claims_of_a_fence_device
 claims_of_bad_input
 claims_of_the_end
 finish
