@@ -215,12 +215,38 @@ static int warn(const HaNode *n, int r, const Err *why)
     return r;
 }
 
+/* Tells the rest of this node (the migration agent) that what runs here for HA is guarded. It stays
+ * when we are killed: then the watchdog fires, and guards to the end. */
+static void mark_guarded(const HaNode *n, bool on)
+{
+    int fd;
+
+    if (!n->o.lrm) {
+        return;
+    }
+    if (!on) {
+        (void)unlink(HA_GUARDED_FILE); /* or it was never there */
+        return;
+    }
+    (void)g_mkdir_with_parents("/run/quorate", 0755); /* else opening fails */
+    fd = open(HA_GUARDED_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        log_line(TRACE_ERR, n->o.domain, "%s: %s", HA_GUARDED_FILE, strerror(errno));
+        return;
+    }
+    (void)close(fd); /* it is empty */
+}
+
 static int env_watchdog_open(void *ctx)
 {
     HaNode *n = ctx;
     Err why = ERR_INIT;
+    int r = warn(n, ha_dog_open(&n->dog, &why), &why);
 
-    return warn(n, ha_dog_open(&n->dog, &why), &why);
+    if (r == 0) {
+        mark_guarded(n, true);
+    }
+    return r;
 }
 
 /* Others go by what was published last: until a longer lease is, the watchdog keeps to the old. */
@@ -241,6 +267,7 @@ static int env_watchdog_close(void *ctx)
     HaNode *n = ctx;
     Err why = ERR_INIT;
 
+    mark_guarded(n, false); /* before it is true */
     return warn(n, ha_dog_close(&n->dog, &why), &why);
 }
 

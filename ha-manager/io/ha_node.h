@@ -18,6 +18,9 @@
 
 #include <stdbool.h>
 
+/* There while the LRM of this node has a watchdog open: services that arrive are guarded. */
+#define HA_GUARDED_FILE "/run/quorate/ha-lrm.guarded"
+
 typedef struct HaNodeOptions {
     const char *pve;    /* NULL: /etc/pve */
     const char *domain; /* of log lines: "crm" or "lrm"; kept by pointer */
