@@ -5,7 +5,7 @@
 # Method: three nodes of the lab with real corosync, pmxcfs, CRM, LRM, watchdog-mux, and a watchdog
 # that resets the node. Generic services that log where they start and stop, with a witness that
 # sees it when one runs twice.
-# Timeout: 420
+# Timeout: 900
 . "$(dirname "$0")/lib.sh"
 BUILD=$(build_dir)
 need corosync qemu-system-x86_64 "$BUILD/cli/qm"
