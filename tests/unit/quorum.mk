@@ -70,3 +70,9 @@ tests_unit_test_witness_SOURCES = tests/unit/test_witness.c
 tests_unit_test_witness_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/base/libbase.a \
 	$(JSON_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_witness
+
+check_PROGRAMS += tests/unit/test_task
+tests_unit_test_task_SOURCES = tests/unit/test_task.c
+tests_unit_test_task_LDADD = lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a \
+	$(GIO_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_task
