@@ -6,6 +6,7 @@
 #include "quorum/core/join_info.h"
 #include "quorum/core/jointoken.h"
 #include "quorum/io/cluster_log.h"
+#include "quorum/io/conf_edit.h"
 #include "quorum/io/config_api.h"
 #include "quorum/io/join_classic.h"
 #include "quorum/io/join_client.h"
@@ -285,10 +286,11 @@ int pvecm_recover(char **operands, Err *err)
 {
     JoinClientOptions opt = {.state_dir = PVECM_STATE_DIR, .say = print_line};
     JoinOutcome outcome = JOIN_UNDONE;
-    int jobs = recover_node_job(err);
-    int r;
+    int jobs, r;
 
     (void)operands;
+    conf_edit_be_patient(); /* the killed command may have held the cluster's lock */
+    jobs = recover_node_job(err);
     if (jobs < 0) {
         return jobs;
     }

@@ -15,12 +15,19 @@
 
 #define TELL_TIMEOUT_MS 1000
 
+static unsigned timeout_ms = CONF_EDIT_TIMEOUT_MS;
+
+void conf_edit_be_patient(void)
+{
+    timeout_ms = CFSLOCK_LIFE_SEC * 1000 + CONF_EDIT_TIMEOUT_MS;
+}
+
 int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err)
 {
     g_auto(ConfEdit) e = {.pve = g_strdup(pve)};
     int r;
 
-    if ((r = cfslock_acquire(pve, CONF_EDIT_LOCK, CONF_EDIT_TIMEOUT_MS, &e.lock, err)) < 0 ||
+    if ((r = cfslock_acquire(pve, CONF_EDIT_LOCK, timeout_ms, &e.lock, err)) < 0 ||
         (r = node_tree_conf(pve, &e.conf, err)) < 0) {
         return r;
     }

@@ -20,6 +20,10 @@ typedef struct ConfEdit {
     uint64_t version; /* at the beginning */
 } ConfEdit;
 
+/* From now on this process waits for a lock until it has expired: to finish or take back what was
+ * killed while it held one. */
+void conf_edit_be_patient(void);
+
 /* Takes the lock and reads. -ENOENT: no cluster; errors of cfslock_acquire. */
 int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err) must_check;
 

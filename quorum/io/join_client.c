@@ -557,15 +557,15 @@ static int take_stage_answer(Joiner *j, JsonObject *data, Err *err)
     return 0;
 }
 
-/* The cluster takes in one group of nodes at a time: others wait for their turn. */
-static int ask_to_stage(Joiner *j, const char *csr, JsonParser **ret, Err *err)
+/* The cluster takes in one group of nodes at a time: others wait for their turn. And a member that
+ * dies while it holds the cluster's lock leaves it behind for two minutes. */
+static int ask_patiently(Joiner *j, JoinStep step, const char *csr, JsonParser **ret, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + JOIN_QUEUE_SEC * G_USEC_PER_SEC;
     bool told = false;
     int r;
 
-    while ((r = ask(j, JOIN_STEP_STAGE, csr, ret, err)) == -EAGAIN &&
-           g_get_monotonic_time() < deadline) {
+    while ((r = ask(j, step, csr, ret, err)) == -EAGAIN && g_get_monotonic_time() < deadline) {
         if (!told) {
             say(j, "waiting: %s", err_text(err));
         }
@@ -586,7 +586,7 @@ static int do_stage(Joiner *j, Err *err)
     }
     if ((r = certs_make_key(CERTS_NODE_BITS, &j->key, err)) < 0 ||
         (r = certs_make_request(j->key, j->node, &csr, err)) < 0 ||
-        (r = ask_to_stage(j, csr, &parser, err)) < 0) {
+        (r = ask_patiently(j, JOIN_STEP_STAGE, csr, &parser, err)) < 0) {
         return r;
     }
     return take_stage_answer(j, data_of(parser), err);
@@ -746,7 +746,7 @@ static int do_ready(Joiner *j, Err *err)
         wait_for_vote(j); /* the member gives it when it sees the node */
         return 0;
     }
-    r = ask(j, JOIN_STEP_READY, NULL, &parser, err);
+    r = ask_patiently(j, JOIN_STEP_READY, NULL, &parser, err);
     if (r < 0) {
         return r;
     }

@@ -19,9 +19,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define DATABASE_MAX   (512u * 1024u * 1024u)
-#define GUEST_MAX      (1024u * 1024u)
-#define START_WAIT_SEC 60
+#define DATABASE_MAX    (512u * 1024u * 1024u)
+#define GUEST_MAX       (1024u * 1024u)
+#define START_WAIT_SEC  60
+#define REMOVE_WAIT_SEC 150
 
 static bool is_set(const NodeJob *job, const char *name)
 {
@@ -216,6 +217,7 @@ static int undo_stop(NodeJob *job, Err *err)
 
 static int do_remove(NodeJob *job, Err *err)
 {
+    gint64 deadline;
     g_autoptr(MemberPeers) members = NULL;
     g_autoptr(JsonParser) parser = NULL;
     JsonObject *data = NULL;
@@ -227,7 +229,13 @@ static int do_remove(NodeJob *job, Err *err)
     if ((r = peers(job, &members, err)) < 0) {
         return r;
     }
-    r = member_ask(members, MEMBER_STEP_REMOVE, is_set(job, "keep-guests"), &parser, &data, err);
+    /* A member that died with the cluster's lock leaves it behind for two minutes. */
+    deadline = g_get_monotonic_time() + REMOVE_WAIT_SEC * G_USEC_PER_SEC;
+    while ((r = member_ask(members, MEMBER_STEP_REMOVE, is_set(job, "keep-guests"), &parser, &data,
+                           err)) < 0 &&
+           r != -EPERM && g_get_monotonic_time() < deadline) {
+        g_usleep(G_USEC_PER_SEC);
+    }
     return r < 0 ? err_wrapf(err, r, "asking the other nodes to take this one out") : 0;
 }
 

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Time from `pvecm add` to a writable /etc/pve on the new node, for clusters of several sizes that
+# hold many files. One line for each: size, files, seconds until the tree can be written, seconds
+# until `pvecm add` has ended.
+#
+#   tests/bench/bench_join.sh [FILES [SIZE...]]      default: 5000 files, clusters of 1, 3 and 8
+set -euo pipefail
+TOP=$(cd "$(dirname "$0")/../.." && pwd)
+FILES=${1:-5000}
+shift || true
+SIZES=${*:-1 3 8}
+NAME=bench-join-$$
+trap '"$TOP/scripts/lab" down --name "$NAME" >/dev/null 2>&1 || true' EXIT
+
+on()
+{
+    local node=$1
+    shift
+    "$TOP/scripts/lab" exec --name "$NAME" "$node" -- sh -c "cd /; $*"
+}
+
+for size in $SIZES; do
+    new=$((size + 1))
+    "$TOP/scripts/lab" up --name "$NAME" -n "$new" >/dev/null
+    on "$new" 'pvecm leave' >/dev/null
+    on 1 "mkdir /etc/pve/bench && i=0 && while [ \$i -lt $FILES ]; do
+        echo \"content of file \$i, as long as a small configuration file would be\" \
+            >/etc/pve/bench/\$i; i=\$((i + 1)); done"
+    token=$(on 1 'pvecm token')
+    on "$new" "date +%s.%N; pvecm add $token >/tmp/add.log 2>&1 & add=\$!
+        until test -e /etc/pve/bench/$((FILES - 1)) && touch /etc/pve/written 2>/dev/null; do
+            kill -0 \$add 2>/dev/null || test -e /etc/pve/bench/0 || exit 1
+            sleep 0.05
+        done
+        date +%s.%N; wait \$add; date +%s.%N" |
+        python3 -c "
+import sys
+start, writable, end = map(float, sys.stdin.read().split())
+print('size=$size files=$FILES writable_s=%.1f ended_s=%.1f' % (writable - start, end - start))"
+    "$TOP/scripts/lab" down --name "$NAME" >/dev/null
+done
