@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migration/core/mig_source.h"
 
+#include "migration/core/mig_target.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <glib.h>
@@ -23,6 +25,26 @@ const char *mig_op_name(MigOp op)
 bool mig_op_waits(MigOp op)
 {
     return (size_t)op < MIG_OP_N && op_waits[op];
+}
+
+MigPeerState mig_peer_state(const char *target_state)
+{
+    switch (mig_tgt_from_name(target_state)) {
+    case MIG_TGT_PREPARED:
+    case MIG_TGT_LOADED:
+    case MIG_TGT_ALONE:
+        return MIG_PEER_WAITS;
+    case MIG_TGT_OPEN:
+    case MIG_TGT_RUNNING:
+    case MIG_TGT_FINISH:
+    case MIG_TGT_DONE:
+        return MIG_PEER_RUNS;
+    case MIG_TGT_FREE:
+    case MIG_TGT_GONE:
+        return MIG_PEER_NEW;
+    default:
+        return MIG_PEER_WORKING;
+    }
 }
 
 void mig_source_init(MigSource *s)
@@ -320,7 +342,9 @@ static void note_problem(MigSource *s, const char *text)
 static void place_done(MigSource *s, const MigEvent *ev, MigStep *out)
 {
     if (ev->r == 0 && s->taken) {
-        retry_at(s, ev->now, MIG_RETRY_MS); /* our view of the tree is behind */
+        s->claimed = true; /* it was never given away: the claim is of an earlier life of ours */
+        s->moved = false;
+        undo(s, out, ev->now);
     } else if (ev->r == 0 && s->state == MIG_SRC_STUCK) {
         /* Somebody gave it back: who may do so knows that the target is dead. */
         s->moved = false;

@@ -100,6 +100,11 @@ typedef enum MigPeerState {
     MIG_PEER_WORKING, /* in the middle of something */
 } MigPeerState;
 
+/* What the name of a state of the target's machine means to a source that asks again. A target that
+ * does not know this migration, and has no note that it gave it up, may have finished it long ago:
+ * that counts as running it. */
+MigPeerState mig_peer_state(const char *target_state);
+
 #define MIG_RESULT_LIST(X)                                                                         \
     X(MIG_RESULT_NONE, "running")                                                                  \
     X(MIG_RESULT_MOVED, "moved")                                                                   \

@@ -63,28 +63,6 @@ static void say_hello(MigJob *j)
     mig_job_send(j, WIRE_MIG_HELLO, t);
 }
 
-/* What the state of the target's machine means to us. A target that does not know this migration,
- * and has no note that it gave it up, may have finished it long ago: that counts as running it. */
-static int peer_state(const char *text)
-{
-    switch (mig_tgt_from_name(text)) {
-    case MIG_TGT_PREPARED:
-    case MIG_TGT_LOADED:
-    case MIG_TGT_ALONE:
-        return MIG_PEER_WAITS;
-    case MIG_TGT_OPEN:
-    case MIG_TGT_RUNNING:
-    case MIG_TGT_FINISH:
-    case MIG_TGT_DONE:
-        return MIG_PEER_RUNS;
-    case MIG_TGT_FREE:
-    case MIG_TGT_GONE:
-        return MIG_PEER_NEW;
-    default:
-        return MIG_PEER_WORKING;
-    }
-}
-
 static void on_prepared(MigJob *j, const WireMig *m)
 {
     Err err = ERR_INIT;
@@ -130,7 +108,8 @@ static void on_message(MigJob *j, MigNote *n)
 
     switch (m->type) {
     case WIRE_MIG_WELCOME:
-        mig_source_done(j, MIG_OP_CONNECT, peer_state(jsontree_get_text(m->body, "state")), NULL);
+        mig_source_done(j, MIG_OP_CONNECT, (int)mig_peer_state(jsontree_get_text(m->body, "state")),
+                        NULL);
         break;
     case WIRE_MIG_CHECKED:
         r = mig_source_judge(j, m->body, &err);
@@ -186,7 +165,9 @@ static void on_unlinked(MigJob *j, const MigNote *n)
         mig_source_done(j, busy, -EHOSTUNREACH, text);
         return;
     }
-    mig_job_say(j, "%s", text);
+    if (j->source.state != MIG_SRC_FINISH) {
+        mig_job_say(j, "%s", text);
+    }
     j->link_lost = true;
     mig_job_note(j, MIG_EV_LOST, 0, 0, text);
     for (guint i = 0; i < G_N_ELEMENTS(remote); i++) {

@@ -224,8 +224,7 @@ static void perform(MigJob *j, MigTop op)
         say_error(j);
         break;
     case MIG_TOP_END:
-        mig_journal_forget(j);
-        mig_tree_drop_claim(&j->setup->tree, j->id);
+        mig_journal_forget(j); /* the claim stays until the source has ended */
         break;
     case MIG_TOP_N:
         break;

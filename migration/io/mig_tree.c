@@ -219,29 +219,45 @@ int mig_tree_rename(const MigTree *t, uint32_t vmid, const char *from, const cha
 
 /* ---- the claim ------------------------------------------------------------------------------- */
 
+/* mkdir ID is the claim; ID/NODE in it says whose it is, so that a restarted agent knows its own.
+ * An agent that died between the two finds a claim of nobody, and takes it for the other side's. */
 int mig_tree_claim(const MigTree *t, const char *id, Err *err)
 {
     g_autofree char *dir = g_build_filename(t->pve, "priv", "migration", NULL);
-    g_autofree char *path = g_build_filename(dir, id, NULL);
+    g_autofree char *claim = g_build_filename(dir, id, NULL);
+    g_autofree char *mine = g_build_filename(claim, t->node, NULL);
+    int r;
 
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
-        int r = -errno;
-
+        r = -errno;
         return err_setf(err, r, "%s: %s", dir, g_strerror(-r));
     }
-    if (mkdir(path, 0700) < 0) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", path, g_strerror(-r));
+    if (mkdir(claim, 0700) == 0) {
+        (void)mkdir(mine, 0700); /* without it the claim is still ours, for this life */
+        return 0;
     }
-    return 0;
+    r = -errno;
+    if (r == -EEXIST && access(mine, F_OK) == 0) {
+        return 0; /* of an earlier life */
+    }
+    return err_setf(err, r, "%s: %s", claim,
+                    r == -EEXIST ? "the other side was first" : g_strerror(-r));
 }
 
 void mig_tree_drop_claim(const MigTree *t, const char *id)
 {
-    g_autofree char *path = g_build_filename(t->pve, "priv", "migration", id, NULL);
+    g_autofree char *dir = g_build_filename(t->pve, "priv", "migration", NULL);
+    g_autofree char *claim = g_build_filename(dir, id, NULL);
+    g_autoptr(GDir) list = g_dir_open(claim, 0, NULL);
+    const char *name;
 
-    (void)rmdir(path); /* there may be none; the number is never used again */
+    while (list != NULL && (name = g_dir_read_name(list)) != NULL) {
+        g_autofree char *path = g_build_filename(claim, name, NULL);
+
+        (void)rmdir(path); /* there may be none; the number is never used again */
+    }
+    (void)rmdir(claim);
+    (void)rmdir(dir); /* when no other move has a claim */
 }
 
 /* ---- datacenter.cfg -------------------------------------------------------------------------- */

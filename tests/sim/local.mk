@@ -12,3 +12,11 @@ TESTS += %D%/test_sim
 .PHONY: sim
 sim: %D%/sim
 	./%D%/sim $(if $(SEED),--seed $(SEED) --verbose) $(SIM_ARGS)
+
+# Both sides of a migration in one process: every fault in every phase.
+check_PROGRAMS += %D%/migsim
+%C%_migsim_SOURCES = %D%/migsim.c
+%C%_migsim_LDADD = migration/libmigcore.a lib/wire/libwire.a lib/conf/libconf.a \
+	lib/base/libbase.a $(GLIB_LIBS)
+EXTRA_DIST += %D%/test_migsim
+TESTS += %D%/test_migsim

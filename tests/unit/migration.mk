@@ -3,3 +3,9 @@ check_PROGRAMS += %D%/test_wire_migration
 %C%_test_wire_migration_SOURCES = %D%/test_wire_migration.c
 %C%_test_wire_migration_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_wire_migration
+
+check_PROGRAMS += %D%/test_migration
+%C%_test_migration_SOURCES = %D%/test_migration.c
+%C%_test_migration_LDADD = migration/libmigio.a migration/libmigcore.a lib/port/libport.a \
+	lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+TESTS += %D%/test_migration

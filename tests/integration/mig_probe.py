@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The console of the counter guest, for the tests of migration.
+
+    mig_probe.py counter SOCKET       the number it prints now
+    mig_probe.py after SOCKET NUMBER  waits until it prints a greater number, and prints that; fails
+                                      when the first number it sees is lower
+"""
+import socket
+import sys
+import time
+
+DEADLINE = 60
+
+
+def connect(path):
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(DEADLINE)
+        try:
+            connection.connect(path)
+            return connection
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def numbers(path):
+    """Complete lines only: the first may have begun before we came."""
+    connection, data = connect(path), b''
+    first = True
+    while True:
+        more = connection.recv(4096)
+        if not more:
+            sys.exit('the console ended')
+        data += more
+        *lines, data = data.split(b'\n')
+        for line in lines:
+            if not first and len(line) == 8:
+                yield int(line, 16)
+            first = False
+
+
+def main():
+    verb, path = sys.argv[1:3]
+    source = numbers(path)
+    number = next(source)
+    if verb == 'after':
+        before = int(sys.argv[3])
+        if number < before:
+            sys.exit(f'the counter went back from {before} to {number}')
+        while number <= before:
+            number = next(source)
+    print(number)
+
+
+main()

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: the pure parts of a migration: who may run a guest, which volumes move, the map of
+ * storages, requests; and the ports with their queue. Method: machines are brought to a state by
+ * events and asked what they would do. Whole runs with faults are in tests/sim/migsim.
+ */
+#include "migration/core/mig_request.h"
+#include "migration/core/mig_source.h"
+#include "migration/core/mig_target.h"
+#include "migration/core/mig_volumes.h"
+#include "migration/io/mig_ports.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const MonoTime start = {1000000};
+
+/* ---- the source -------------------------------------------------------------------------------
+ */
+
+static MigStep source_event(MigSource *s, MigEventKind kind, MigOp op, int r, int64_t ms)
+{
+    MigEvent ev = {.kind = kind, .now = mono_add_ms(start, ms), .op = op, .r = r};
+    MigStep out;
+
+    mig_source_step(s, &ev, &out);
+    return out;
+}
+
+static void source_until(MigSource *s, MigSrcState state)
+{
+    MigStep out = source_event(s, MIG_EV_START, MIG_OP_N, 0, 0);
+
+    while (s->state != state) {
+        g_assert_true(s->busy != MIG_OP_N);
+        out = source_event(s, MIG_EV_DONE, s->busy, 0, 10);
+    }
+    g_assert_cmpuint(out.n, >, 0);
+}
+
+static void test_forward(void)
+{
+    MigSource s;
+
+    mig_source_init(&s);
+    s.online = s.copies = s.mirrors = true;
+    source_until(&s, MIG_SRC_DONE);
+    g_assert_cmpint(s.result, ==, MIG_RESULT_MOVED);
+    g_assert_true(s.run_sent && s.moved);
+}
+
+static void test_dry_run(void)
+{
+    MigSource s;
+
+    mig_source_init(&s);
+    s.online = s.dry_run = true;
+    source_until(&s, MIG_SRC_DONE);
+    g_assert_false(s.locked || s.prepared);
+}
+
+static void test_silent_target_is_not_robbed(void)
+{
+    MigSource s;
+    MigStep out;
+
+    mig_source_init(&s);
+    s.online = true;
+    source_until(&s, MIG_SRC_HANDOVER);
+    (void)source_event(&s, MIG_EV_LOST, MIG_OP_N, 0, 20);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_RENAME, 0, 21);
+    g_assert_cmpint(s.state, ==, MIG_SRC_STUCK);
+    g_assert_false(s.run_sent);
+    /* Before the lease is over it only asks. */
+    (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 2000);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_PLACE, 1, 2001);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_CONNECT, -EHOSTUNREACH, 2002);
+    g_assert_cmpint(s.busy, ==, MIG_OP_N);
+    /* After it the claim comes first. */
+    (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, MIG_LEASE_MS + 3000);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_PLACE, 1, MIG_LEASE_MS + 3001);
+    out = source_event(&s, MIG_EV_DONE, MIG_OP_CONNECT, -EHOSTUNREACH, MIG_LEASE_MS + 3002);
+    g_assert_cmpint(s.busy, ==, MIG_OP_CLAIM);
+    g_assert_cmpuint(out.n, ==, 1);
+    out = source_event(&s, MIG_EV_DONE, MIG_OP_CLAIM, -EEXIST, MIG_LEASE_MS + 3003);
+    g_assert_cmpint(out.ops[0], ==, MIG_OP_PLACE); /* and neither `back` nor `cont` */
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_PLACE, 1, MIG_LEASE_MS + 3004);
+    g_assert_cmpint(s.state, ==, MIG_SRC_STUCK);
+}
+
+static void test_order_is_final(void)
+{
+    MigSource s;
+
+    mig_source_init(&s);
+    s.online = true;
+    source_until(&s, MIG_SRC_RUN);
+    (void)source_event(&s, MIG_EV_LOST, MIG_OP_N, 0, 20);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_RUN, -EPIPE, 21);
+    for (int64_t ms = 2000; ms < 600000; ms += 2000) {
+        (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, ms);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_PLACE, 1, ms + 1);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_CONNECT, -EHOSTUNREACH, ms + 2);
+        g_assert_cmpint(s.state, ==, MIG_SRC_STUCK);
+        g_assert_true(s.busy == MIG_OP_N);
+    }
+    g_assert_true(s.reported);
+    g_assert_cmpint(s.result, ==, MIG_RESULT_PROBLEMS);
+    /* Somebody gives it back: the guest goes on here. */
+    (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 700000);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_PLACE, 0, 700001);
+    g_assert_cmpint(s.busy, ==, MIG_OP_CONT);
+}
+
+static void test_policies(void)
+{
+    for (int policy = 0; policy < MIG_POLICY_N; policy++) {
+        MigSource s;
+        MigStep out;
+
+        mig_source_init(&s);
+        s.online = true;
+        s.policy = (MigPolicy)policy;
+        s.timeout_ms = 1000;
+        source_until(&s, MIG_SRC_MOVE);
+        out = source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 5000);
+        g_assert_cmpuint(out.n, ==, 1);
+        g_assert_cmpint(out.ops[0], ==,
+                        policy == MIG_POLICY_ABORT      ? MIG_OP_INTERRUPT
+                        : policy == MIG_POLICY_THROTTLE ? MIG_OP_THROTTLE
+                                                        : MIG_OP_POSTCOPY);
+        if (policy == MIG_POLICY_THROTTLE) {
+            out = source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 10000);
+            g_assert_cmpint(out.ops[0], ==, MIG_OP_INTERRUPT);
+            g_assert_cmpint(s.code, ==, -ETIME);
+        }
+    }
+}
+
+/* ---- the target -------------------------------------------------------------------------------
+ */
+
+static MigTgtStep target_event(MigTarget *t, MigTevKind kind, MigTop op, int r, int64_t ms)
+{
+    MigTgtEvent ev = {.kind = kind, .now = mono_add_ms(start, ms), .op = op, .r = r};
+    MigTgtStep out;
+
+    mig_target_step(t, &ev, &out);
+    return out;
+}
+
+static void target_loaded(MigTarget *t)
+{
+    static const MigTevKind asks[] = {MIG_TEV_CHECK, MIG_TEV_PREPARE, MIG_TEV_START};
+
+    mig_target_init(t);
+    t->online = true;
+    for (guint i = 0; i < G_N_ELEMENTS(asks); i++) {
+        (void)target_event(t, asks[i], MIG_TOP_N, 0, 1);
+        (void)target_event(t, MIG_TEV_DONE, t->busy, 0, 2);
+    }
+    (void)target_event(t, MIG_TEV_LOADED, MIG_TOP_N, 0, 3);
+    g_assert_cmpint(t->state, ==, MIG_TGT_LOADED);
+}
+
+static void test_alone_needs_the_claim(void)
+{
+    static const int answers[] = {0, -EEXIST, -EACCES};
+
+    for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
+        MigTarget t;
+        MigTgtStep out;
+
+        target_loaded(&t);
+        (void)target_event(&t, MIG_TEV_LOST, MIG_TOP_N, 0, 10);
+        g_assert_cmpint(t.busy, ==, MIG_TOP_PLACE);
+        (void)target_event(&t, MIG_TEV_DONE, MIG_TOP_PLACE, 1, 11);
+        g_assert_cmpint(t.busy, ==, MIG_TOP_CLAIM);
+        out = target_event(&t, MIG_TEV_DONE, MIG_TOP_CLAIM, answers[i], 12);
+        if (answers[i] == 0) {
+            g_assert_cmpint(out.ops[0], ==, MIG_TOP_RUN);
+        } else if (answers[i] == -EEXIST) {
+            g_assert_cmpint(out.ops[0], ==, MIG_TOP_KILL);
+        } else {
+            g_assert_cmpint(t.state, ==, MIG_TGT_ALONE);
+            g_assert_cmpuint(out.n, ==, 0);
+        }
+    }
+}
+
+static void test_alone_gives_up(void)
+{
+    static const int answers[] = {0, -EAGAIN}; /* not here; no quorum */
+
+    for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
+        MigTarget t;
+
+        target_loaded(&t);
+        (void)target_event(&t, MIG_TEV_LOST, MIG_TOP_N, 0, 10);
+        (void)target_event(&t, MIG_TEV_DONE, MIG_TOP_PLACE, answers[i], 11);
+        g_assert_cmpint(t.state, ==, MIG_TGT_ALONE);
+        (void)target_event(&t, MIG_TEV_TICK, MIG_TOP_N, 0, MIG_HOLD_MS + 20);
+        (void)target_event(&t, MIG_TEV_DONE, MIG_TOP_PLACE, answers[i], MIG_HOLD_MS + 21);
+        g_assert_cmpint(t.busy, ==, MIG_TOP_KILL);
+    }
+}
+
+static void test_abort_does_not_stop_a_running_guest(void)
+{
+    MigTarget t;
+    MigTgtStep out;
+
+    target_loaded(&t);
+    (void)target_event(&t, MIG_TEV_RUN, MIG_TOP_N, 0, 10);
+    (void)target_event(&t, MIG_TEV_DONE, MIG_TOP_RUN, 0, 11);
+    g_assert_cmpint(t.state, ==, MIG_TGT_RUNNING);
+    out = target_event(&t, MIG_TEV_ABORT, MIG_TOP_N, 0, 12);
+    g_assert_cmpuint(out.n, ==, 1);
+    g_assert_cmpint(out.ops[0], ==, MIG_TOP_SAY_ERROR);
+    g_assert_cmpint(t.code, ==, -EBUSY);
+}
+
+/* Every event in every state: no assertion, and no step runs a guest out of turn. */
+static void test_every_pair(void)
+{
+    for (int state = 0; state < MIG_TGT_N; state++) {
+        for (int kind = 0; kind < MIG_TEV_N; kind++) {
+            MigTarget t;
+            MigTgtStep out;
+
+            mig_target_init(&t);
+            t.online = t.prepared = true;
+            t.state = (MigTgtState)state;
+            out = target_event(&t, (MigTevKind)kind, MIG_TOP_N, 0, 1);
+            for (unsigned i = 0; i < out.n; i++) {
+                g_assert_true(out.ops[i] != MIG_TOP_RUN || kind == MIG_TEV_RUN);
+            }
+        }
+    }
+    for (int state = 0; state < MIG_SRC_N; state++) {
+        for (int kind = 0; kind < MIG_EV_N; kind++) {
+            MigSource s;
+            MigStep out;
+
+            mig_source_init(&s);
+            s.online = true;
+            s.state = (MigSrcState)state;
+            out = source_event(&s, (MigEventKind)kind, MIG_OP_N, 0, 1);
+            for (unsigned i = 0; i < out.n; i++) {
+                g_assert_true(out.ops[i] != MIG_OP_RUN && out.ops[i] != MIG_OP_CONT);
+            }
+        }
+    }
+}
+
+/* ---- volumes and requests ---------------------------------------------------------------------
+ */
+
+static void test_map(void)
+{
+    static const char *const good[] = {"", "1", "a:b", "a:b,c:d,x", "a:b c:d", "x"};
+    static const char *const bad[] = {"a:b,a:c", "x,y", "a:b:c", "1,x:", ":b", "a:"};
+    Err err = ERR_INIT;
+    g_autofree char *mapped = mig_map_storage("a:b,c:d,x", "c");
+    g_autofree char *fallback = mig_map_storage("a:b,c:d,x", "other");
+    g_autofree char *same = mig_map_storage("a:b", "other");
+
+    for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_assert_cmpint(mig_map_check(good[i], &err), ==, 0);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_cmpint(mig_map_check(bad[i], &err), ==, -EINVAL);
+    }
+    g_assert_cmpstr(mapped, ==, "d");
+    g_assert_cmpstr(fallback, ==, "x");
+    g_assert_cmpstr(same, ==, "other");
+}
+
+static const char storages[] = "dir: disk\n\tpath /d\n\tcontent images\n\n"
+                               "dir: tank\n\tpath /t\n\tcontent images\n\tshared 1\n";
+
+static MigVolumes *plan(const char *text, bool online, bool local_disks)
+{
+    g_autoptr(StorageCfg) cfg = NULL;
+    g_autoptr(VmConf) conf = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(storagecfg_parse(storages, strlen(storages), &cfg, &err), ==, 0);
+    g_assert_cmpint(vmconf_parse(text, strlen(text), NULL, &conf, &err), ==, 0);
+    return mig_volumes_plan(conf, cfg,
+                            &(MigVolumesHow){.vmid = 100,
+                                             .online = online,
+                                             .local_disks = local_disks,
+                                             .map = "",
+                                             .target = "node2"});
+}
+
+static void test_plan(void)
+{
+    g_autoptr(MigVolumes) v =
+        plan("scsi0: disk:100/vm-100-disk-0.qcow2,size=8M\n"
+             "scsi1: tank:100/vm-100-disk-1.raw,size=8M\n"
+             "unused0: disk:100/vm-100-disk-2.raw\n"
+             "ide2: none,media=cdrom\nnet0: virtio=02:00:00:00:00:01,bridge=vmbr0\n",
+             true, true);
+    const MigVolume *a;
+
+    g_assert_cmpuint(v->problems->len, ==, 0);
+    g_assert_cmpuint(v->list->len, ==, 2);
+    a = mig_volumes_find(v, "disk:100/vm-100-disk-0.qcow2");
+    g_assert_nonnull(a);
+    g_assert_cmpint(a->how, ==, MIG_VOLUME_MIRROR);
+    g_assert_cmpstr(a->format, ==, "qcow2");
+    g_assert_cmpint(mig_volumes_find(v, "disk:100/vm-100-disk-2.raw")->how, ==, MIG_VOLUME_COPY);
+    g_assert_cmpstr(g_ptr_array_index(v->bridges, 0), ==, "vmbr0");
+}
+
+static void refused(const char *text, bool online, bool local_disks, const char *part)
+{
+    g_autoptr(MigVolumes) v = plan(text, online, local_disks);
+    bool found = false;
+
+    for (guint i = 0; i < v->problems->len; i++) {
+        found = found || strstr(g_ptr_array_index(v->problems, i), part) != NULL;
+    }
+    g_assert_true(found);
+}
+
+static void test_plan_refuses(void)
+{
+    const char *disk = "scsi0: disk:100/vm-100-disk-0.raw,size=8M\n";
+
+    refused(disk, true, false, "--with-local-disks");
+    refused("scsi0: disk:100/vm-100-disk-0.raw\n[snap]\nscsi0: disk:100/vm-100-disk-0.raw\n", true,
+            true, "snapshots");
+    refused("scsi0: disk:101/vm-101-disk-0.raw\n", false, false, "another guest");
+    refused("ide2: cdrom,media=cdrom\n", true, true, "drive of this machine");
+    refused("scsi0: /dev/sdb\n", false, false, "local device");
+    refused("scsi0: nowhere:100/vm-100-disk-0.raw\n", false, false, "nowhere");
+    refused("hostpci0: 0000:01:00.0\n", true, true, "device of this node");
+    refused("serial0: /dev/ttyS0\n", true, true, "device of this node");
+}
+
+static void test_new_names(void)
+{
+    static const char text[] = "scsi0: disk:100/vm-100-disk-0.raw,size=8M\n"
+                               "[snap]\nscsi0: disk:100/vm-100-disk-0.raw,size=8M\n";
+    g_autoptr(MigVolumes) v = plan(text, false, false);
+    g_autoptr(JsonTree) fresh = NULL;
+    g_autoptr(JsonTree) pairs = NULL;
+    g_autoptr(VmConf) conf = NULL;
+    g_autofree char *out = NULL;
+    Err err = ERR_INIT;
+    const char *answer =
+        "[{\"volid\":\"disk:100/vm-100-disk-0.raw\",\"new\":\"other:vm-100-disk-7\"}]";
+
+    g_assert_cmpint(jsontree_parse(answer, strlen(answer), &fresh, &err), ==, 0);
+    g_assert_cmpint(mig_volumes_note_new(v, fresh, &err), ==, 0);
+    pairs = mig_volumes_pairs(v);
+    g_assert_nonnull(pairs);
+    g_assert_cmpint(vmconf_parse(text, strlen(text), NULL, &conf, &err), ==, 0);
+    mig_volumes_rename(conf, pairs);
+    out = vmconf_format(conf);
+    g_assert_null(strstr(out, "disk:100"));
+    g_assert_nonnull(strstr(out, "scsi0: other:vm-100-disk-7,size=8M\n"));
+}
+
+static void test_request(void)
+{
+    g_autoptr(JsonTree) t = jsontree_new_object();
+    g_autoptr(JsonTree) again = NULL;
+    MigRequest q, second;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(mig_request_read(t, &q, &err), ==, -EINVAL);
+    jsontree_set_int(t, "vmid", 100);
+    g_assert_cmpint(mig_request_read(t, &q, &err), ==, -EINVAL);
+    jsontree_set_text(t, "target", "node2");
+    g_assert_cmpint(mig_request_read(t, &q, &err), ==, 0);
+    g_assert_cmpint(q.downtime_ms, ==, MIG_DOWNTIME_MS);
+    g_assert_false(q.insecure);
+    again = mig_request_write(&q);
+    g_assert_cmpint(mig_request_read(again, &second, &err), ==, 0);
+    g_assert_cmpmem(&q, sizeof q, &second, sizeof second);
+    jsontree_set_text(t, "on-timeout", "never");
+    g_assert_cmpint(mig_request_read(t, &q, &err), ==, -EINVAL);
+}
+
+/* ---- ports ------------------------------------------------------------------------------------
+ */
+
+static void test_ports(void)
+{
+    MigPorts *p = mig_ports_new(47311, 47312);
+    MigLease *a = NULL, *b = NULL, *c = NULL;
+    unsigned position = 0;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", &a, &position, &a, &err), ==, 0);
+    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", &b, &position, &b, &err), ==, 0);
+    g_assert_cmpuint(a->port, !=, b->port);
+    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "first", &position, &c, &err), ==, -EAGAIN);
+    g_assert_cmpuint(position, ==, 1);
+    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "second", &position, &c, &err), ==, -EAGAIN);
+    g_assert_cmpuint(position, ==, 2);
+    g_assert_cmpuint(mig_ports_use(p).waiting, ==, 2);
+    mig_lease_free(a);
+    /* Who waits longer comes first. */
+    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "second", &position, &c, &err), ==, -EAGAIN);
+    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "first", &position, &c, &err), ==, 0);
+    mig_ports_leave(p, "second");
+    g_assert_cmpuint(mig_ports_use(p).waiting, ==, 0);
+    g_assert_cmpuint(mig_ports_use(p).taken, ==, 2);
+    mig_lease_free(b);
+    mig_lease_free(c);
+    g_assert_cmpuint(mig_ports_use(p).taken, ==, 0);
+    mig_ports_free(p);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/migration/source/forward", test_forward);
+    g_test_add_func("/migration/source/dry-run-changes-nothing", test_dry_run);
+    g_test_add_func("/migration/source/silent-target-is-not-robbed",
+                    test_silent_target_is_not_robbed);
+    g_test_add_func("/migration/source/an-order-is-final", test_order_is_final);
+    g_test_add_func("/migration/source/policies-at-the-deadline", test_policies);
+    g_test_add_func("/migration/target/alone-needs-the-claim", test_alone_needs_the_claim);
+    g_test_add_func("/migration/target/alone-gives-up", test_alone_gives_up);
+    g_test_add_func("/migration/target/abort-does-not-stop-a-running-guest",
+                    test_abort_does_not_stop_a_running_guest);
+    g_test_add_func("/migration/every-event-in-every-state", test_every_pair);
+    g_test_add_func("/migration/map-of-storages", test_map);
+    g_test_add_func("/migration/volumes/plan", test_plan);
+    g_test_add_func("/migration/volumes/what-cannot-move-is-named", test_plan_refuses);
+    g_test_add_func("/migration/volumes/new-names-in-all-sections", test_new_names);
+    g_test_add_func("/migration/request", test_request);
+    g_test_add_func("/migration/ports/queue-in-order", test_ports);
+    return g_test_run();
+}
