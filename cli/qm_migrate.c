@@ -41,6 +41,7 @@ typedef struct Talk {
     bool dirty_line; /* a line of progress stands on the terminal */
     int exit_code;   /* -1: not told yet */
     sig_atomic_t cancelled;
+    bool asked; /* the agent knows */
 } Talk;
 
 static void talk_done(Talk *t)
@@ -214,8 +215,13 @@ static int listen_until_end(Talk *t, Err *err)
         ssize_t n;
         int r;
 
-        if (interrupts > t->cancelled) {
-            if (t->cancelled++ == 0 && (r = send_cancel(t, err)) < 0) {
+        if (interrupts > t->cancelled && t->cancelled++ > 0) {
+            end_line(t);
+            return err_setf(err, -EINTR, "not waiting for the end any longer; see `qm migrations`");
+        }
+        if (t->cancelled == 1 && !t->asked) {
+            t->asked = true;
+            if ((r = send_cancel(t, err)) < 0) {
                 return r;
             }
         }

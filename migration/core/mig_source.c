@@ -210,6 +210,7 @@ static void undone(MigSource *s, const MigEvent *ev, MigStep *out)
             (void)g_strlcpy(s->problem, ev->text != NULL ? ev->text : "", sizeof s->problem);
         }
         s->completed = false;
+        s->canceled = true; /* of the stream nothing is left either */
         break;
     case MIG_OP_UNLOCK:
         s->locked = ev->r < 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ANSWER_MS     20000 /* nothing we ask for takes long in a QEMU that works */
 #define MIRROR_END_MS 20000 /* last blocks of a ready mirror; measured 3 to 33 ms */
 #define TLS_ID        "migtls"
 #define AUTH_ID       "migauth"
@@ -99,8 +100,7 @@ int mig_qemu_call(MigQemu *q, const char *command, JsonTree *arguments, JsonTree
         jsontree_free(arguments);
         return gone(err);
     }
-    return qmp_call(q->qmp, command, arguments, strcmp(command, "query-migrate") == 0 ? 10000 : 0,
-                    ret, err);
+    return qmp_call(q->qmp, command, arguments, ANSWER_MS, ret, err);
 }
 
 /* For what is mostly not there: whether it was removed does not matter. */

@@ -82,20 +82,24 @@ static void on_started(MigJob *j, const WireMig *m)
     mig_source_done(j, MIG_OP_START, 0, NULL);
 }
 
+/* Answered by the target, over the link. */
+static bool is_remote(MigOp op)
+{
+    return op == MIG_OP_CHECK || op == MIG_OP_PREPARE || op == MIG_OP_START || op == MIG_OP_RUN ||
+           op == MIG_OP_FINISH || op == MIG_OP_ABORT || op == MIG_OP_RECOVER;
+}
+
 static void on_error(MigJob *j, const WireMig *m)
 {
-    static const MigOp remote[] = {MIG_OP_CONNECT, MIG_OP_CHECK,  MIG_OP_PREPARE, MIG_OP_START,
-                                   MIG_OP_RUN,     MIG_OP_FINISH, MIG_OP_ABORT,   MIG_OP_RECOVER};
+    MigOp busy = j->source.busy;
     const char *text = jsontree_get_text(m->body, "text");
     int code = (int)jsontree_get_int(m->body, "code", EIO);
 
-    for (guint i = 0; i < G_N_ELEMENTS(remote); i++) {
-        if (j->source.busy == remote[i]) {
-            g_autofree char *named = g_strdup_printf("node '%s': %s", j->peer, text);
+    if (busy == MIG_OP_CONNECT || is_remote(busy)) {
+        g_autofree char *named = g_strdup_printf("node '%s': %s", j->peer, text);
 
-            mig_source_done(j, remote[i], -(code > 0 ? code : EIO), named);
-            return;
-        }
+        mig_source_done(j, busy, -(code > 0 ? code : EIO), named);
+        return;
     }
     mig_job_say(j, "node '%s' says: %s", j->peer, text);
 }
@@ -154,8 +158,6 @@ static void on_message(MigJob *j, MigNote *n)
 
 static void on_unlinked(MigJob *j, const MigNote *n)
 {
-    static const MigOp remote[] = {MIG_OP_CHECK,  MIG_OP_PREPARE, MIG_OP_START,  MIG_OP_RUN,
-                                   MIG_OP_FINISH, MIG_OP_ABORT,   MIG_OP_RECOVER};
     g_autofree char *text =
         g_strdup_printf("the agent of node '%s': %s", j->peer, n->text != NULL ? n->text : "gone");
     MigOp busy = j->source.busy;
@@ -170,10 +172,8 @@ static void on_unlinked(MigJob *j, const MigNote *n)
     }
     j->link_lost = true;
     mig_job_note(j, MIG_EV_LOST, 0, 0, text);
-    for (guint i = 0; i < G_N_ELEMENTS(remote); i++) {
-        if (busy == remote[i]) {
-            mig_source_done(j, busy, -EPIPE, text);
-        }
+    if (is_remote(busy)) {
+        mig_source_done(j, busy, -EPIPE, text);
     }
 }
 
@@ -500,7 +500,11 @@ static void perform(MigJob *j, MigOp op)
         j->seq++;
         j->interrupted = false;
     }
-    performers[op](j);
+    if (is_remote(op) && j->link == NULL) {
+        mig_source_done(j, op, -EPIPE, "the agent of the target is not connected");
+    } else {
+        performers[op](j);
+    }
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */

@@ -171,6 +171,21 @@ static void poll_mirrors(MigJob *j)
     }
 }
 
+/* All of them before the first is ended: ending one waits for the requests of the others, and a
+ * connection that hangs would hang QEMU as a whole. */
+static void cut_mirrors(MigJob *j)
+{
+    for (guint i = 0; j->volumes != NULL && i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+        g_autofree char *node = g_strdup_printf("mirror-%s", v->drive);
+        Err err = ERR_INIT;
+
+        if (v->how == MIG_VOLUME_MIRROR && mig_qemu_yank(j->qemu, node, &err) == -ETIMEDOUT) {
+            mig_job_say(j, "cutting the mirror of %s: %s", v->drive, err_text(&err));
+        }
+    }
+}
+
 static int end_mirrors(MigJob *j, bool force, Err *err)
 {
     int worst = 0;
@@ -181,14 +196,6 @@ static int end_mirrors(MigJob *j, bool force, Err *err)
 
         if (v->how != MIG_VOLUME_MIRROR) {
             continue;
-        }
-        if (force) {
-            g_autofree char *node = g_strdup_printf("mirror-%s", v->drive);
-            Err ignored = ERR_INIT;
-
-            if (mig_qemu_yank(j->qemu, node, &ignored) < 0) {
-                (void)0; /* no such connection any more: so much the better */
-            }
         }
         r = mig_qemu_mirror_end(j->qemu, v->drive, force, err);
         worst = r < 0 && !force ? r : worst;
@@ -512,6 +519,7 @@ void mig_source_cancel_stream(MigJob *j)
         mig_source_done(j, MIG_OP_CANCEL, 0, NULL); /* nothing of it is left to cancel */
         return;
     }
+    cut_mirrors(j);
     if (end_mirrors(j, true, &err) < 0) {
         mig_job_say(j, "%s", err_text(&err));
     }

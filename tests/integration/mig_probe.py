@@ -5,7 +5,9 @@
     mig_probe.py counter SOCKET       the number it prints now
     mig_probe.py after SOCKET NUMBER  waits until it prints a greater number, and prints that; fails
                                       when the first number it sees is lower
+    mig_probe.py qmp SOCKET COMMAND ARGUMENTS
 """
+import json
 import socket
 import sys
 import time
@@ -43,8 +45,23 @@ def numbers(path):
             first = False
 
 
+def qmp(path, command, arguments):
+    stream = connect(path).makefile('rw', encoding='utf-8')
+    stream.readline()
+    for name, values in (('qmp_capabilities', {}), (command, arguments)):
+        stream.write(json.dumps({'execute': name, 'arguments': values}) + '\n')
+        stream.flush()
+        while 'event' in (answer := json.loads(stream.readline())):
+            pass
+        if 'error' in answer:
+            sys.exit(answer['error']['desc'])
+
+
 def main():
     verb, path = sys.argv[1:3]
+    if verb == 'qmp':
+        qmp(path, sys.argv[3], json.loads(sys.argv[4]))
+        return
     source = numbers(path)
     number = next(source)
     if verb == 'after':

@@ -1,0 +1,186 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Goal: a guest moves between nodes and never runs twice, never goes back, and leaves nothing behind,
+# whatever is killed or cut meanwhile.
+# Method: four nodes with real corosync, pmxcfs, agents and QEMU; the guest counts on its console.
+# Timeout: 600
+. "$(dirname "$0")/lib.sh"
+need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
+. "$(dirname "$0")/mig_lib.sh"
+need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
+
+make_rom || exit 1
+lab_up -n 4 --join
+storages
+for n in 1 2 3 4; do
+    within 60 lab exec "$n" -- test -S /run/quorate/migration.sock || exit 1
+done
+
+# ---- there and back
+
+guest 1 100
+check 'the guest starts' on 1 qm start 100
+check 'a dry run finds nothing against it' on 1 qm migrate 100 node2 --online --dry-run
+check 'and changes nothing' placed 1 100
+was=$(counter 1 100)
+check 'it moves while it runs' on 1 qm migrate 100 node2 --online
+check 'its configuration is on the target' placed 2 100
+check 'it counts on' goes_on 2 100 "$was"
+check 'nothing is left on the source' clean_on 1 100
+round_trips()
+{
+    local i was
+    for i in 1 2 3 4 5; do
+        was=$(counter 2 100) && on 2 qm migrate 100 node1 --online >/dev/null &&
+            goes_on 1 100 "$was" >/dev/null && was=$(counter 1 100) &&
+            on 1 qm migrate 100 node2 --online >/dev/null &&
+            goes_on 2 100 "$was" >/dev/null || return 1
+    done
+}
+check 'ten moves to and fro, and the count never goes back' round_trips
+check 'plain when asked for' on 2 qm migrate 100 node1 --online --migration_type insecure
+check 'the log tells of it' on 1 grep -q 'migrat' /var/log/quorate/migrate-100.log
+metric()
+{
+    on 1 qm migrations --metrics | grep -q '^quorate_migration_moved_total [1-9]'
+}
+check 'counters count' metric
+
+# ---- refused before anything is changed
+
+check 'to itself: refused' exits 5 on 1 qm migrate 100 node1 --online
+check 'to a node that is not there: refused' exits 5 on 1 qm migrate 100 node9 --online
+check 'running without --online: refused' exits 5 on 1 qm migrate 100 node2
+check 'a guest that is not here: refused' exits 5 on 1 qm migrate 999 node2
+on 1 sh -c 'echo "lock: backup" >>/etc/pve/nodes/node1/qemu-server/100.conf'
+check 'locked by another: refused' exits 5 on 1 qm migrate 100 node2 --online
+check 'and that lock stays' on 1 grep -q 'lock: backup' /etc/pve/nodes/node1/qemu-server/100.conf
+on 1 sed -i '/^lock/d' /etc/pve/nodes/node1/qemu-server/100.conf
+check 'and it runs on' runs_on 1 100
+
+# ---- local disks
+
+guest 1 101 'scsi0: disk:101/vm-101-disk-0.raw,size=16M' 'virtio0: disk:101/vm-101-disk-1.qcow2,size=16M'
+check 'volumes' volume 1 disk 101 vm-101-disk-0.raw raw
+volume 1 disk 101 vm-101-disk-1.qcow2 qcow2
+check 'the guest with local disks starts' on 1 qm start 101
+check 'local disks without --with-local-disks: refused' exits 5 on 1 qm migrate 101 node2 --online
+was=$(counter 1 101)
+check 'it takes its disks along' on 1 qm migrate 101 node2 --online --with-local-disks
+check 'it counts on with them' goes_on 2 101 "$was"
+check 'the raw disk is whole' same_content 2 disk 101 vm-101-disk-0.raw raw
+check 'the qcow2 disk is whole' same_content 2 disk 101 vm-101-disk-1.qcow2 qcow2
+volumes_of()
+{
+    on "$1" sh -c 'ls /var/lib/disk/images/*/* /var/lib/other/images/*/* 2>/dev/null' | wc -l
+}
+check 'they are gone from the source' equal "$(volumes_of 1)" 0
+check 'it stops' on 2 qm stop 101
+check 'stopped, it moves to another storage' on 2 qm migrate 101 node1 --targetstorage disk:other
+check 'and its configuration names it' on 1 grep -q '^scsi0: other:101/' /etc/pve/nodes/node1/qemu-server/101.conf
+check 'with the same content' same_content 1 other 101 vm-101-disk-0.raw raw
+check 'and nothing on the other side' equal "$(volumes_of 2)" 0
+
+# ---- cancelled, killed, cut
+
+# slow_move VMID: a move that takes long, in the background; its exit status in $WORK/status.
+slow_move()
+{
+    rm -f "$WORK/status"
+    (
+        trap - EXIT
+        lab exec 1 -- timeout 200 qm migrate "$1" node2 --online --with-local-disks --bwlimit 100 \
+            >"$WORK/move.log" 2>&1
+        echo $? >"$WORK/status.new"
+        mv "$WORK/status.new" "$WORK/status"
+    ) &
+}
+ended()
+{
+    within 90 test -e "$WORK/status" && equal "$(cat "$WORK/status")" "$1"
+}
+on 1 qm start 101 >/dev/null
+was=$(counter 1 101)
+slow_move 101
+check 'disks are being mirrored' within 60 in_state 1 101 mirror
+check 'a second move of the same guest: refused' exits 5 on 1 qm migrate 101 node3 --online
+check 'cancelled' on 1 qm migrate-cancel 101
+check 'its exit status says so' ended 3
+check 'it is where it was' placed 1 101
+check 'and counts on' goes_on 1 101 "$was"
+check 'the target has nothing of it' within 30 clean_on 2 101
+check 'no volume either' equal "$(volumes_of 2)" 0
+
+slow_move 101
+within 60 in_state 1 101 mirror
+lab exec 2 -- sh -c "kill -9 \$(cat $RUN/101.pid)"
+check 'QEMU on the target killed: the move fails' ended 1
+check 'and the guest runs on' goes_on 1 101 "$was"
+check 'unlocked' placed 1 101
+check 'and the target is clean' within 30 clean_on 2 101
+
+slow_move 101
+within 60 in_state 1 101 mirror
+lab kill 2 migrated
+check 'agent on the target killed: the move fails' ended 1
+check 'the guest does not notice' goes_on 1 101 "$was"
+lab start 2 migrated >/dev/null
+check 'started again, it cleans up' within 60 clean_on 2 101
+check 'volumes as well' equal "$(volumes_of 2)" 0
+
+slow_move 101
+within 60 in_state 1 101 mirror
+lab kill 1 migrated
+check 'agent on the source killed: the guest does not notice' goes_on 1 101 "$was"
+lab start 1 migrated >/dev/null
+check 'started again, it takes the move back' within 90 placed 1 101
+check 'and the target is clean' within 60 clean_on 2 101
+check 'the source has no journal left' within 60 quiet 1
+check 'it can move again' on 1 qm migrate 100 node2 --online
+
+slow_move 101
+within 60 in_state 1 101 mirror
+lab partition 1/2,3,4
+check 'source cut off: the move fails' ended 1
+check 'and the guest runs on' goes_on 1 101 "$was"
+lab heal
+check 'unlocked when there is quorum again' within 90 placed 1 101
+check 'and the target is clean' within 90 clean_on 2 101
+
+# ---- quorum lost while the guest stands still
+
+# Memory at 100 KiB/s never gets through; then the quorum goes, and QEMU is told to hurry.
+set_speed()
+{
+    on 1 "$PROBE" qmp "$RUN/$1.qmp" migrate-set-parameters "{\"max-bandwidth\": $2}"
+}
+no_quorum()
+{
+    on "$1" grep -q '"quorate": 0' /etc/pve/.members
+}
+check 'back to node 1' on 2 qm migrate 100 node1 --online
+was=$(counter 1 100)
+slow_move 100
+check 'memory is on its way' within 60 in_state 1 100 move
+lab partition 1,2/3,4
+check 'the quorum is gone on both sides' within 60 no_quorum 1
+check 'the guest stops for the switch' set_speed 100 10000000000
+check 'no quorum: it does not change hands' ended 1
+check 'and says why' grep -q quorum "$WORK/move.log"
+check 'it counts on where it was' goes_on 1 100 "$was"
+check 'without quorum a move is refused' exits 5 on 1 qm migrate 100 node2 --online
+lab heal
+check 'unlocked when there is quorum again' within 90 placed 1 100
+check 'the target is clean' within 60 clean_on 2 100
+
+slow_move 100
+within 60 in_state 1 100 move
+check 'cancelled while memory moves' on 1 qm migrate-cancel 100
+check 'it says so' ended 3
+check 'and counts on' goes_on 1 100 "$was"
+check 'time over: the move is given up' exits 1 on 1 qm migrate 100 node2 --online --bwlimit 100 \
+    --timeout 1
+check 'and the guest counts on' goes_on 1 100 "$was"
+check 'now it moves' on 1 qm migrate 100 node2 --online
+check 'and counts on there' goes_on 2 100 "$was"
+finish

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the tests of migration share: the counter guest (64 KiB of firmware of our own that counts on
+# its console 100 times a second and changes 64 pages each time), storages, and looking at guests.
+BUILD=$(build_dir)
+PROBE=$TOP/tests/integration/mig_probe.py
+RUN=/var/run/qemu-server
+
+make_rom()
+{
+    cat >"$WORK/rom.S" <<'END'
+.code16
+.text
+.globl _start
+_start: cli
+ xor %ax,%ax; mov %ax,%ds; mov %ax,%ss; mov $0x7000,%sp
+ movw $isr,0x20; movw $0xf000,0x22
+ mov $0x11,%al; out %al,$0x20; mov $0x08,%al; out %al,$0x21; mov $0x04,%al; out %al,$0x21
+ mov $0x01,%al; out %al,$0x21; mov $0xfe,%al; out %al,$0x21
+ mov $0x34,%al; out %al,$0x43; mov $0x9c,%al; out %al,$0x40; mov $0x2e,%al; out %al,$0x40
+ movl $0,0x500
+ sti
+1: hlt
+ incl 0x500
+ mov 0x500,%edx; mov $8,%cx
+2: rol $4,%edx; mov %dl,%al; and $15,%al; add $'0',%al; cmp $'9',%al; jbe 3f; add $7,%al
+3: call putc; loop 2b
+ mov $10,%al; call putc
+ mov $0x1000,%bx
+4: mov %bx,%es; incw %es:0; add $0x100,%bx; cmp $0x5000,%bx; jb 4b
+ jmp 1b
+putc: push %ax; push %dx; push %cx; mov $0x3fd,%dx; mov $0xff,%cx
+5: in %dx,%al; test $0x20,%al; jnz 6f; loop 5b
+6: pop %cx; pop %dx; pop %ax; push %dx; mov $0x3f8,%dx; out %al,%dx; pop %dx; ret
+isr: push %ax; mov $0x20,%al; out %al,$0x20; pop %ax; iret
+.org 0xfff0
+ ljmp $0xf000,$_start
+.org 0x10000
+END
+    as --32 "$WORK/rom.S" -o "$WORK/rom.o" &&
+        ld -m elf_i386 -Ttext 0 --oformat binary "$WORK/rom.o" -o "$WORK/rom"
+}
+
+on()
+{
+    local node=$1
+    shift
+    lab exec "$node" -- timeout 120 "$@"
+}
+
+# guest NODE VMID LINES...: its configuration, with these lines more.
+guest()
+{
+    local node=$1 vmid=$2
+    shift 2
+    on "$node" sh -c "cat >/etc/pve/nodes/node$node/qemu-server/$vmid.conf" <<END
+args: -bios $WORK/rom
+cpu: qemu64,flags=-apic
+kvm: 0
+memory: 64
+name: counter$vmid
+serial0: socket
+vga: serial0
+$(printf '%s\n' "$@")
+END
+}
+
+counter()
+{
+    on "$1" "$PROBE" counter "$RUN/$2.serial0"
+}
+
+# goes_on NODE VMID FROM: it counts there, from FROM on or later.
+goes_on()
+{
+    on "$1" "$PROBE" after "$RUN/$2.serial0" "$3"
+}
+
+runs_on()
+{
+    equal "$(on "$1" qm status "$2" 2>&1)" 'status: running'
+}
+
+# placed NODE VMID: its configuration is there and nowhere else, without a lock.
+placed()
+{
+    local where
+    where=$(on "$1" sh -c "ls /etc/pve/nodes/*/qemu-server/$2.conf")
+    equal "$where" "/etc/pve/nodes/node$1/qemu-server/$2.conf" || return 1
+    ! on "$1" grep '^lock' "/etc/pve/nodes/node$1/qemu-server/$2.conf"
+}
+
+# clean_on NODE VMID: no process, socket, port, journal or lock of it is left there.
+clean_on()
+{
+    local left
+    left=$(on "$1" sh -c "ls $RUN 2>/dev/null | grep '^$2\\.' | grep -v 'exit\$'; \
+        ls /var/lib/quorate/migration 2>/dev/null | grep -v 'gone\$'; \
+        ls /etc/pve/priv/migration 2>/dev/null; \
+        ss -Htln | grep -o ':600[0-5][0-9] ' | grep -v ':60000 '; \
+        ps ax -o args | grep '^/usr/bin/qemu.*vm$2,' | cut -c1-60")
+    equal "$left" ''
+}
+
+# Nothing of any migration is under way on the node.
+quiet()
+{
+    on "$1" qm migrations | grep -q '^ports: 0 of' &&
+        equal "$(on "$1" qm migrations | grep -c -e source -e target)" 0
+}
+
+agent_pid()
+{
+    lab exec "$1" -- pgrep -x quorate-migrate
+}
+
+in_state()
+{
+    on "$1" qm migrations 2>/dev/null | grep "^$2 " | grep -q "$3"
+}
+
+exits()
+{
+    local want=$1 status=0
+    shift
+    "$@" || status=$?
+    equal "$status" "$want"
+}
+
+storages()
+{
+    mkdir -p "$WORK/tank/images"
+    on 1 sh -c 'cat >/etc/pve/storage.cfg' <<END
+dir: tank
+	path $WORK/tank
+	content images
+	shared 1
+
+dir: disk
+	path /var/lib/disk
+	content images
+
+dir: other
+	path /var/lib/other
+	content images
+END
+    local n
+    for n in $(seq 1 "$LAB_NODES"); do
+        lab exec "$n" -- mkdir -p /var/lib/disk/images /var/lib/other/images
+    done
+}
+
+# volume NODE STORAGE VMID NAME FORMAT: 16 MiB that hold something.
+volume()
+{
+    on "$1" pvesm alloc "$2" "$3" "$4" 16M --format "$5" >/dev/null &&
+        on "$1" sh -c "qemu-io -f $5 -c 'write -P 0x5a 1M 2M' -c 'write -P 0xa5 9M 1M' \
+            \$(pvesm path $2:$3/$4) >/dev/null"
+}
+
+# same_content NODE STORAGE VMID NAME FORMAT: it still holds that.
+same_content()
+{
+    on "$1" sh -c "qemu-io -r -U -f $5 -c 'read -P 0x5a 1M 2M' -c 'read -P 0xa5 9M 1M' \
+        -c 'read -P 0 4M 4M' \$(pvesm path $2:$3/$4)" | grep -v -e '^read' -e 'ops;' &&
+        return 1
+    return 0
+}
