@@ -97,7 +97,9 @@ slow_move()
 }
 ended()
 {
-    within 90 test -e "$WORK/status" && equal "$(cat "$WORK/status")" "$1"
+    within 90 test -e "$WORK/status" && equal "$(cat "$WORK/status")" "$1" && return
+    tail -n 5 "$WORK/move.log"
+    return 1
 }
 on 1 qm start 101 >/dev/null
 was=$(counter 1 101)
