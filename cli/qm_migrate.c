@@ -24,7 +24,7 @@
 #define LINE_MAX_SIZE  (4u * 1024 * 1024)
 #define EXIT_CANCELLED 3
 
-QmMigrateOptions qm_migrate_options;
+QmMigrateOptions qm_migrate_options = {.channels = -1};
 
 static volatile sig_atomic_t interrupts;
 
@@ -299,6 +299,9 @@ static JsonTree *build_request(int64_t vmid, const char *target)
     jsontree_set_text(t, "migration_network", o->network);
     jsontree_set_text(t, "migration_type", o->type);
     jsontree_set_text(t, "on-timeout", o->on_timeout);
+    if (o->channels >= 0) {
+        jsontree_set_int(t, "channels", o->channels);
+    }
     if (o->bwlimit > 0) {
         jsontree_set_int(t, "bwlimit", o->bwlimit);
     }
@@ -426,6 +429,8 @@ static GOptionEntry migrate_options[] = {
      "Network for the streams", "CIDR"},
     {"migration_type", 0, 0, G_OPTION_ARG_STRING, &qm_migrate_options.type,
      "secure (default): in TLS; insecure: plain", "TYPE"},
+    {"channels", 0, 0, G_OPTION_ARG_INT64, &qm_migrate_options.channels,
+     "Connections for the memory beside the first; by default 2 for large guests in TLS", "N"},
     {"downtime", 0, 0, G_OPTION_ARG_INT64, &qm_migrate_options.downtime,
      "The guest stands still at most so long, 300 by default", "MS"},
     {"timeout", 0, 0, G_OPTION_ARG_INT64, &qm_migrate_options.timeout,

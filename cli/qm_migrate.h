@@ -14,7 +14,7 @@ typedef struct QmMigrateOptions {
     char *socket, *map, *network, *type, *on_timeout;
     int online, local_disks, force;
     gboolean dry_run, metrics;
-    gint64 bwlimit, downtime, timeout;
+    gint64 bwlimit, downtime, timeout, channels;
     void (*listing)(const JsonTree *m); /* instead of the usual show */
     char *why;                          /* the agent's reason */
 } QmMigrateOptions;

@@ -31,10 +31,11 @@
                              the mirrors, rename, a round trip, cont */
 #define MIG_TIMEOUT_S 600 /* until the stated policy decides; never endless */
 
-#define MIG_JOBS_MAX    64 /* of one agent, both roles; more are refused */
-#define MIG_VOLUMES_MAX 64 /* of a guest */
-#define MIG_TEXT_MAX    512
-#define MIG_ID_SIZE     33 /* 32 hex digits and the NUL */
-#define MIG_NODE_SIZE   64
+#define MIG_CHANNELS_MAX 16 /* of multifd: more only cost memory */
+#define MIG_JOBS_MAX     64 /* of one agent, both roles; more are refused */
+#define MIG_VOLUMES_MAX  64 /* of a guest */
+#define MIG_TEXT_MAX     512
+#define MIG_ID_SIZE      33 /* 32 hex digits and the NUL */
+#define MIG_NODE_SIZE    64
 
 #endif

@@ -56,7 +56,7 @@ static int read_type(const JsonTree *t, MigRequest *q, Err *err)
 
 int mig_request_read(const JsonTree *t, MigRequest *ret, Err *err)
 {
-    MigRequest q = {.policy = MIG_POLICY_ABORT};
+    MigRequest q = {.policy = MIG_POLICY_ABORT, .channels = -1};
     int64_t vmid = jsontree_get_int(t, "vmid", 0);
     int r;
 
@@ -75,6 +75,8 @@ int mig_request_read(const JsonTree *t, MigRequest *ret, Err *err)
         (r = number(t, "downtime", MIG_DOWNTIME_MS, MIG_DOWNTIME_MAX_MS, &q.downtime_ms, err)) <
             0 ||
         (r = number(t, "timeout", MIG_TIMEOUT_S, 7 * 24 * 3600, &q.timeout_s, err)) < 0 ||
+        (jsontree_get(t, "channels") != NULL &&
+         (r = number(t, "channels", 0, MIG_CHANNELS_MAX, &q.channels, err)) < 0) ||
         (r = read_policy(t, &q.policy, err)) < 0 || (r = read_type(t, &q, err)) < 0 ||
         (r = mig_map_check(q.map, err)) < 0) {
         return r;
@@ -109,6 +111,9 @@ JsonTree *mig_request_write(const MigRequest *q)
     jsontree_set_int(t, "downtime", q->downtime_ms);
     jsontree_set_int(t, "timeout", q->timeout_s);
     jsontree_set_text(t, "on-timeout", mig_policy_name(q->policy));
+    if (q->channels >= 0) {
+        jsontree_set_int(t, "channels", q->channels);
+    }
     return t;
 }
 

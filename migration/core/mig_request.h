@@ -24,6 +24,7 @@ typedef struct MigRequest {
     char network[64];
     int64_t bwlimit_kib; /* 0: none given */
     int64_t downtime_ms, timeout_s;
+    int64_t channels; /* of multifd, 0: none; -1: as it fits */
     MigPolicy policy;
 } MigRequest;
 

@@ -382,9 +382,11 @@ JsonTree *mig_source_start_body(MigJob *j, Err *err)
     if (config == NULL || mig_qemu_capabilities(j->qemu, &capabilities, err) < 0) {
         return NULL;
     }
-    /* One channel each for post-copy: QEMU 7.2 cannot do both. */
-    j->channels =
-        j->stats.total >= CHANNELS_FROM && j->request.policy != MIG_POLICY_POSTCOPY ? CHANNELS : 0;
+    /* One channel for post-copy: QEMU 7.2 cannot do both. */
+    j->channels = j->request.policy == MIG_POLICY_POSTCOPY ? 0
+                  : j->request.channels >= 0               ? (unsigned)j->request.channels
+                  : j->stats.total >= CHANNELS_FROM && !j->request.insecure ? CHANNELS
+                                                                            : 0;
     t = jsontree_new_object();
     jsontree_set_text(t, "config", config);
     jsontree_set_text(t, "machine", j->machine != NULL ? j->machine : "");

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Goal: a guest moves between nodes and never runs twice, never goes back, and leaves nothing behind,
-# whatever is killed or cut meanwhile.
+# Goal: a guest moves between nodes and never runs twice, never goes back, and leaves nothing
+# behind, whatever is killed or cut meanwhile.
 # Method: four nodes with real corosync, pmxcfs, agents and QEMU; the guest counts on its console.
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
@@ -60,7 +60,8 @@ check 'and it runs on' runs_on 1 100
 
 # ---- local disks
 
-guest 1 101 'scsi0: disk:101/vm-101-disk-0.raw,size=16M' 'virtio0: disk:101/vm-101-disk-1.qcow2,size=16M'
+guest 1 101 'scsi0: disk:101/vm-101-disk-0.raw,size=16M' \
+    'virtio0: disk:101/vm-101-disk-1.qcow2,size=16M'
 check 'volumes' volume 1 disk 101 vm-101-disk-0.raw raw
 volume 1 disk 101 vm-101-disk-1.qcow2 qcow2
 check 'the guest with local disks starts' on 1 qm start 101
@@ -77,7 +78,8 @@ volumes_of()
 check 'they are gone from the source' equal "$(volumes_of 1)" 0
 check 'it stops' on 2 qm stop 101
 check 'stopped, it moves to another storage' on 2 qm migrate 101 node1 --targetstorage disk:other
-check 'and its configuration names it' on 1 grep -q '^scsi0: other:101/' /etc/pve/nodes/node1/qemu-server/101.conf
+check 'and its configuration names it' \
+    on 1 grep -q '^scsi0: other:101/' /etc/pve/nodes/node1/qemu-server/101.conf
 check 'with the same content' same_content 1 other 101 vm-101-disk-0.raw raw
 check 'and nothing on the other side' equal "$(volumes_of 2)" 0
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests of migration share: the counter guest (scripts/lib/counter_guest.S), storages, and looking at guests.
+# What the tests of migration share: the counter guest (scripts/lib/counter_guest.S),
+# storages, and looking at guests.
 BUILD=$(build_dir)
 PROBE=$TOP/tests/integration/mig_probe.py
 RUN=/var/run/qemu-server
