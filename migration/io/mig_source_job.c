@@ -309,6 +309,7 @@ static void op_clean(MigJob *j)
     g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
 
     mig_source_stop_poll(j);
+    mig_source_final_stats(j);
     mig_qemu_free(g_steal_pointer(&j->qemu));
     if (!j->source.online) {
         clean_next(j);

@@ -40,6 +40,8 @@ void mig_source_recover(MigJob *j, const char *host, unsigned port);
 /* News of QEMU: status of the stream, its end, time to look. */
 void mig_source_news(MigJob *j, const MigNote *n);
 void mig_source_stop_poll(MigJob *j);
+/* QEMU's own figures, once the guest runs on the target. */
+void mig_source_final_stats(MigJob *j);
 
 /* ---- mig_copy.c */
 

@@ -366,6 +366,16 @@ static void note_stats(MigJob *j, const JsonTree *t)
     s->setup_ms = jsontree_get_int(t, "setup-time", s->setup_ms);
 }
 
+void mig_source_final_stats(MigJob *j)
+{
+    Err err = ERR_INIT;
+    g_autoptr(JsonTree) t = mig_qemu_alive(j->qemu) ? mig_qemu_query_migrate(j->qemu, &err) : NULL;
+
+    if (t != NULL) {
+        note_stats(j, t);
+    }
+}
+
 static void poll_memory(MigJob *j)
 {
     Err err = ERR_INIT;

@@ -6,8 +6,8 @@
 
 Makes a lab of two nodes. Each case is done bare and with qm in turns; the median of the runs is
 shown, as a table for docs/benchmarks.md. Total: from the moment the target's QEMU is started
-(bare) or `qm migrate` is called until the source's QEMU has ended. Stopped: between the last line of
-the guest's console on the source and its first on the target (it writes one each 10 ms). CPU: of
+(bare) or `qm migrate` is called until the source's QEMU has ended. Stopped: between the last line
+of the guest's console on the source and its first on the target (it writes one each 10 ms). CPU: of
 both QEMUs.
 """
 import argparse
@@ -110,20 +110,38 @@ class Qmp:
                  capabilities=[{'capability': n, 'state': True} for n in names])
 
 
-def qemu_seconds():
-    """CPU seconds of all QEMUs of this benchmark."""
-    total = 0
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        try:
-            with open(f'/proc/{pid}/cmdline', 'rb') as file:
-                if DIR.encode() not in file.read():
-                    continue
-            with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-                fields = file.read().rsplit(')', 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        except OSError:
-            pass
-    return total / TICK
+class Cpu(threading.Thread):
+    """CPU seconds that the QEMUs of this benchmark use from now on, those that end included."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.begin, self.seconds, self.stop = self.look(), {}, False
+        self.start()
+
+    @staticmethod
+    def look():
+        found = {}
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                    if DIR.encode() not in file.read():
+                        continue
+                with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+                    fields = file.read().rsplit(')', 1)[1].split()
+                found[pid] = (int(fields[11]) + int(fields[12])) / TICK
+            except OSError:
+                pass
+        return found
+
+    def run(self):
+        while not self.stop:
+            self.seconds.update(self.look())
+            time.sleep(0.05)
+
+    def end(self):
+        self.stop = True
+        self.join()
+        return sum(self.seconds.values()) - sum(self.begin.values())
 
 
 def rom(mib, dirty):
@@ -175,7 +193,7 @@ def bare(case):
     here = Console(f'{DIR}/source.ser')
     here.wait()
     source = Qmp(f'{DIR}/source.qmp')
-    cpu = qemu_seconds()
+    cpu = Cpu()
     began = time.monotonic()
     start_bare(2, 'target', case, '-S', '-incoming', 'defer',
                *(disk_words(disks[1]) if disks else []))
@@ -214,10 +232,10 @@ def bare(case):
     if disks:
         target.ask('nbd-server-stop')
     target.ask('cont')
-    cpu = qemu_seconds() - cpu
     source.ask('quit')
     total = time.monotonic() - began
     there.wait()
+    cpu = cpu.end()
     target.ask('quit')
     here.stop = there.stop = True
     return {'total': total, 'stopped': there.first - here.last, 'cpu': cpu,
@@ -236,7 +254,7 @@ def ours(case):
     here = Console(root_of(1) + '/run/qemu-server/100.serial0')
     here.wait()
     there = Console(root_of(2) + '/run/qemu-server/100.serial0')
-    cpu = qemu_seconds()
+    cpu = Cpu()
     words = ['--channels', str(case['channels'])] if case['channels'] is not None else []
     began = time.monotonic()
     done = on(1, 'qm', 'migrate', '100', 'node2', '--online', '--with-local-disks',
@@ -245,12 +263,12 @@ def ours(case):
     total = time.monotonic() - began
     there.wait()
     end = json.loads(done.stdout.strip().splitlines()[-1])
-    cpu = qemu_seconds() - cpu
+    cpu = cpu.end()
     on(2, 'qm', 'stop', '100')
     on(2, 'sh', '-c', 'rm -f /etc/pve/nodes/node2/qemu-server/100.conf; '
        'rm -rf /var/lib/disk/images/100')
     here.stop = there.stop = True
-    return {'total': total, 'stopped': there.first - here.last, 'cpu': max(cpu, 0),
+    return {'total': total, 'stopped': there.first - here.last, 'cpu': cpu,
             'bytes': end['transferred'], 'memory': end['qemu_total_ms'] / 1000}
 
 
