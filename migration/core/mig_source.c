@@ -484,7 +484,12 @@ static void rest_done(MigSource *s, const MigEvent *ev, MigStep *out)
         fail(s, out, ev->now, ev->r, ev->text);
     } else if (ev->op == MIG_OP_RECOVER && ev->r == 0) {
         emit(s, out, MIG_OP_REST);
-    } else if (ev->op == MIG_OP_RECOVER && s->tries++ < MIG_FINISH_TRIES) {
+    } else if (ev->op == MIG_OP_CONNECT && ev->r >= 0) {
+        s->linked = true;
+        s->lost = false;
+        emit(s, out, MIG_OP_RECOVER);
+    } else if ((ev->op == MIG_OP_RECOVER || ev->op == MIG_OP_CONNECT) &&
+               s->tries++ < MIG_FINISH_TRIES) {
         retry_at(s, ev->now, MIG_RETRY_MS);
     } else if (ev->r == 0) {
         clean(s, out, "all pages are there");
@@ -655,8 +660,8 @@ static void tick(MigSource *s, const MigEvent *ev, MigStep *out)
     case MIG_SRC_STUCK:
         emit(s, out, MIG_OP_PLACE);
         break;
-    case MIG_SRC_RUN:
-        emit(s, out, MIG_OP_RECOVER);
+    case MIG_SRC_RUN: /* post-copy: a new stream, and before that a new connection if need be */
+        emit(s, out, s->lost || !s->linked ? MIG_OP_CONNECT : MIG_OP_RECOVER);
         break;
     case MIG_SRC_FINISH:
         emit(s, out, MIG_OP_CONNECT);

@@ -171,6 +171,9 @@ static void on_unlinked(MigJob *j, const MigNote *n)
         mig_job_say(j, "%s", text);
     }
     j->link_lost = true;
+    if (busy == MIG_OP_REST) {
+        mig_source_pause_postcopy(j); /* its stream will not notice for many minutes */
+    }
     mig_job_note(j, MIG_EV_LOST, 0, 0, text);
     if (is_remote(busy)) {
         mig_source_done(j, busy, -EPIPE, text);

@@ -32,6 +32,7 @@ void mig_source_migrate(MigJob *j);
 void mig_source_switch(MigJob *j);
 void mig_source_throttle(MigJob *j);
 void mig_source_postcopy(MigJob *j);
+void mig_source_pause_postcopy(MigJob *j);
 void mig_source_continue(MigJob *j);
 void mig_source_rest(MigJob *j);
 void mig_source_cancel_stream(MigJob *j);

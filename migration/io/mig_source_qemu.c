@@ -292,6 +292,15 @@ void mig_source_postcopy(MigJob *j)
     }
 }
 
+void mig_source_pause_postcopy(MigJob *j)
+{
+    Err err = ERR_INIT;
+
+    if (mig_qemu_call(j->qemu, "migrate-pause", NULL, NULL, &err) < 0) {
+        mig_job_say(j, "%s", err_text(&err)); /* then it has ended or paused by itself */
+    }
+}
+
 static int go_on(MigJob *j, Err *err)
 {
     JsonTree *a = jsontree_new_object();

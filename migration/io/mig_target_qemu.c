@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The target's QEMU: started so that it waits, given its sockets, and let run. */
 #include "lib/cfs/cfsfile.h"
+#include "lib/port/clock.h"
 #include "migration/io/mig_target_ops.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #define START_MS 120000
+#define PAUSE_MS 5000
 
 static void on_migration(void *ctx, const char *status)
 {
@@ -301,6 +303,32 @@ void mig_target_qemu_run(MigJob *j)
     }
 }
 
+/* The old stream must be given up on this side, too. */
+static int wait_paused(MigJob *j, Err *err)
+{
+    MonoTime until = mono_add_ms(clock_mono(), PAUSE_MS);
+    Err ignored = ERR_INIT;
+
+    for (;;) {
+        g_autoptr(JsonTree) t = mig_qemu_query_migrate(j->qemu, err);
+        const char *status = jsontree_get_text(t, "status");
+
+        if (t == NULL) {
+            return err->code;
+        }
+        if (g_strcmp0(status, "postcopy-paused") == 0) {
+            return 0;
+        }
+        if (!mono_before(clock_mono(), until)) {
+            return err_setf(err, -ETIMEDOUT, "post-copy does not pause (%s)",
+                            status != NULL ? status : "no status");
+        }
+        if (mig_qemu_call(j->qemu, "migrate-pause", NULL, NULL, &ignored) < 0) {
+            g_usleep(50000); /* it is on its way */
+        }
+    }
+}
+
 void mig_target_new_stream(MigJob *j)
 {
     Err err = ERR_INIT;
@@ -309,7 +337,10 @@ void mig_target_new_stream(MigJob *j)
     int r;
 
     mig_lease_free(g_steal_pointer(&j->lease[0]));
-    r = mig_ports_take(j->setup->ports, j->listen, j, &position, &j->lease[0], &err);
+    r = wait_paused(j, &err);
+    if (r == 0) {
+        r = mig_ports_take(j->setup->ports, j->listen, j, &position, &j->lease[0], &err);
+    }
     if (r == 0) {
         r = give_socket(j, j->lease[0], "memory", &err);
     }

@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What takes too long for each run of the tests: a hundred moves of one guest, eight guests at once,
+# post-copy with a broken stream, agents killed at many moments of a move, a link that is cut at
+# many moments. By hand: sudo tests/integration/migration_long.sh [MOVES]
+. "$(dirname "$0")/lib.sh"
+need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
+. "$(dirname "$0")/mig_lib.sh"
+need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
+MOVES=${1:-100}
+
+make_rom || exit 1
+as --32 --defsym MIB=256 --defsym DIRTY=1024 "$TOP/tests/bench/bench_guest.S" -o "$WORK/b.o"
+ld -m elf_i386 -Ttext 0 --oformat binary "$WORK/b.o" -o "$WORK/busy"
+lab_up -n 3 --join
+storages
+for n in 1 2 3; do
+    within 60 lab exec "$n" -- test -S /run/quorate/migration.sock || exit 1
+done
+
+# ---- many moves, with a local disk
+
+guest 1 101 'scsi0: disk:101/vm-101-disk-0.qcow2,size=16M'
+volume 1 disk 101 vm-101-disk-0.qcow2 qcow2
+on 1 qm start 101 >/dev/null
+many_moves()
+{
+    local here=1 there=2 i was
+    for i in $(seq "$MOVES"); do
+        was=$(counter "$here" 101) &&
+            on "$here" qm migrate 101 "node$there" --online --with-local-disks >"$WORK/out.move" &&
+            goes_on "$there" 101 "$was" >/dev/null || {
+            echo "move $i from node $here"
+            cat "$WORK/out.move"
+            return 1
+        }
+        here=$there
+        there=$((3 - here))
+    done
+    same_content "$here" disk 101 vm-101-disk-0.qcow2 qcow2 && clean_on "$there" 101
+}
+check "$MOVES moves with a local disk: the count never goes back, the disk is whole" many_moves
+owner=$((1 + MOVES % 2))
+on "$owner" qm stop 101 >/dev/null
+
+# ---- eight at once
+
+eight()
+{
+    local v pids=
+    for v in $(seq 200 207); do
+        guest 1 "$v"
+        on 1 qm start "$v" >/dev/null || return 1
+    done
+    for v in $(seq 200 207); do
+        (
+            trap - EXIT
+            on 1 qm migrate "$v" node2 --online >"$WORK/m$v" 2>&1
+        ) &
+        pids="$pids $!"
+    done
+    for v in $pids; do
+        wait "$v" || return 1
+    done
+    for v in $(seq 200 207); do
+        placed 2 "$v" && goes_on 2 "$v" 0 >/dev/null && clean_on 1 "$v" || return 1
+        on 2 qm stop "$v" >/dev/null
+    done
+}
+check 'eight guests at once' eight
+
+# ---- post-copy
+
+guest 1 300
+on 1 sh -c "sed -i 's/^memory.*/memory: 256/; s,^args.*,args: -bios $WORK/busy,' \
+    /etc/pve/nodes/node1/qemu-server/300.conf"
+on 1 qm start 300 >/dev/null
+was=$(counter 1 300)
+check 'a guest that is too busy goes over to post-copy' on 1 qm migrate 300 node2 --online \
+    --bwlimit 20000 --timeout 2 --on-timeout postcopy
+check 'and counts on' goes_on 2 300 "$was"
+check 'nothing is left behind' clean_on 1 300
+was=$(counter 2 300)
+broken_stream()
+{
+    (
+        trap - EXIT
+        on 2 qm migrate 300 node1 --online --bwlimit 20000 --timeout 2 --on-timeout postcopy \
+            >"$WORK/pc" 2>&1
+        echo $? >"$WORK/pc.status"
+    ) &
+    within 60 in_state 2 300 run && on 2 "$PROBE" qmp "$RUN/300.qmp" migrate-pause '{}' || return 1
+    within 90 test -s "$WORK/pc.status" && equal "$(cat "$WORK/pc.status")" 0
+}
+check 'a broken stream of post-copy is made anew' broken_stream
+check 'and the guest counts on' goes_on 1 300 "$was"
+on 1 qm stop 300 >/dev/null
+
+# ---- killed and cut at many moments
+
+# moment MS WHAT...: the guest of node 1 moves to node 2; so long after its begin WHAT is done.
+moment()
+{
+    local ms=$1
+    shift
+    was=$(counter 1 400)
+    rm -f "$WORK/mo.status"
+    (
+        trap - EXIT
+        on 1 qm migrate 400 node2 --online >"$WORK/mo" 2>&1
+        echo $? >"$WORK/mo.status"
+    ) &
+    sleep "0.$ms"
+    "$@" >/dev/null 2>&1
+    within 120 test -s "$WORK/mo.status" || return 1
+    lab heal
+    lab start 1 migrated >/dev/null 2>&1
+    lab start 2 migrated >/dev/null 2>&1
+    within 120 quiet 1 && within 120 quiet 2 || return 1
+    local here=1
+    on 1 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
+    within 90 placed "$here" 400 && runs_on "$here" 400 && goes_on "$here" 400 "$was" >/dev/null &&
+        within 60 clean_on $((3 - here)) 400 || return 1
+    [ "$here" = 1 ] || on 2 qm migrate 400 node1 --online >/dev/null
+}
+guest 1 400
+on 1 qm start 400 >/dev/null
+for ms in 05 15 30 45 50 55 60 65 70 80 95; do
+    check "source's agent killed after 0.$ms s" moment "$ms" lab kill 1 migrated
+    check "target's agent killed after 0.$ms s" moment "$ms" lab kill 2 migrated
+    check "link cut after 0.$ms s" moment "$ms" lab partition 1/2,3
+    check "source's agent stalls after 0.$ms s" moment "$ms" \
+        sh -c "$TOP/scripts/lab pause --name $LAB_NAME 1 migrated; sleep 8; \
+            $TOP/scripts/lab resume --name $LAB_NAME 1 migrated"
+done
+finish
