@@ -269,6 +269,7 @@ int mount_attach(Mount *m, Err *err)
     if (fuse_session_mount(m->session, at) != 0) {
         return err_setf(err, -EIO, "mount: libfuse did not take the mounted device");
     }
+    mount_guard_start(m);
     return 0;
 }
 
@@ -332,6 +333,7 @@ int mount_run(Mount *m, Err *err)
     detach(m, true);
     mount_notify_stop(m->notify);
     mount_events_join(m->events);
+    mount_guard_stop(m);
     mount_commit_all(m);
     g_clear_pointer(&m->session, fuse_session_destroy); /* what the kernel still waits for, fails */
     mount_handles_free(m);
@@ -368,6 +370,7 @@ void mount_free(Mount *m)
     }
     g_assert(!m->running);
     detach(m, true);
+    mount_guard_stop(m);
     g_clear_pointer(&m->session, fuse_session_destroy);
     mount_notify_free(m->notify);
     mount_events_free(m->events);

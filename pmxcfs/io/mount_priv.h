@@ -4,6 +4,7 @@
  *
  *   mount.c          life: mount, serve, unmount
  *   mount_node.c     what the kernel knows: one node per inode it was told of
+ *   mount_guard.c    ends the kernel's waiting when the daemon is killed
  *   mount_call.c     one request: its answers, and room for those that wait for the engine
  *   mount_attr.c     attributes, entries, statfs
  *   mount_name.c     requests that work on names
@@ -61,6 +62,13 @@
 
 #define MOUNT_SPECIAL_BASE (UINT64_C(1) << 63)
 #define MOUNT_INO_ONE      (MOUNT_SPECIAL_BASE + 1024) /* tree inode 1; FUSE_ROOT_ID is the root */
+
+/* ---- guard --------------------------------------------------------------------------------- */
+
+/* For the thread that lives as long as the process, right after mounting. Without a guard all
+ * works, but after a SIGKILL at the wrong moment. */
+void mount_guard_start(Mount *m);
+void mount_guard_stop(Mount *m);
 
 /* ---- nodes --------------------------------------------------------------------------------- */
 
@@ -133,6 +141,7 @@ typedef struct MountEvents MountEvents;
 struct Mount {
     Engine *engine;
     char *mountpoint;
+    pid_t guard; /* process that ends the connection when this one dies; 0: none */
     MountOptions opt;
     Tracer tracer;
     struct fuse_session *session; /* from mount_attach on */

@@ -449,7 +449,7 @@ table bridge faults {{
     def power_off(self, n):
         """Kills everything on the node at once, as a power cut would."""
         process = self.process(n)
-        if process is not None and not process.kill():
+        if process is not None and not labns.kill_node(process):
             raise LabError(f'node {n} (process {process.pid}) does not die')
         if self.switch() is not None and self.switch().state():
             self.unplug(n)
@@ -542,7 +542,7 @@ table bridge faults {{
             keeper.kill()
             keeper.wait()
         for process in reversed(self.processes()):
-            if not process.kill():
+            if not labns.kill_node(process):
                 raise LabError(f'process {process.pid} does not die; nothing was removed')
         if self.exists():
             shutil.rmtree(self.directory)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import time
 
 CLONE_NEWNS = 0x00020000
@@ -106,6 +107,43 @@ class Process:
                 return False
             time.sleep(0.01)
         return True
+
+
+def fuse_mounts(pid, path):
+    """The numbers of the FUSE connections that are mounted at `path` where `pid` is."""
+    found = []
+    try:
+        with open(f'/proc/{pid}/mountinfo', encoding='utf-8', errors='replace') as file:
+            for line in file:
+                fields = line.split()
+                kind = fields[fields.index('-') + 1]
+                if fields[4] == path and kind.partition('.')[0] == 'fuse':
+                    found.append(int(fields[2].partition(':')[2]))
+    except (FileNotFoundError, ProcessLookupError, OSError):
+        pass
+    return found
+
+
+def abort_fuse(connections):
+    """Ends these connections as the end of the kernel would: all that wait for them go on."""
+    script = 'mount -t fusectl none /sys/fs/fuse/connections && cd /sys/fs/fuse/connections && ' \
+             'for c in "$@"; do [ ! -e "$c/abort" ] || echo 1 >"$c/abort"; done'
+    subprocess.run(['unshare', '-m', '--propagation', 'private', 'sh', '-c', script, 'sh',
+                    *[str(c) for c in connections]], check=True)
+
+
+def kill_node(process):
+    """Kills the first process of a node and with it all others; False when something is left.
+
+    The kernel has no end for a file system whose daemon was killed while one of its threads told it
+    of a change: that thread waits for a lock of a request, and the request for the daemon. A power
+    cut would end both."""
+    connections = fuse_mounts(process.pid, '/etc/pve')
+    if process.kill(2):
+        return True
+    if connections:
+        abort_fuse(connections)
+    return process.kill()
 
 
 def members(pid):

@@ -9,3 +9,11 @@ EXTRA_PROGRAMS += %D%/bench_mount %D%/bench_memfs
 EXTRA_DIST += %D%/bench_mount.sh
 EXTRA_DIST += %D%/bench_qm_list.sh
 EXTRA_DIST += %D%/guest_start.py
+
+
+# sudo tests/bench/bench_cluster.py [NODES...]
+EXTRA_PROGRAMS += %D%/bench_cpg
+%C%_bench_cpg_SOURCES = %D%/bench_cpg.c
+%C%_bench_cpg_CFLAGS = $(AM_CFLAGS) $(CPG_CFLAGS)
+%C%_bench_cpg_LDADD = $(CPG_LIBS) $(GLIB_LIBS)
+EXTRA_DIST += %D%/bench_cluster.py

@@ -106,6 +106,37 @@ check 'stale mount: nothing answers there' eval '! ls "$PVE" 2>/dev/null'
 check 'stale mount: the next start cleans it up' daemon -l
 check 'stale mount: and serves' [ -f "$PVE/still-there" ]
 daemon_stop
+
+# A thread that is stuck in the kernel keeps the connection of a killed daemon open. Here somebody
+# else does; without help a reader would wait for ever.
+kept_open()
+{
+    local keeper status=0
+    python3 -c '
+import ctypes, os, sys, time
+pid = int(sys.argv[1])
+fds = [int(fd) for fd in os.listdir(f"/proc/{pid}/fd")
+       if os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/fuse"]
+pidfd = os.pidfd_open(pid)
+kept = [ctypes.CDLL(None).syscall(438, pidfd, fd, 0) for fd in fds]  # pidfd_getfd
+print(len(kept) if min(kept) >= 0 else "none", flush=True)
+time.sleep(120)' "$(daemon_pid)" >"$WORK/kept" &
+    keeper=$!
+    within 60 grep -q '^[1-9]' "$WORK/kept" || status=1
+    daemon_kill
+    timeout 60 ls "$PVE/no-such-file" 2>"$WORK/said" || true
+    grep -q 'not connected\|aborted' "$WORK/said" || { cat "$WORK/said"; status=1; }
+    mountpoint -q "$PVE" || { echo 'the mount is gone'; status=1; }
+    kill "$keeper"
+    return "$status"
+}
+check 'a daemon to be killed runs' daemon -l
+check 'killed with its connection held open: nobody waits for it' kept_open
+check 'the next start cleans up after it' daemon -l
+check 'and serves' [ -f "$PVE/still-there" ]
+check 'stops' daemon_stop
+check 'its guard ends with it' within 60 eval '! pgrep -x pmxcfs-guard'
+
 check 'a file where the mount should be: exit status 255' \
     status_is 255 run -l --mountpoint "$WORK/etc/hosts"
 check 'a missing mount point is made' \

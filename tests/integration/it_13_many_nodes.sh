@@ -5,6 +5,7 @@
 # acknowledged and clients that compete for the same files;
 # then bytes, modes, times and version are compared on all, each node's acknowledged changes are
 # looked for on another one, and the record is judged.
+# Timeout: 900
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cluster.sh"
 LOAD=$(build_dir)/tests/integration/ackload

@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a cluster of real nodes does in the lab, beside a bare client of corosync's process groups.
+
+  sudo tests/bench/bench_cluster.py [NODES...]      prints a table; default: 3 5
+
+QUORATE_BUILD names the build directory (build). The nodes share one machine with its disk.
+Visible means: a loop on the other node that reads the file every 0.2 ms has seen it.
+"""
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
+BUILD = os.path.realpath(os.environ.get('QUORATE_BUILD', os.path.join(TOP, 'build')))
+SELF = os.path.realpath(__file__)
+CPG = os.path.join(BUILD, 'tests', 'bench', 'bench_cpg')
+TREE = '/etc/pve'
+DATABASE = '/var/lib/pve-cluster/config.db'
+COUNT = 150  # timed changes
+RATE_SECONDS = 5
+STAMP = '%d %d'
+
+
+# ---- what runs on a node ----
+
+def overwrite(path, data):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def node_write(path, count):
+    """Timed changes; prints how long each took until it was acknowledged."""
+    for i in range(1, int(count) + 1):
+        start = time.monotonic_ns()
+        overwrite(path, (STAMP % (i, start)).encode().ljust(1024))
+        print(i, (time.monotonic_ns() - start) // 1000)
+        time.sleep(0.02)
+
+
+def node_watch(path, seconds):
+    until = time.monotonic() + float(seconds)
+    newest = 0
+    while time.monotonic() < until:
+        try:
+            with open(path, 'rb', buffering=0) as f:
+                words = f.read(64).split()
+        except OSError:
+            words = []
+        if len(words) == 2 and int(words[0]) != newest:
+            newest = int(words[0])
+            print(newest, (time.monotonic_ns() - int(words[1])) // 1000)
+        time.sleep(0.0002)
+
+
+def repeat(threads, seconds, once):
+    """Rate of `once(thread, i)` by so many threads."""
+    done = [0] * threads
+    until = time.monotonic() + seconds
+
+    def go(t):
+        while time.monotonic() < until:
+            once(t, done[t])
+            done[t] += 1
+    workers = [threading.Thread(target=go, args=(t,)) for t in range(threads)]
+    start = time.monotonic()
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    return sum(done) / (time.monotonic() - start)
+
+
+def node_changes(folder, threads, seconds):
+    data = os.urandom(1024)
+    os.makedirs(folder, exist_ok=True)
+    print(repeat(int(threads), float(seconds), lambda t, i: overwrite(f'{folder}/f{t}', data)))
+
+
+def node_locks(folder, seconds):
+    os.makedirs(folder, exist_ok=True)
+
+    def once(_, __):
+        os.mkdir(f'{folder}/lock')
+        os.rmdir(f'{folder}/lock')
+    print(repeat(1, float(seconds), once))
+
+
+def node_sync(folder):
+    """Median time of an fdatasync of 4 KiB there, in microseconds."""
+    path = os.path.join(folder, 'bench-sync')
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    took = []
+    for i in range(100):
+        os.pwrite(fd, os.urandom(4096), 0)
+        start = time.monotonic_ns()
+        os.fdatasync(fd)
+        took.append((time.monotonic_ns() - start) // 1000)
+    os.close(fd)
+    os.unlink(path)
+    print(statistics.median(took))
+
+
+def node_fill(folder, files, size, first=0):
+    os.makedirs(folder, exist_ok=True)
+
+    def one(t, i):
+        for n in range(int(first) + t, int(first) + int(files), 8):
+            overwrite(f'{folder}/n{n}', os.urandom(int(size)))
+    workers = [threading.Thread(target=one, args=(t, 0)) for t in range(8)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+
+
+# ---- the cluster ----
+
+class Cluster:
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.name = f'bench{os.getpid()}'
+        self.lab('up', '-n', str(nodes))
+
+    def lab(self, *args, wait=True):
+        command = [os.path.join(TOP, 'scripts', 'lab'), args[0], '--name', self.name, *args[1:]]
+        env = dict(os.environ, QUORATE_BUILD=BUILD)
+        p = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
+        if not wait:
+            return p
+        out = p.communicate()[0]
+        if p.returncode != 0:
+            raise SystemExit(f'{" ".join(args)}: exit status {p.returncode}')
+        return out
+
+    def on(self, node, *command, wait=True):
+        return self.lab('exec', str(node), '--', *[str(c) for c in command], wait=wait)
+
+    def me(self, node, *args, wait=True):
+        return self.on(node, 'python3', SELF, 'on-node', *args, wait=wait)
+
+    def metric(self, node, name):
+        text = self.on(node, 'cat', f'{TREE}/.metrics')
+        return float(next(line.split()[1] for line in text.splitlines()
+                          if line.startswith(f'{name} ')))
+
+    def others(self):
+        return range(2, self.nodes + 1)
+
+
+def pairs(text):
+    return dict(tuple(int(w) for w in line.split()) for line in text.splitlines())
+
+
+def slowest(per_node):
+    """Of each change, the time on the last node that has it."""
+    common = set.intersection(*[set(p) for p in per_node])
+    return sorted(max(p[i] for p in per_node) for i in common)
+
+
+def ms(sorted_us):
+    p99 = sorted_us[min(len(sorted_us) - 1, len(sorted_us) * 99 // 100)]
+    return f'{statistics.median(sorted_us) / 1000:.1f} / {p99 / 1000:.1f}'
+
+
+def raw(c, work):
+    seconds = COUNT // 10 + 10
+    logs = [os.path.join(work, f'cpg.{n}') for n in c.others()]
+    listeners = [c.on(n, CPG, 'listen', log, seconds, wait=False)
+                 for n, log in zip(c.others(), logs)]
+    time.sleep(1)
+    c.on(1, CPG, 'latency', COUNT)
+    for p in listeners:
+        p.communicate()
+    late = slowest([pairs(open(log).read()) for log in logs])
+    return late, float(c.on(1, CPG, 'rate', RATE_SECONDS))
+
+
+def visible(c):
+    path = f'{TREE}/bench'
+    c.on(1, 'sh', '-c', f'echo 0 0 >{path}')
+    watchers = [c.me(n, 'watch', path, COUNT * 0.1 + 5, wait=False) for n in c.others()]
+    time.sleep(1)
+    acknowledged = sorted(pairs(c.me(1, 'write', path, COUNT)).values())
+    return slowest([pairs(p.communicate()[0]) for p in watchers]), acknowledged
+
+
+def together(c, threads):
+    runs = [c.me(n, 'changes', f'{TREE}/all{n}', threads, RATE_SECONDS, wait=False)
+            for n in range(1, c.nodes + 1)]
+    return sum(float(p.communicate()[0]) for p in runs)
+
+
+def processor_seconds(c, node):
+    text = c.on(node, 'sh', '-c', 'cat /proc/$(cat /run/pve-cluster.pid)/stat')
+    fields = text.rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def idle(c):
+    before = processor_seconds(c, 1)
+    time.sleep(30)
+    return (processor_seconds(c, 1) - before) * 2
+
+
+def rejoin(c, change, empty):
+    """Seconds from the start of the last node's pmxcfs until it has all."""
+    last = c.nodes
+    c.lab('kill', str(last), 'pmxcfs')
+    change()
+    if empty:
+        c.on(last, 'sh', '-c', f'rm -f {DATABASE}*')
+    wanted = c.metric(1, 'pmxcfs_tree_version')
+    start = time.monotonic()
+    c.lab('start', str(last), 'pmxcfs', wait=False)
+    while True:
+        p = c.on(last, 'cat', f'{TREE}/.metrics', wait=False)
+        text = p.communicate()[0]
+        if f'\npmxcfs_tree_version {wanted:.0f}\n' in text and \
+                '\npmxcfs_mode{mode="SYNCED"} 1\n' in text:
+            return time.monotonic() - start
+        if time.monotonic() - start > 300:
+            raise SystemExit('the node does not return')
+
+
+def measure(nodes, table, work):
+    def row(name, value):
+        table.setdefault(name, {})[nodes] = value
+        print(f'# {nodes} nodes: {name}: {value}', file=sys.stderr, flush=True)
+
+    c = Cluster(nodes)
+    try:
+        late, rate = raw(c, work)
+        row('bare client: to every other node, median / p99, ms', ms(late))
+        row('bare client: messages of 1 KiB per second, one sender', f'{rate:.0f}')
+        row('one `fdatasync` of 4 KiB, ms',
+            f'{float(c.me(1, "sync", os.path.dirname(DATABASE))) / 1000:.1f}')
+        seen, acknowledged = visible(c)
+        row('change of 1 KiB visible on every other node, median / p99, ms', ms(seen))
+        row('the same acknowledged, median / p99, ms', ms(acknowledged))
+        for threads in (1, 8):
+            value = float(c.me(1, 'changes', f'{TREE}/w', threads, RATE_SECONDS))
+            row(f'changes of 1 KiB per second, {threads} writer(s) on one node', f'{value:.0f}')
+        row('the same, 4 writers on every node', f'{together(c, 4):.0f}')
+        row('lock and unlock per second', f'{float(c.me(1, "locks", f"{TREE}/priv/lock", 5)):.0f}')
+        row('idle: processor seconds of pmxcfs per minute', f'{idle(c):.2f}')
+        for name, files, size in (('100 files of 1 KiB', 100, 1024),
+                                  ('5,000 files of 1 KiB', 5000, 1024),
+                                  ('64 MiB in files of 1 MiB', 64, 1 << 20)):
+            folder = f'{TREE}/rejoin{files}'
+            c.me(1, 'fill', folder, files, size)
+            row(f'rejoin, s: {name}, all missing', f'{rejoin(c, lambda: None, True):.1f}')
+            part = max(1, files // 100)
+            row(f'rejoin, s: {name}, 1 % differing',
+                f'{rejoin(c, lambda: c.me(1, "fill", folder, part, size), False):.1f}')
+            c.on(1, 'rm', '-r', folder)
+    finally:
+        c.lab('down')
+
+
+def main():
+    if len(sys.argv) > 2 and sys.argv[1] == 'on-node':
+        globals()['node_' + sys.argv[2]](*sys.argv[3:])
+        return
+    sizes = [int(a) for a in sys.argv[1:]] or [3, 5]
+    subprocess.run(['make', '-s', '-C', BUILD, 'tests/bench/bench_cpg'], check=True)
+    table = {}
+    with tempfile.TemporaryDirectory(prefix='quorate-bench') as work:
+        for nodes in sizes:
+            measure(nodes, table, work)
+    print('| |', ' | '.join(f'{n} nodes' for n in sizes), '|')
+    print('|---' * (len(sizes) + 1) + '|')
+    for name, values in table.items():
+        print(f'| {name} |', ' | '.join(values.get(n, '') for n in sizes), '|')
+    print(f'load: {" ".join(open("/proc/loadavg").read().split()[:3])}')
+
+
+if __name__ == '__main__':
+    main()
