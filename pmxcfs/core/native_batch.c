@@ -324,9 +324,8 @@ static void apply_ops(Replica *r,
             request_free(q);
         }
     }
-    if (!own) {
-        r->native->ack_due = memdb_root(r->db).version;
-    }
+    /* Of our own changes too: who syncs elsewhere waits for the tree as it is, and that has them. */
+    r->native->ack_due = memdb_root(r->db).version;
 }
 
 /* Does `data` hold exactly one change? */

@@ -7,6 +7,7 @@
 
 #define START_US       (1000 * US_PER_SEC)
 #define HEAL_LIMIT_SEC 240 /* longest wait of the product, twice over, and some */
+#define CALM_LIMIT_SEC 5
 #define TRACE_KEPT     4000u
 
 typedef struct SimEvent {
@@ -327,6 +328,37 @@ static int64_t converge(Sim *sim)
     return mono_diff_us(sim->now, begin) / US_PER_MS;
 }
 
+/* With everything in order, callers are answered soon: those who change and those who sync what
+ * others have changed. */
+static void calm(Sim *sim)
+{
+    for (int round = 0; round < 3; round++) {
+        MonoTime end;
+
+        for (uint32_t host = 1; host <= sim->opt.hosts; host++) {
+            if (sim_chance(sim, 1, 2)) {
+                sim_clients_burst(sim->clients, host);
+            }
+        }
+        end = mono_add_ms(sim->now, sim_random(sim, 1, 300));
+        while (sim->heap->len > 0 && mono_before(heap_at(sim, 0)->at, end)) {
+            run_one(sim);
+        }
+        for (uint32_t host = 1; host <= sim->opt.hosts; host++) {
+            sim_clients_sync(sim->clients, host);
+        }
+        end = mono_add_sec(sim->now, CALM_LIMIT_SEC);
+        while (sim->heap->len > 0 && mono_before(heap_at(sim, 0)->at, end)) {
+            run_one(sim);
+        }
+        sim->now = end;
+        if (sim_clients_waiting(sim->clients) > 0) {
+            sim_fail(sim, "%u callers wait for more than %d s though nothing is wrong",
+                     sim_clients_waiting(sim->clients), CALM_LIMIT_SEC);
+        }
+    }
+}
+
 void sim_run(const SimOptions *opt, SimResult *ret)
 {
     Sim *sim = sim_new(opt);
@@ -337,6 +369,7 @@ void sim_run(const SimOptions *opt, SimResult *ret)
     sim_trace(sim, 0, "faults stop");
     sim_fault_stop(sim);
     ret->heal_ms = converge(sim);
+    calm(sim);
     for (uint32_t host = 1; host <= sim->opt.hosts; host++) {
         sim_clients_check_end(sim->clients, sim->nodes[host]);
     }

@@ -126,6 +126,8 @@ void sim_node_quorum(SimNode *n, bool quorate);
 void sim_node_stored(SimNode *n, uint64_t seq, int code); /* code 0: stored */
 /* Asks for a change; false when no process runs. The answer comes as sim_clients_answer. */
 bool sim_node_submit(SimNode *n, uint64_t token, const TreeOp *op);
+/* Asks for everything up to now to be made durable, as fsync does. */
+bool sim_node_sync(SimNode *n, uint64_t token);
 /* The node runs in local mode for the time of one change, then stops. No process may run. */
 void sim_node_local_change(SimNode *n, const TreeOp *op);
 
@@ -134,6 +136,7 @@ void sim_node_local_change(SimNode *n, const TreeOp *op);
 SimClients *sim_clients_new(Sim *sim);
 void sim_clients_free(SimClients *c);
 void sim_clients_step(SimClients *c); /* somebody does something */
+void sim_clients_sync(SimClients *c, uint32_t host); /* one fsync of what is there already */
 void sim_clients_burst(SimClients *c, uint32_t host); /* several new files at once */
 /* Path of a file whose creation was acknowledged, or NULL. */
 char *sim_clients_acknowledged(SimClients *c);

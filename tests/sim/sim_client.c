@@ -26,7 +26,8 @@ typedef enum CallKind {
     CALL_COUNT,
     CALL_LOCK,
     CALL_UNLOCK,
-    CALL_POKE
+    CALL_POKE,
+    CALL_SYNC
 } CallKind;
 
 typedef struct Call {
@@ -176,6 +177,17 @@ static void ask_unique(SimClients *c, uint32_t host)
     (void)submit(c, (Call){.kind = CALL_UNIQUE, .host = host, .index = number}, &op);
 }
 
+void sim_clients_sync(SimClients *c, uint32_t host)
+{
+    Call call = {.token = ++c->tokens, .kind = CALL_SYNC, .host = host, .begin = sim_now(c->sim)};
+    Call *copy = g_memdup2(&call, sizeof call);
+
+    (void)g_hash_table_insert(c->calls, &copy->token, copy);
+    if (!sim_node_sync(sim_node(c->sim, host), call.token)) {
+        (void)g_hash_table_remove(c->calls, &call.token);
+    }
+}
+
 void sim_clients_burst(SimClients *c, uint32_t host)
 {
     for (int64_t i = sim_random(c->sim, 2, 12); i > 0; i--) {
@@ -287,7 +299,10 @@ void sim_clients_step(SimClients *c)
     if (g_hash_table_size(c->calls) >= CALLERS_MAX) {
         return;
     }
-    switch (sim_random(c->sim, 0, 11)) {
+    switch (sim_random(c->sim, 0, 12)) {
+    case 12:
+        sim_clients_sync(c, any_host(c));
+        break;
     case 0:
     case 1:
         ask_unique(c, any_host(c));

@@ -367,6 +367,19 @@ void sim_node_start(SimNode *n)
     }
 }
 
+bool sim_node_sync(SimNode *n, uint64_t token)
+{
+    Inbox *i;
+
+    if (n->replica == NULL) {
+        return false;
+    }
+    i = push_kind(n, REPLICA_EV_SYNC);
+    i->ev.token = token;
+    i->ev.seq = 1 + (uint64_t)sim_random(n->sim, 0, 20);
+    return true;
+}
+
 void sim_node_local_change(SimNode *n, const TreeOp *op)
 {
     g_autoptr(GPtrArray) entries = NULL;
