@@ -166,6 +166,10 @@ static void on_sync(Replica *r, const ReplicaEvent *ev)
         update_answer(r->up, ev->token, -EBUSY, 0, "too many changes are waiting on this node");
         return;
     }
+    if (seq == 0) {
+        update_answer(r->up, ev->token, 0, 0, NULL); /* this process has not changed anything yet */
+        return;
+    }
     ledger_wait(r->ledger, ev->token, seq, memdb_root(r->db).version, 0, r->now, r->up);
 }
 
