@@ -324,7 +324,7 @@ static void apply_ops(Replica *r,
             request_free(q);
         }
     }
-    /* Of our own changes too: who syncs elsewhere waits for the tree as it is, and that has them. */
+    /* Of our own changes too: who syncs elsewhere waits for the whole tree, and that has them. */
     r->native->ack_due = memdb_root(r->db).version;
 }
 
