@@ -151,6 +151,7 @@ claims_of_a_killed_node()
     check 'a command stops the guest' within $WAIT shows 1 'service vm:100 (node[12], stopped)'
     check 'and it is taken out' on 1 ha-manager remove vm:100
     lab start 3
+    lab wait --timeout $WAIT
     check 'the node returns without waiting for its own lock' within $WAIT log_says 3 lrm \
         'this is another boot'
     check 'and, the better one, gets its service back' within $WAIT settled_on web 3
@@ -183,6 +184,7 @@ claims_of_a_paused_lrm()
     check 'and the service runs elsewhere' within $WAIT settled_on web 2
     took 'LRM paused, node reset by its watchdog' web "$t"
     lab start 3
+    lab wait --timeout $WAIT
     check 'the node returns' within $WAIT settled_on web 3
     check 'and tells that its LRM was given up' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 3 -- \
         ha-manager why-rebooted | grep -q expired"
@@ -202,6 +204,7 @@ claims_of_a_paused_master()
     check 'a paused master: another one takes over' within $WAIT other_master "$old"
     check 'and the watchdog resets the node of the old one' within $WAIT node_is_down "$old"
     lab start "$old"
+    lab wait --timeout $WAIT
     check 'services are well after it' within $WAIT settled_on web 3
 }
 
@@ -277,6 +280,7 @@ claims_of_a_fence_device()
     wait
     lab heal
     lab start 3
+    lab wait --timeout $WAIT
     on 1 sh -c 'rm /etc/pve/ha/fence.cfg /etc/pve/datacenter.cfg'
     check 'the node returns' within $WAIT settled_on web 3
 }
