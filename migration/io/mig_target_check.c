@@ -193,6 +193,33 @@ static void check_storages(Check *c)
     }
 }
 
+/* A guest that HA manages may only come to a node whose LRM would be reset by its watchdog when it
+ * loses its lease (INV-6): the LRM says so by this file. */
+static void check_guard(Check *c)
+{
+    g_autofree char *guard = g_build_filename(c->job->setup->own_run, "ha-lrm.guarded", NULL);
+    g_autofree char *path = g_build_filename(c->job->setup->tree.pve, "ha", "resources.cfg", NULL);
+    g_autofree char *sid = g_strdup_printf("vm: %u", c->job->vmid);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+    Err err = ERR_INIT;
+    int r = cfsfile_read(path, STORAGE_CFG_MAX, &text, NULL, &err);
+
+    if (r == -ENOENT || access(guard, F_OK) == 0) {
+        return;
+    }
+    if (r < 0) {
+        problem(c, "ha", true, "%s", err_text(&err));
+        return;
+    }
+    lines = g_strsplit(text, "\n", -1);
+    for (int i = 0; lines[i] != NULL; i++) {
+        if (strcmp(g_strchomp(lines[i]), sid) == 0) {
+            problem(c, "ha", true, "does not guard HA services now (its LRM holds no lease)");
+        }
+    }
+}
+
 static int64_t memory_available(void)
 {
     g_autofree char *text = NULL;
@@ -297,6 +324,7 @@ void mig_target_check(MigJob *j)
     check_place(&c);
     check_bridges(&c);
     check_storages(&c);
+    check_guard(&c);
     if (jsontree_get_bool(j->ask, "online", false)) {
         check_memory(&c);
         check_qemu(&c);

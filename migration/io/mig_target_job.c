@@ -6,6 +6,7 @@
 #include "migration/io/mig_target_ops.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,6 +109,27 @@ static void op_unlock(MigJob *j)
     done_err(j, MIG_TOP_UNLOCK, r, &err);
 }
 
+/* A QEMU that never ran the guest has nothing to bring to an end, and one that is asked to quit may
+ * wait for the source's mirrors, and they for it: the guest on the source would stand still. */
+static void end_hard(MigJob *j)
+{
+    g_autofree char *path = g_strdup_printf("%s/%u.pid", j->setup->run_dir, j->vmid);
+    g_autofree char *text = NULL, *proc = NULL, *words = NULL;
+    gsize size = 0;
+    int64_t pid;
+    Err err = ERR_INIT;
+
+    if (cfsfile_read(path, 64, &text, NULL, &err) < 0 ||
+        (pid = g_ascii_strtoll(text, NULL, 10)) <= 1 || pid > INT32_MAX) {
+        return; /* `qm stop` knows what to do */
+    }
+    proc = g_strdup_printf("/proc/%d/cmdline", (int)pid);
+    if (cfsfile_read(proc, 1024 * 1024, &words, &size, &err) == 0 &&
+        memmem(words, size, path, strlen(path)) != NULL && kill((pid_t)pid, SIGKILL) < 0) {
+        mig_job_say(j, "ending QEMU: %s", g_strerror(errno));
+    }
+}
+
 static void op_kill(MigJob *j)
 {
     g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
@@ -118,6 +140,7 @@ static void op_kill(MigJob *j)
         mig_job_note(j, MIG_NOTE_COMMAND, MIG_TOP_KILL, 0, NULL);
         return;
     }
+    end_hard(j);
     mig_job_command(j, MIG_NOTE_COMMAND, MIG_TOP_KILL,
                     (const char *const[]){j->setup->qm, "stop", vmid, "--skiplock",
                                           "--migratedfrom", j->peer, NULL},

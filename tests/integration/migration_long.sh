@@ -96,6 +96,50 @@ check 'a broken stream of post-copy is made anew' broken_stream
 check 'and the guest counts on' goes_on 1 300 "$was"
 on 1 qm stop 300 >/dev/null
 
+# ---- with local disks: the source's agent killed, the source cut off
+
+# slow_move VMID: a move that takes long, in the background; its exit status in $WORK/status.
+slow_move()
+{
+    rm -f "$WORK/status"
+    (
+        trap - EXIT
+        lab exec 1 -- timeout 200 qm migrate "$1" node2 --online --with-local-disks --bwlimit 100 \
+            >"$WORK/move.log" 2>&1
+        echo $? >"$WORK/status.new"
+        mv "$WORK/status.new" "$WORK/status"
+    ) &
+}
+ended()
+{
+    within 90 test -e "$WORK/status" && equal "$(cat "$WORK/status")" "$1" && return
+    tail -n 5 "$WORK/move.log"
+    return 1
+}
+guest 1 102 'scsi0: disk:102/vm-102-disk-0.raw,size=16M'
+volume 1 disk 102 vm-102-disk-0.raw raw
+on 1 qm start 102 >/dev/null
+was=$(counter 1 102)
+slow_move 102
+within 60 in_state 1 102 mirror
+lab kill 1 migrated
+check 'agent on the source killed: the guest does not notice' goes_on 1 102 "$was"
+lab start 1 migrated >/dev/null
+check 'started again, it takes the move back' within 90 placed 1 102
+check 'and the target is clean' within 60 clean_on 2 102
+check 'the source has no journal left' within 60 quiet 1
+
+slow_move 102
+within 60 in_state 1 102 mirror
+lab partition 1/2,3,4
+check 'source cut off: the move fails' ended 1
+check 'and the guest runs on' goes_on 1 102 "$was"
+lab heal
+check 'unlocked when there is quorum again' within 90 placed 1 102
+check 'and the target is clean' within 90 clean_on 2 102
+
+on 1 qm stop 102 >/dev/null
+
 # ---- killed and cut at many moments
 
 # moment MS WHAT...: the guest of node 1 moves to node 2; so long after its begin WHAT is done.
