@@ -20,8 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define JOIN_TARGET "/api2/json/cluster/config/join2"
-#define GUEST_MAX   (1024u * 1024u)
+#define JOIN_TARGET           "/api2/json/cluster/config/join2"
+#define COROSYNC_RESTARTS_MAX 5u
+#define GUEST_MAX             (1024u * 1024u)
 
 typedef struct Guest {
     char *dir, *name; /* "qemu-server", "100.conf" */
@@ -634,12 +635,39 @@ static int do_stop(Joiner *j, Err *err)
     return r < 0 ? r : move_database(j, true, err);
 }
 
+/* corosync ends when, at its first sight of the ring, the others have a newer configuration: it was
+ * changed since this node got its own. Staging is asked again, which gives the one in force. */
+static int start_with_newer_conf(Joiner *j, Err *err)
+{
+    g_autoptr(JsonParser) parser = NULL;
+    g_autofree char *csr = NULL;
+    int r;
+
+    say(j, "the configuration has changed meanwhile: taking the new one");
+    if ((r = certs_make_request(j->key, j->node, &csr, err)) < 0 ||
+        (r = ask_patiently(j, JOIN_STEP_STAGE, csr, &parser, err)) < 0) {
+        return r;
+    }
+    g_clear_pointer(&j->conf, g_free);
+    g_clear_pointer(&j->ca, g_free);
+    g_clear_pointer(&j->cert, g_free);
+    if ((r = take_stage_answer(j, data_of(parser), err)) < 0 ||
+        (r = cfsfile_write(j->paths->host_conf, j->conf, strlen(j->conf), err)) < 0) {
+        return r;
+    }
+    if (g_chmod(j->paths->host_conf, 0644) < 0) {
+        r = -errno;
+        return err_setf(err, r, "%s: %s", j->paths->host_conf, strerror(-r));
+    }
+    return service_start(SERVICE_COROSYNC, err);
+}
+
 static int do_corosync(Joiner *j, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + CLUSTER_QUORATE_TIMEOUT_SEC * G_USEC_PER_SEC;
+    unsigned looks = 0, restarts = 0;
     int r;
 
-    (void)j;
     if ((r = service_start(SERVICE_COROSYNC, err)) < 0) {
         return r;
     }
@@ -650,6 +678,14 @@ static int do_corosync(Joiner *j, Err *err)
                 "corosync did not see the cluster within %d s: are the link addresses right, "
                 "and UDP ports 5405-5412 open between the nodes?",
                 CLUSTER_QUORATE_TIMEOUT_SEC);
+        }
+        /* Once a second: it costs a process. */
+        if (++looks % 10 == 0 && by_token(j) && restarts < COROSYNC_RESTARTS_MAX &&
+            service_running(SERVICE_COROSYNC, NULL) == 0) {
+            restarts++;
+            if ((r = start_with_newer_conf(j, err)) < 0) {
+                return r;
+            }
         }
         g_usleep(100 * 1000);
     }

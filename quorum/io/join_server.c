@@ -271,8 +271,28 @@ static int answer_stage(JoinServer *s,
     return 0;
 }
 
-/* Somebody else who is on the way and not of our group: a ring that is forming is left in peace. */
-static char *other_joiner(JoinServer *s, const char *node)
+/* Is the node among the members that corosync sees? */
+static bool is_in_ring(const CorosyncConf *conf, const char *name)
+{
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    const CorosyncNode *node = corosync_nodes_find(nodes, name);
+    g_autoptr(QuorumReport) report = NULL;
+
+    if (node == NULL || quorum_query(NULL, 0, &report, NULL) < 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < report->facts.n_members; i++) {
+        if (report->facts.members[i].nodeid == node->nodeid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Somebody else who is on the way. With `conf` NULL: and not of our group, since a ring that is
+ * forming is left in peace. Otherwise: and not in the ring yet, since corosync ends when it sees a
+ * newer configuration than its own there. */
+static char *other_joiner(JoinServer *s, const char *node, const CorosyncConf *conf)
 {
     g_autofree char *dir_path = g_build_filename(s->pve, "priv", "join-tokens", NULL);
     g_autoptr(GDir) dir = g_dir_open(dir_path, 0, NULL);
@@ -288,7 +308,8 @@ static char *other_joiner(JoinServer *s, const char *node)
             continue; /* being written, or used up and gone */
         }
         if (r.staged.sec != 0 && r.used_by != NULL && strcmp(r.used_by, node) != 0 &&
-            now.sec - r.staged.sec < JOIN_BUSY_SEC && !join_gate_has(r.used_by)) {
+            now.sec - r.staged.sec < JOIN_BUSY_SEC &&
+            (conf != NULL ? !is_in_ring(conf, r.used_by) : !join_gate_has(r.used_by))) {
             found = g_strdup(r.used_by);
         }
     }
@@ -304,7 +325,8 @@ may_stage(JoinServer *s, const JoinRequest *q, JoinRecord *record, ConfEdit *edi
     if (problems->len > 0) {
         return err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
     }
-    if ((other = other_joiner(s, q->node)) != NULL) {
+    /* A node that is in the list already only asks again. */
+    if (!staged_by(record, q->node) && (other = other_joiner(s, q->node, NULL)) != NULL) {
         return err_setf(err, -EAGAIN, "node '%s' is joining at this moment", other);
     }
     return 0;
@@ -391,6 +413,7 @@ static int
 make_ready(JoinServer *s, const JoinRequest *q, JoinRecord *record, const char *path, Err *err)
 {
     g_auto(ConfEdit) edit = {0};
+    g_autofree char *other = NULL;
     int r = conf_edit_begin(s->pve, &edit, err);
 
     if (r < 0 || (r = join_record_read(path, record, err)) < 0) {
@@ -403,6 +426,9 @@ make_ready(JoinServer *s, const JoinRequest *q, JoinRecord *record, const char *
     }
     if (record->staged.sec == 0) {
         return 0;
+    }
+    if ((other = other_joiner(s, q->node, edit.conf)) != NULL) {
+        return err_setf(err, -EAGAIN, "node '%s' is on its way into the ring", other);
     }
     /* A name that was removed may be taken again: from now on it is this node's. */
     if ((r = node_tree_unbury(s->pve, q->node, err)) < 0 ||
