@@ -359,16 +359,35 @@ static int stage(JoinServer *s,
         record->uses_left -= record->uses_left > 0;
     }
     record->staged = clock_wall();
+    join_gate_add(q->node); /* before others can see that it is on its way */
     /* The record first: a node in the list that no record knows would never be taken out again. */
     if ((r = join_record_write(path, record, err)) < 0 ||
         (r = node_files_directories(s->pve, q->node, err)) < 0 ||
         (r = conf_edit_commit(&edit, err)) < 0) {
         return r;
     }
-    join_gate_add(q->node);
     trace(&s->tracer, TRACE_NOTICE, "node '%s' (id %u) is joining", q->node, *ret_id);
     cluster_log(LOG_NOTICE, "node '%s' (id %u) is joining", q->node, *ret_id);
     return 0;
+}
+
+/* Looked at before anything is locked: many who wait must not stop the one they wait for. */
+static int
+wait_for_turn(JoinServer *s, const JoinRequest *q, const char *path, bool in_ring, Err *err)
+{
+    g_auto(JoinRecord) seen = {0};
+    g_autoptr(CorosyncConf) conf = NULL;
+    g_autofree char *other = NULL;
+    int r;
+
+    if ((r = join_record_read(path, &seen, err)) < 0 ||
+        (r = node_tree_conf(s->pve, &conf, err)) < 0) {
+        return r;
+    }
+    if (in_ring == staged_by(&seen, q->node)) {
+        other = other_joiner(s, q->node, in_ring ? conf : NULL);
+    }
+    return other != NULL ? err_setf(err, -EAGAIN, "node '%s' is joining at this moment", other) : 0;
 }
 
 static int do_stage(JoinServer *s,
@@ -382,6 +401,9 @@ static int do_stage(JoinServer *s,
     uint32_t id = 0;
     int r;
 
+    if ((r = wait_for_turn(s, q, path, false, err)) < 0) {
+        return r;
+    }
     join_gate_enter();
     r = stage(s, q, record, path, &id, err);
     join_gate_leave();
@@ -456,6 +478,9 @@ static int do_ready(JoinServer *s,
     g_autofree char *answer = NULL;
     int r;
 
+    if ((r = wait_for_turn(s, q, path, true, err)) < 0) {
+        return r;
+    }
     join_gate_enter(); /* no contest for the cluster's lock among our own threads */
     r = make_ready(s, q, record, path, err);
     join_gate_leave();
