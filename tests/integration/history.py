@@ -60,7 +60,9 @@ class Client:
 
     def write(self, key):
         self.count += 1
-        value = f'{self.node}.{self.thread}.{self.count}'
+        # Of one length: this is about the order of whole contents. That none is cut while its size
+        # changes is what mount_stress and mount_coherence look at.
+        value = f'{self.node}.{self.thread}.{self.count:08}'
         # One at a time on a node: of two that cut and write a file at once, the close of one may
         # find it cut by the other, and an empty file is then what it rightly makes durable.
         with WRITING[key]:

@@ -24,21 +24,21 @@ claims_of_members()
         lab pause 3 corosync
         sleep "$seconds"
         lab resume 3 corosync
-        check "corosync stopped for $seconds s: all return" lab wait --timeout 90
+        check "corosync stopped for $seconds s: all return" lab wait --timeout 240
     done
     lab restart 1 pmxcfs
-    check 'pmxcfs restarted: it returns' lab wait --timeout 90
+    check 'pmxcfs restarted: it returns' lab wait --timeout 240
     lab restart 2 corosync
-    check 'corosync restarted: it returns' lab wait --timeout 90
+    check 'corosync restarted: it returns' lab wait --timeout 240
     lab kill 3 pmxcfs
     lab start 3 pmxcfs
-    check 'pmxcfs killed and started: it returns' lab wait --timeout 90
+    check 'pmxcfs killed and started: it returns' lab wait --timeout 240
     lab partition 1,2/3
-    check 'one of three is cut off' lab wait --timeout 90
+    check 'one of three is cut off' lab wait --timeout 240
     check 'the two write' at 2 "echo two >$TREE/sides"
     refuse 'the one does not' at 3 "echo one >$TREE/sides"
     lab heal
-    check 'healed' lab wait --timeout 90
+    check 'healed' lab wait --timeout 240
     clients_end
     check 'one tree' all_same 1 2 3
     check 'one history' judged 1 2 3
@@ -66,7 +66,7 @@ claims_of_one_away()
     lab kill 3
     check "node 3 is away for $count changes" changes "$count"
     lab start 3
-    check 'it returns' lab wait --timeout 90
+    check 'it returns' lab wait --timeout 240
     check 'with all of them' all_same 1 2 3
 }
 
@@ -83,7 +83,7 @@ claims_of_all_dying()
         lab start "$n" &
     done
     wait
-    check 'all die under load and start at once: they return' lab wait --timeout 90
+    check 'all die under load and start at once: they return' lab wait --timeout 240
     check 'one tree again' all_same 1 2 3
     check 'one history, over that too' judged_again 1 2 3
     lab down
@@ -103,16 +103,16 @@ claims_of_five()
     check 'five nodes: the files are made' history_begin
     clients 1 2 3 4 5
     lab partition 1,2/3,4/5
-    check 'two, two and one: nobody has quorum' lab wait --for inquorate --timeout 90
+    check 'two, two and one: nobody has quorum' lab wait --for inquorate --timeout 240
     refuse 'none of them writes' at 1 "echo x >$TREE/sides"
     lab heal
-    check 'healed' lab wait --timeout 90
+    check 'healed' lab wait --timeout 240
     lab partition 1,4,5/2,3
-    check 'three and two' lab wait --timeout 90
+    check 'three and two' lab wait --timeout 240
     check 'the three write' at 4 "echo three >$TREE/sides"
     refuse 'the two do not' at 2 "echo two >$TREE/sides"
     lab heal
-    check 'healed again' lab wait --timeout 90
+    check 'healed again' lab wait --timeout 240
     sleep 2
     clients_end
     check 'one tree of five' all_same 1 2 3 4 5
