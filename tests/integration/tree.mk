@@ -6,4 +6,4 @@ EXTRA_DIST += %D%/one_node.sh %D%/it_03_kill9.sh
 EXTRA_DIST += %D%/it_02_daemon.sh
 EXTRA_DIST += %D%/it_11_cluster_glue.sh
 EXTRA_DIST += %D%/it_12_native.sh
-EXTRA_DIST += %D%/it_13_many_nodes.sh %D%/it_14_faults.sh %D%/it_15_mixed.sh
+EXTRA_DIST += %D%/it_13_many_nodes.sh %D%/soak_faults.sh %D%/it_15_mixed.sh

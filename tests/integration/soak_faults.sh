@@ -5,7 +5,6 @@
 # each lock, nothing lost that was acknowledged; and one tree afterwards.
 # Method: real corosync and pmxcfs in the lab; clients on every node record what they do all the
 # time, history.py judges. With LONG=yes pauses of up to 60 s and 10,000 missed changes.
-# Timeout: 900
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cluster.sh"
 need corosync python3 "$(build_dir)/pmxcfs/pmxcfs"
