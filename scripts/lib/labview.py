@@ -24,14 +24,29 @@ def ending(status):
     return signal.Signals(-status).name
 
 
+def numbers_by_id(lab, conf):
+    """{nodeid: lab node} by the names in a corosync.conf: who joins first gets the lower id."""
+    numbers = {lab.hostname(n): n for n in lab.numbers()}
+    found = {}
+    for block in re.findall(r'\bnode\s*\{([^}]*)\}', conf):
+        keys = dict(re.findall(r'^\s*(\w+)\s*:\s*(\S+)', block, re.MULTILINE))
+        if keys.get('name') in numbers and keys.get('nodeid', '').isdigit():
+            found[int(keys['nodeid'])] = numbers[keys['name']]
+    return found
+
+
 def corosync_view(lab, n):
     """{'quorate', 'members'} as corosync on the node tells them; None when it does not answer."""
-    status, out = lab.query(n, ['corosync-quorumtool', '-s'])
+    status, out = lab.query(n, ['sh', '-c', 'corosync-quorumtool -s; echo CONF; '
+                                'cat /etc/corosync/corosync.conf 2>/dev/null; exit 0'])
+    out, _, conf = out.partition('\nCONF\n')
     match = re.search(r'^Quorate:\s+(\w+)', out, re.MULTILINE)
     if status == 124 or not match:
         return {'quorate': None, 'members': None}
     table = out.partition('Membership information')[2]
-    members = [int(word) for word in re.findall(r'^\s*(\d+)\s+\d+\s', table, re.MULTILINE)]
+    names = numbers_by_id(lab, conf)
+    members = [names.get(int(word), int(word))
+               for word in re.findall(r'^\s*(\d+)\s+\d+\s', table, re.MULTILINE)]
     return {'quorate': match.group(1) == 'Yes', 'members': sorted(members)}
 
 
@@ -55,7 +70,9 @@ def mount_view(lab, n):
     cluster = members.get('cluster')
     if cluster is not None:
         view['cfs_quorate'] = cluster.get('quorate') == 1
-        view['online'] = sorted(int(node['id']) for node in members.get('nodelist', {}).values()
+        numbers = {lab.hostname(n): n for n in lab.numbers()}
+        view['online'] = sorted(numbers.get(name, int(node['id']))
+                                for name, node in members.get('nodelist', {}).items()
                                 if node.get('online') == 1)
     return view
 
