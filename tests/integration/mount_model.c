@@ -481,9 +481,29 @@ static void do_touch(Model *m)
 
 /* ---- steps of another node ----------------------------------------------------------------- */
 
+static bool is_listed(const char *path)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    g_autofree char *name = g_path_get_basename(path);
+    DIR *d = opendir(mt("%s", parent));
+    bool found = false;
+    if (d == NULL) {
+        return false;
+    }
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        found = found || strcmp(e->d_name, name) == 0;
+    }
+    closedir(d);
+    return found;
+}
+
+/* News of an entry and of the listing that it is in come one after the other. */
 static bool matches(const char *path, const Node *n)
 {
     struct stat st;
+    if (is_listed(path) != (n != NULL)) {
+        return false;
+    }
     if (n == NULL) {
         return lstat(mt("%s", path), &st) != 0;
     }
