@@ -329,9 +329,7 @@ claims_of_the_end()
 
 write_program
 : >"$WORK/log"
-# The documented protocol: with the native one a write that is under way on a node while another
-# node leaves may hang until the next change of membership, and this test is about HA.
-lab_up -n 3 --ha --pmxcfs-args=--documented-protocol
+lab_up -n 3 --ha
 install_program web
 claims_of_taking_up
 claims_of_a_killed_node
