@@ -52,7 +52,9 @@ GOptionEntry *qm_config_options(const GOptionEntry *more)
                                        "VOLUME"};
     GArray *entries = g_array_new(TRUE, TRUE, sizeof(GOptionEntry));
 
-    qm_store.config = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (qm_store.config == NULL) { /* one for the options of all verbs: only one verb runs */
+        qm_store.config = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    }
     for (size_t i = 0; i < confschema_count(); i++) {
         const ConfOption *o = confschema_at(i);
         if ((o->flags & CONF_INTERNAL) && strcmp(o->value.name, "lock") != 0) {
