@@ -238,12 +238,13 @@ static void lock_make(HaSafe *s, HaSafeLock *l, const HaSafeNode *n)
     lock_seen(s, l, n->members);
 }
 
-/* The lowest member removes it when it has been quiet for a lease by that member's own clock. */
+/* The lowest member removes it when it has been quiet for a lease by that member's own clock; one
+ * that has not joined yet has nothing to tell: its record is of the time before. */
 static void lock_break(HaSafe *s, HaSafeLock *l, const HaSafeNode *n)
 {
     const HaSafeNode *lowest = &s->nodes[__builtin_ctz(n->members)];
 
-    if (l->exists && lowest->up && hasafe_now(s) >= lowest->cfs_until &&
+    if (l->exists && lowest->up && lowest->synced && hasafe_now(s) >= lowest->cfs_until &&
         hasafe_mono(lowest) - l->seen[lowest->index] > s->timing.lease_ms * US_PER_MS) {
         hasafe_say(s, n->name, "lock %d of %s has expired", (int)(l - s->tree.locks),
                    s->nodes[l->owner].name);
