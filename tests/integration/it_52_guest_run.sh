@@ -10,7 +10,7 @@ need "$BUILD/cli/qm" "$BUILD/guest/qmeventd"
 PROBE=$TOP/tests/integration/guest_probe.py
 RUN=/run/qemu-server
 
-as --32 "$TOP/tests/integration/rom_guest.S" -o "$WORK/rom.o"
+as --32 "$TOP/scripts/lib/counter_guest.S" -o "$WORK/rom.o"
 ld -m elf_i386 -Ttext 0 --oformat binary "$WORK/rom.o" -o "$WORK/rom"
 
 on()
