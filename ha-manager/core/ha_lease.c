@@ -23,6 +23,9 @@ bool ha_lease_take(HaLease *l, MonoTime *ret_since)
             l->held = true;
             return true;
         }
+        if (l->env->conduct.guests_first && !l->env->ops->quorate(l->env->ctx)) {
+            return false; /* in vain: better use the time until the watchdog fires */
+        }
         if (i + 1 < t->lock_tries) {
             l->env->ops->sleep_ms(l->env->ctx, t->lock_pause_ms);
         }

@@ -109,9 +109,24 @@ static void perform_local(Replica *r, Request *q)
     request_free(q);
 }
 
+/* Answers everything that was not sent yet: nothing of it has happened. */
+static void refuse_inbox(Replica *r, int code, const char *text)
+{
+    Request *q;
+
+    while ((q = g_queue_pop_head(&r->inbox)) != NULL) {
+        request_answer(r, q, code, 0, text);
+        request_free(q);
+    }
+}
+
 /* Performs what waits, as far as disk and group keep up. */
 static void pump(Replica *r)
 {
+    if (!r->cfg.local && !r->quorate) {
+        /* Also what came back unsent, or void, with a view that followed the loss of quorum. */
+        refuse_inbox(r, -EACCES, "no quorum");
+    }
     while (!g_queue_is_empty(&r->inbox) && ledger_pending_bytes(r->ledger) < REPLICA_BACKLOG_MAX &&
            (r->cfg.local || replica_group_ready(r))) {
         Request *q = g_queue_pop_head(&r->inbox);
@@ -124,17 +139,6 @@ static void pump(Replica *r)
     }
     if (r->native != NULL && native_phase(r->native) == NATIVE_PHASE_ACTIVE) {
         native_flush(r);
-    }
-}
-
-/* Answers everything that was not sent yet: nothing of it has happened. */
-static void refuse_inbox(Replica *r, int code, const char *text)
-{
-    Request *q;
-
-    while ((q = g_queue_pop_head(&r->inbox)) != NULL) {
-        request_answer(r, q, code, 0, text);
-        request_free(q);
     }
 }
 
@@ -229,9 +233,6 @@ static void on_quorum(Replica *r, const ReplicaEvent *ev)
     r->n_quorum_nodes = MIN(ev->n_quorum_nodes, GROUP_MEMBERS_MAX);
     for (uint32_t i = 0; i < r->n_quorum_nodes; i++) {
         r->quorum_nodes[i] = ev->quorum_nodes[i];
-    }
-    if (!r->quorate) {
-        refuse_inbox(r, -EACCES, "no quorum");
     }
     if (r->native != NULL) {
         native_quorum(r);

@@ -388,7 +388,7 @@ def cmd_logs(args):
         name for name in os.listdir(directory) if os.path.isfile(os.path.join(directory, name))
         and os.path.getsize(os.path.join(directory, name)) > 0)
     paths = [os.path.join(directory, name) for name in names]
-    if args.log and not os.path.exists(paths[0]):
+    if args.log and not os.path.isfile(paths[0]):
         paths = [paths[0] + '.log']
         if not os.path.exists(paths[0]):
             raise LabError(f"there is no log '{args.log}' on node {args.node}")

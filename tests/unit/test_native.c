@@ -313,6 +313,38 @@ static void answered_when_a_majority_has_it_on_disk(void)
     bus_done(&b);
 }
 
+/* Corosync tells of lost quorum first and of the new view later, or the other way round. */
+static void cut_off_before_the_own_message_is_refused_at_once(bool view_first)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_MKDIR, .path = "lock"});
+    g_assert_false(b.nodes[1].answered);
+    for (int i = 0; i < 2; i++) {
+        if (view_first == (i == 0)) {
+            view(&b, 1u << 2 | 1u << 3);
+        } else {
+            quorum(&b, 1, false);
+        }
+    }
+    g_assert_true(b.nodes[1].answered);
+    g_assert_cmpint(b.nodes[1].result, ==, -EACCES);
+    settle(&b);
+    g_assert_false(has(&b, 1, "lock"));
+    bus_done(&b);
+}
+
+static void quorum_lost_then_view(void)
+{
+    cut_off_before_the_own_message_is_refused_at_once(false);
+}
+
+static void view_then_quorum_lost(void)
+{
+    cut_off_before_the_own_message_is_refused_at_once(true);
+}
+
 /* The moment of 2.: node 1 sees its own message, and nobody else ever does. */
 static void cut_off_after_the_own_message_acknowledges_nothing(void)
 {
@@ -476,6 +508,8 @@ int main(int argc, char **argv)
     g_test_add_func("/native/members-find-out-and-begin-a-term", members_find_out_and_begin_a_term);
     g_test_add_func("/native/answered-when-a-majority-has-it-on-disk",
                     answered_when_a_majority_has_it_on_disk);
+    g_test_add_func("/native/quorum-lost-then-view", quorum_lost_then_view);
+    g_test_add_func("/native/view-then-quorum-lost", view_then_quorum_lost);
     g_test_add_func("/native/cut-off-after-the-own-message-acknowledges-nothing",
                     cut_off_after_the_own_message_acknowledges_nothing);
     g_test_add_func("/native/one-who-is-behind-loses-nothing-and-saves-nothing",
