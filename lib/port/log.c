@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 #define LINE_MAX_SIZE    1024
 #define REPEAT_WINDOW_US (10 * G_USEC_PER_SEC)
 
 static struct {
     GMutex lock; /* protects the fields below; held for one line */
-    bool open, to_stderr;
+    bool open, to_stderr, journal; /* journal: it reads stderr, and knows the time */
     char last[LINE_MAX_SIZE];
     TraceLevel last_level;
     gint64 last_at;
@@ -27,6 +28,7 @@ void log_init(const char *ident, bool to_stderr)
     openlog(ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
     state.open = true;
     state.to_stderr = to_stderr;
+    state.journal = g_getenv("JOURNAL_STREAM") != NULL;
     g_mutex_unlock(&state.lock);
 }
 
@@ -66,13 +68,29 @@ static const char *level_name(TraceLevel level)
     return "?";
 }
 
+/* With the time, for whoever reads a log file; in local time, as the other logs of the node. */
+static void write_stderr(const char *line)
+{
+    gint64 now = g_get_real_time();
+    time_t sec = (time_t)(now / G_USEC_PER_SEC);
+    struct tm tm;
+    char clock[16];
+
+    if (!state.open || state.journal || localtime_r(&sec, &tm) == NULL ||
+        strftime(clock, sizeof clock, "%H:%M:%S", &tm) == 0) {
+        fprintf(stderr, "%s\n", line);
+        return;
+    }
+    fprintf(stderr, "%s.%03d %s\n", clock, (int)(now % G_USEC_PER_SEC / 1000), line);
+}
+
 static void write_line(TraceLevel level, const char *line)
 {
     if (state.open) {
         syslog(level, "%s", line);
     }
     if (state.to_stderr) {
-        fprintf(stderr, "%s\n", line);
+        write_stderr(line);
     }
 }
 

@@ -13,7 +13,9 @@
 
 #include <stdbool.h>
 
-/* `ident`: program name, kept by pointer. Before this call lines go to stderr only. */
+/* `ident`: program name, kept by pointer. From here on lines go to the system log and, with
+ * `to_stderr`, to stderr: with the time of day, unless the journal reads it. Before, lines go to
+ * stderr only, as they are. */
 void log_init(const char *ident, bool to_stderr);
 
 /* Debug lines are written only while this is on (`-d`, `.debug`). */
