@@ -91,7 +91,7 @@ attr_of(Mount *m, MountNode *n, const Entry *e, pid_t pid, const void *handle, s
     if (gone) {
         ret->st_nlink = 0;
     }
-    return settled ? MOUNT_KEEP_SEC : 0;
+    return settled ? mount_view_keep(n) : 0;
 }
 
 double mount_attr_locked(

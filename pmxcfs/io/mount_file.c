@@ -4,7 +4,7 @@
  *
  * A handle that only reads is nothing here: `fh` 0, pages kept by the kernel, no flush. The others
  * are MountHandles and bypass the page cache: those that may write, and those that read while
- * something is written that is no change yet.
+ * something is written that is no change yet, or soon after the content changed (MOUNT_BUSY_US).
  */
 #include "pmxcfs/io/mount_priv.h"
 
@@ -91,18 +91,12 @@ void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi)
 
 /* ---- open ---------------------------------------------------------------------------------- */
 
-/* While the kernel is about to be told of a change, an open waits: what it reads and what the
- * kernel believes of the size would be of two moments. Node lock held. */
-static bool must_wait(const MountNode *n)
-{
-    return (n->previous != NULL || n->settling > 0) && !mount_view_differs(n);
-}
-
-/* Takes part in the page cache, unless something is written that is no change yet: then the size
- * may be another one with each read, and a handle is needed. Node lock held. */
+/* Takes part in the page cache, unless the content is another one with each read, or the kernel is
+ * about to be told of another one: then what it reads and what the kernel believes of the size
+ * would be of two moments, and a handle is needed. Node lock held. */
 static bool open_cached_locked(MountNode *n)
 {
-    bool cached = !mount_view_differs(n);
+    bool cached = mount_view_cached(n) && n->previous == NULL && n->settling == 0;
     n->cached_opens += cached;
     return cached;
 }
@@ -152,22 +146,6 @@ static void open_reader(const MountCall *c, uint64_t ino, bool cached, struct fu
     }
 }
 
-static void run_open(MountTask *t)
-{
-    MountNode *n = mount_node_get(t->call.m->nodes, t->ino);
-    gint64 until = t->call.start_us + 2 * MOUNT_READERS_WAIT_US;
-    g_mutex_lock(&n->lock);
-    while (must_wait(n) && g_get_monotonic_time() < until) {
-        g_mutex_unlock(&n->lock);
-        g_usleep(100);
-        g_mutex_lock(&n->lock);
-    }
-    bool cached = open_cached_locked(n);
-    g_mutex_unlock(&n->lock);
-    mount_node_put(t->call.m->nodes, n);
-    open_reader(&t->call, t->ino, cached, &t->fi);
-}
-
 void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     MountCall c = mount_call(req, MOUNT_OP_OPEN);
@@ -182,17 +160,10 @@ void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     MountNode *n = mount_node_get(c.m->nodes, ino);
     g_mutex_lock(&n->lock);
-    bool wait = must_wait(n);
-    bool cached = !wait && open_cached_locked(n);
+    bool cached = open_cached_locked(n);
     g_mutex_unlock(&n->lock);
     mount_node_put(c.m->nodes, n);
-    if (wait) {
-        MountTask *t = mount_task_new(req, MOUNT_OP_OPEN, run_open, ino, NULL);
-        t->fi = *fi;
-        mount_task_start(t);
-    } else {
-        open_reader(&c, ino, cached, fi);
-    }
+    open_reader(&c, ino, cached, fi);
 }
 
 /* ---- read ---------------------------------------------------------------------------------- */
@@ -210,8 +181,8 @@ void mount_op_read(
     bool direct = h != NULL && h->direct;
     pid_t pid = direct ? fuse_req_ctx(req)->pid : 0; /* what the page cache gets is for all */
     MountNode *n = mount_node_get(c.m->nodes, ino);
-    g_autoptr(Entry) e = mount_entry_and_lock(c.m, n, false, NULL);
-    if (e != NULL && !direct) {
+    g_autoptr(Entry) e = mount_entry_and_lock(c.m, n, direct, NULL);
+    if (e != NULL && (h == NULL || !h->writes)) {
         mount_shown_locked(n, &e);
     }
     g_autofree uint8_t *composed = NULL;

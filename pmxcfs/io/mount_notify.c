@@ -181,6 +181,9 @@ static bool settle_node(Mount *m, const MemdbEdit *edit, bool own_write)
     } else {
         g_clear_pointer(&n->orphan, entry_unref);
         MountFile *f = own_write && is_forward(edit) ? n->file : NULL;
+        if (edit->before != NULL && edit->before->data != edit->after->data) {
+            mount_changed_locked(n, edit->before);
+        }
         known = f != NULL && f->has_inflight;
         if (known) {
             overlay_op_clear(&f->inflight);

@@ -53,6 +53,15 @@
  * file before and read it through the page cache: they shall not see parts of both. */
 #define MOUNT_READERS_WAIT_US 100000
 
+/* A file whose content changed in place is read around the page cache for so long. The kernel has
+ * one size of a file for all who read it through its pages, and does not always take the size of
+ * our answer: not while another change of the size is under way. New pages cut at an old size are
+ * read then. One read around the cache is one answer, of one moment. */
+#define MOUNT_BUSY_US (2 * G_USEC_PER_SEC)
+/* An answer with a size that the kernel was asking for when the content changed has arrived, or was
+ * ignored, after this long. */
+#define MOUNT_SIZE_TOLD_US 100000
+
 /* Threads that tell the kernel of changes: one for inodes, the others for names. */
 #define MOUNT_NAME_NOTIFIERS 3u
 #define MOUNT_NOTIFIERS      (1u + MOUNT_NAME_NOTIFIERS)
@@ -102,6 +111,8 @@ typedef struct MountNode {
                               until it is told; what it caches must be of one moment with that */
     bool untold;           /* its content changed and the kernel was not told */
     gint64 previous_until; /* when it is told at the latest, also if readers are under way */
+    gint64 changed;        /* when its content last changed in place; 0: not in this node's life */
+    bool size_told;        /* the kernel asked for the attributes since */
     uint32_t settling;     /* a change is visible and its pages are just being dropped: the kernel
                               must not hear of the new size before */
     bool pages_cached; /* a read went to the page cache since the kernel last dropped the pages */
@@ -320,6 +331,12 @@ uint32_t mount_view_size(const MountNode *n, const Entry *base, pid_t pid, const
 bool mount_view_differs(const MountNode *n);
 /* What the kernel and its page cache shall see in place of *e. Node lock held. */
 void mount_shown_locked(const MountNode *n, Entry **e);
+/* What was not empty before has another content now. Node lock held. */
+void mount_changed_locked(MountNode *n, const Entry *before);
+/* May the file be read through the page cache? Node lock held. */
+bool mount_view_cached(const MountNode *n);
+/* The kernel asks for the attributes: for how long may it keep them? Node lock held. */
+double mount_view_keep(MountNode *n);
 /* A caller here changes the file: nobody is shown an earlier state any more. Node lock held. */
 void mount_settle_locked(MountNode *n);
 /* Drops the pages of a change for which `settling` was counted when it became visible, and counts

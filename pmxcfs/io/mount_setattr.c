@@ -70,6 +70,7 @@ static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size)
     if (size > base->size && used + (size - base->size) > limits.total_size_max) {
         return -ENOSPC;
     }
+    mount_changed_locked(n, base);
     if (h != NULL && size == 0 && overlay_is_empty(&n->file->overlay)) {
         mount_handle_cut(h);
     } else {

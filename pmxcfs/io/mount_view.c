@@ -13,6 +13,28 @@ bool mount_view_differs(const MountNode *n)
     return f != NULL && (f->has_inflight || f->cuts > 0 || !overlay_is_empty(&f->overlay));
 }
 
+void mount_changed_locked(MountNode *n, const Entry *before)
+{
+    if (before->size > 0) { /* of nothing there is no part to be mixed with */
+        n->changed = g_get_monotonic_time();
+        n->size_told = false;
+    }
+}
+
+bool mount_view_cached(const MountNode *n)
+{
+    return !mount_view_differs(n) &&
+           (n->changed == 0 ||
+            (n->size_told && g_get_monotonic_time() - n->changed >= MOUNT_BUSY_US));
+}
+
+double mount_view_keep(MountNode *n)
+{
+    n->size_told =
+        n->changed == 0 || g_get_monotonic_time() - n->changed >= MOUNT_SIZE_TOLD_US;
+    return n->size_told ? MOUNT_KEEP_SEC : 0;
+}
+
 void mount_shown_locked(const MountNode *n, Entry **e)
 {
     if (n->previous != NULL && n->orphan == NULL && !mount_view_differs(n)) {

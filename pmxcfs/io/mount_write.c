@@ -49,6 +49,7 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
     h->fresh = false;
     h->unsaved = true;
     mount_settle_locked(n);
+    mount_changed_locked(n, base);
     mount_cut_locked(m, n, base);
     size_t before = overlay_bytes(&f->overlay);
     overlay_write(&f->overlay, (uint32_t)off, data, len);

@@ -60,9 +60,10 @@ class Client:
 
     def write(self, key):
         self.count += 1
-        # Of one length: this is about the order of whole contents. That none is cut while its size
-        # changes is what mount_stress and mount_coherence look at.
-        value = f'{self.node}.{self.thread}.{self.count:08}'
+        # Of many lengths: one that is cut, or parts of two, is no value that was written. Only the
+        # first change of a file meets readers through the page cache; the others go around it.
+        name = f'{self.node}.{self.thread}.{self.count}.'
+        value = name + chr(ord('a') + self.count % 26) * self.random.randrange(1, 3000)
         # One at a time on a node: of two that cut and write a file at once, the close of one may
         # find it cut by the other, and an empty file is then what it rightly makes durable.
         with WRITING[key]:
@@ -263,20 +264,28 @@ class File:
         for r in self.reads:
             w = self.writes.get(r.value)
             if r.value in self.refused:
-                faults.append(f'{self.key}: node {r.node} read {r.value}, which was refused')
+                faults.append(f'{self.key}: node {r.node} read {brief(r.value)}, which was refused')
             elif w is None and r.value != '-':
-                faults.append(f'{self.key}: node {r.node} read {r.value}, which nobody wrote')
+                faults.append(f'{self.key}: node {r.node} read {brief(r.value)}, which nobody '
+                              f'wrote')
             elif w is not None and w.start > r.end:
-                faults.append(f'{self.key}: {r.value} was read before it was written')
+                faults.append(f'{self.key}: {brief(r.value)} was read before it was written')
         ends = {r.value for r in self.reads if r.op == 'final'}
         if len(ends) > 1:
-            faults.append(f'{self.key}: in the end nodes have {" and ".join(sorted(ends))}')
+            seen = ' and '.join(brief(v) for v in sorted(ends))
+            faults.append(f'{self.key}: in the end nodes have {seen}')
         self.order()
         for members in components(self.edges):
             values = sorted(v for v in members if isinstance(v, str))
             if len(values) > 1:
                 faults.append(f'{self.key}: no order of the writes explains what was seen of '
-                              f'{", ".join(values[:6])}{" ..." if len(values) > 6 else ""}')
+                              f'{", ".join(map(brief, values[:6]))}'
+                              f'{" ..." if len(values) > 6 else ""}')
+
+
+def brief(value):
+    """A value as a message shows it."""
+    return value if len(value) < 40 else f'{value[:24]}...{value[-8:]} ({len(value)} bytes)'
 
 
 def judge_exclusive(ops, faults):

@@ -176,6 +176,26 @@ static void test_remote_content(void)
     close(fd);
 }
 
+static int64_t requests_to_read(const char *path, const char *text)
+{
+    struct stat st;
+    MT_OK(stat(path, &st));
+    int64_t before = settled();
+    g_assert_true(mt_has(path, text));
+    return settled() - before;
+}
+
+/* Goal: what changed in place is read around the page cache for a moment, and is hot again then. */
+static void test_hot_again(void)
+{
+    mt_text(mt("n/again"), "one");
+    g_assert_cmpint(mt_ctl("write n/again longer"), >, 0);
+    BECOMES(mt_has(mt("n/again"), "longer"));
+    BECOMES(requests_to_read(mt("n/again"), "longer") == 2);
+    mt_text(mt("n/again"), "own");
+    BECOMES(requests_to_read(mt("n/again"), "own") == 2);
+}
+
 static void test_remote_names(void)
 {
     MT_FAILS(access(mt("n/new"), F_OK), ENOENT);
@@ -514,6 +534,7 @@ int main(int argc, char **argv)
     g_test_add_func("/coherence/hot-open-read-close", test_hot_open);
     g_test_add_func("/coherence/other-changes-leave-hot", test_stays_hot);
     g_test_add_func("/coherence/remote-content", test_remote_content);
+    g_test_add_func("/coherence/changed-content-is-hot-again", test_hot_again);
     g_test_add_func("/coherence/remote-names", test_remote_names);
     g_test_add_func("/coherence/remote-removal", test_remote_removal);
     g_test_add_func("/coherence/remote-change-under-own-write", test_remote_under_own);
