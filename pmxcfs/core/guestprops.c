@@ -30,8 +30,8 @@ static void add_line(GuestProps *p, const char *s, size_t len)
     g_autoptr(GString) json = NULL;
     Line line;
 
-    if (colon == NULL || colon == s || colon + 1 == end || !g_ascii_islower(s[0])) {
-        return; /* no name that can be asked for, or nothing behind it */
+    if (colon == NULL || colon == s || colon + 1 == end) {
+        return; /* no name, or nothing behind it */
     }
     for (value = colon + 1; value < end && g_ascii_isspace(*value); value++) {
     }

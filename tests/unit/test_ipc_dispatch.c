@@ -4,6 +4,7 @@
  * not theirs; and what is text for a JSON parser always parses. Method: the captured requests
  * against the captured database; the rules of 15.3 one by one.
  */
+#include "pmxcfs/core/pmxcfs_limits.h"
 #include "pmxcfs/io/ipc_dispatch.h"
 #include "tests/unit/ipc_engine.h"
 #include "tests/unit/testdata.h"
@@ -200,6 +201,10 @@ static void private_files(Fixture *f, gconstpointer unused)
         g_test_message("%s", hidden[i]);
         g_assert_cmpint(get_file(f, &www, hidden[i]), ==, -EPERM);
     }
+    g_autofree char *rest = g_strnfill(CFS_PATH_MAX, 'x');
+    g_autofree char *endless = g_strconcat("priv/", rest, NULL);
+    g_assert_cmpint(get_file(f, &www, endless), ==, -EPERM); /* before any other fault */
+    g_assert_cmpint(get_file(f, &root, endless), ==, -ENOENT);
     g_assert_cmpint(get_file(f, &root, "nodes//n1/priv/key"), ==, 0);
     g_assert_cmpint(get_file(f, &root, "/priv//token.cfg"), ==, 0);
     g_assert_cmpint(get_file(f, &www, "user.cfg"), ==, 0);
@@ -347,7 +352,8 @@ static void property_bytes(Fixture *f, gconstpointer unused)
     (void)unused;
     assert_property(f, 0, "name", "{\n\n}\n"); /* no guests */
     write_text(f, "nodes/n1/qemu-server/100.conf",
-               "name:  web \t\nempty: \nbare:\nlock: backup\n[snap]\nname: old\nonly: there\n");
+               "name:  web \t\nempty: \nbare:\nLoud: yes\nlock: backup\n"
+               "[snap]\nname: old\nonly: there\n");
     write_text(f, "nodes/n2/lxc/200.conf", "name: ct\nlast: line");
     write_text(f, "nodes/n2/lxc/300.conf", "cores: 2\n");
     assert_property(f, 0, "name",
@@ -358,6 +364,8 @@ static void property_bytes(Fixture *f, gconstpointer unused)
     assert_property(f, 100, "bare", "{\n\n}\n");
     assert_property(f, 100, "empty", "{\n\"100\":{\"empty\": \"\"}\n}\n");
     assert_property(f, 300, "name", "{\n\n}\n");
+    /* Only the request for several insists on small letters. */
+    assert_property(f, 100, "Loud", "{\n\"100\":{\"Loud\": \"yes\"}\n}\n");
     g_assert_cmpint(get_property(f, 99, "name", NULL), ==, -EINVAL);
     g_assert_cmpint(get_property(f, 1, "name", NULL), ==, -EINVAL);
     g_assert_cmpint(get_property(f, 101, "name", NULL), ==, -ENOENT);
