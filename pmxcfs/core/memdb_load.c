@@ -150,8 +150,11 @@ static void check_sums(const Memdb *db, const MemdbTree *t, guint n, GArray *fau
     }
 }
 
-/* Returns the root record as it must be: at least as new as every entry. */
-static MemdbRoot check_root(const MemdbRoot *root, GPtrArray *entries, GArray *faults)
+/* Returns the root record as it must be: at least as new as every entry. A number that leaves no
+ * room to count says nothing of the tree: from a file (`loading`) it gives way to that of the
+ * newest entry, from a member it is an error. */
+static MemdbRoot
+check_root(const MemdbRoot *root, GPtrArray *entries, bool loading, GArray *faults)
 {
     MemdbRoot r = root != NULL ? *root : (MemdbRoot){.version = 1};
     uint64_t newest = 0;
@@ -160,13 +163,15 @@ static MemdbRoot check_root(const MemdbRoot *root, GPtrArray *entries, GArray *f
         memdb_fault_add(faults, MEMDB_FAULT_ROOT_MISSING, false, 0, "no version record%s",
                         entries->len > 0 ? " although there are entries" : ": a fresh tree");
     }
-    if (r.version > MEMDB_VERSION_MAX) {
-        memdb_fault_add(faults, MEMDB_FAULT_VERSION_RANGE, true, 0,
-                        "the tree has version %" INO ", out of range", r.version);
-    }
     for (guint i = 0; i < entries->len; i++) {
         const Entry *e = g_ptr_array_index(entries, i);
         newest = MAX(newest, MAX(e->inode, e->version));
+    }
+    if (r.version > MEMDB_VERSION_MAX) {
+        memdb_fault_add(faults, MEMDB_FAULT_VERSION_RANGE, !loading, 0,
+                        "the tree has version %" INO ", out of range; its newest entry has %" INO,
+                        r.version, newest);
+        r.version = MAX(newest, 1);
     }
     if (r.version < newest) {
         memdb_fault_add(faults, MEMDB_FAULT_VERSION_BEHIND, false, 0,
@@ -326,7 +331,7 @@ static int build_candidate(Memdb *db,
     if (faults == NULL) {
         faults = own = g_array_new(FALSE, FALSE, sizeof(MemdbFault));
     }
-    checked = check_root(root, entries, faults);
+    checked = check_root(root, entries, old_tree == NULL, faults);
     memdb_tree_init(&ret->tree, &checked);
     insert_all(db, &ret->tree, entries, faults);
     check_parents(&ret->tree, entries, faults);
