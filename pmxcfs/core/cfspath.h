@@ -60,7 +60,7 @@ bool cfspath_is_below_lock(const char *path);
 /* Names whose files get u+x: vps.X, <number>.X (reference 5.3). `name`: the last component. */
 bool cfspath_is_executable(const char *name);
 
-/* Can a local caller create this name: 1 to 255 bytes, no slash, not "." or ".."? */
+/* Can a local caller create this name: 1 to CFS_NAME_MAX bytes, no slash, not "." or ".."? */
 bool cfspath_name_ok(const char *name);
 
 /* ---- special top level names (reference 5.2) ------------------------------------------------ */

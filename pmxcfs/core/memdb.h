@@ -119,7 +119,7 @@ void memdb_fault_add(
     __attribute__((format(printf, 5, 6)));
 
 /* Versions and inodes above this leave no room to count: SQLite integers are signed, and the
- * original dies when its counter wraps (reference 3.4). */
+ * original dies when its counter wraps (reference 3.4). The tree's own is clamped at load. */
 #define MEMDB_VERSION_MAX (UINT64_C(1) << 62)
 
 /* Fills an empty tree. `entries`: array of Entry* in any order (child may precede parent), without
@@ -175,7 +175,7 @@ GPtrArray *memdb_all(const Memdb *db);
  *
  * Beyond the documented rules, unless `from_peer`:
  *   -ENOSPC        content or entries would pass the limits in force
- *   -ENAMETOOLONG  name above 255 bytes, path of CFS_PATH_MAX bytes and more
+ *   -ENAMETOOLONG  name above CFS_NAME_MAX bytes, path of CFS_PATH_MAX bytes and more
  *   -EACCES        a directory would get the name of a guest config (18.1.7)
  *   -EISDIR, -ENOTDIR  rename between a file and a directory
  *   truncating an empty file upward gives zeros, not a hollow file

@@ -14,7 +14,8 @@
 #define CFS_TOTAL_SIZE_MAX       (128u * 1024u * 1024u)  /* compat: as statfs says; enforced */
 #define CFS_TOTAL_SIZE_MAX_NATIVE (1024u * 1024u * 1024u)
 #define CFS_INODES_MAX           262144u                 /* compat: as statfs says; enforced */
-#define CFS_NAME_MAX             255u                    /* bytes; the kernel has this limit */
+#define CFS_NAME_MAX             1024u                   /* bytes; what every kernel takes */
+#define CFS_NAME_REPORTED        256u                    /* compat: what statfs says of it */
 #define CFS_PATH_MAX             4096u                   /* bytes incl. NUL; for peers' paths */
 #define CFS_DEPTH_MAX            64u                     /* directories below each other */
 #define CFS_BLOCK_SIZE           4096u                   /* statfs and st_blocks unit */

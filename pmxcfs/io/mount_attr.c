@@ -244,7 +244,7 @@ void mount_op_statfs(fuse_req_t req, fuse_ino_t ino)
         .f_files = limits.inodes_max,
         .f_ffree = limits.inodes_max - MIN(entries, limits.inodes_max),
         .f_favail = limits.inodes_max - MIN(entries, limits.inodes_max),
-        .f_namemax = CFS_NAME_MAX + 1, /* reference 5.3 */
+        .f_namemax = CFS_NAME_REPORTED, /* reference 5.3; longer ones work */
     };
     (void)ino; /* one file system, one answer */
     mount_reply_statfs(&c, &st);

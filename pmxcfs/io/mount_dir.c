@@ -153,6 +153,9 @@ static void put_child(Listing *l, const Entry *child)
     if (mount_special_child(l->dir, child->name) >= 0) {
         return; /* hidden by the special entry of that name */
     }
+    if (!cfspath_name_ok(child->name)) {
+        return; /* of a foreign database: the kernel would refuse the whole listing */
+    }
     if (l->plus && mount_entry_fill(l->m, l->dir, child->name, &e) < 0) {
         return; /* removed since the listing was made */
     }

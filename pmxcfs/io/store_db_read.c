@@ -172,7 +172,7 @@ static int check_bounds(const ReadState *r, Err *err)
         return err_setf(err, -E2BIG, "more than %" G_GUINT64_FORMAT " bytes of content",
                         l->total_size_max);
     }
-    if (r->name_bytes > (uint64_t)l->inodes_max * (CFS_NAME_MAX + 1)) {
+    if (r->name_bytes > (uint64_t)l->inodes_max * CFS_NAME_REPORTED) {
         return err_setf(err, -E2BIG, "names are too long");
     }
     return 0;

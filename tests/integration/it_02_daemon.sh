@@ -175,6 +175,38 @@ damaged()
 }
 check 'damaged database: refused, and not touched' damaged
 
+# What the original loads without complaint (reference 3.4): names that no program can open, a
+# cycle, a file above the limit, a counter that wraps with the next change.
+strange()
+{
+    mkdir -p "$WORK/strange"
+    python3 - "$WORK/strange/config.db" <<'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("CREATE TABLE tree (inode INTEGER PRIMARY KEY NOT NULL, parent INTEGER NOT NULL,"
+           " version INTEGER NOT NULL, writer INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+           " type INTEGER NOT NULL, name TEXT NOT NULL, data BLOB)")
+for row in [(0, 0, -1, 0, 1, 8, "__version__", None), (2, 0, 2, 0, 1, 8, "a/b", b"x"),
+            (3, 0, 3, 0, 1, 8, ".", b"x"), (4, 0, 4, 0, 1, 4, "..", None),
+            (5, 6, 5, 0, 1, 4, "c", b""), (6, 5, 6, 0, 1, 4, "d", None),
+            (7, 0, 7, 0, 1, 8, "n" * 300, b"long"), (8, 0, 8, 0, 1, 8, "n" * 2000, b"x"),
+            (9, 0, 9, 2**32 + 1, 2**32 + 7, 264, "big", b"y" * 1500000),
+            (10, 0, 10, 0, 1, 8, "text", "text")]:
+    db.execute("INSERT INTO tree VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+db.commit()
+END
+    STATE=$WORK/strange daemon -l || return 1
+    local status=0 long
+    long=$(printf 'n%.0s' $(seq 300))
+    equal "$(ls "$PVE" | tr "\n" " ")" "big local lxc $long openvz qemu-server text " || status=1
+    equal "$(cat "$PVE/$long" "$PVE/text")" longtext || status=1
+    equal "$(stat -c '%s %Y' "$PVE/big")" '1500000 7' || status=1
+    echo new >"$PVE/new" || status=1
+    daemon_stop || status=1
+    return "$status"
+}
+check 'a strange database: served as far as it can be, and goes on' strange
+
 read_only()
 {
     mkdir -p "$WORK/ro"

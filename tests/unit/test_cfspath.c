@@ -2,6 +2,7 @@
 /* Goal: every rule that looks at a path alone (reference pmxcfs 5.2, 5.3, 6, 7.1).
  * Method: tables of paths with the answer that the rule gives. */
 #include "pmxcfs/core/cfspath.h"
+#include "pmxcfs/core/pmxcfs_limits.h"
 
 static void test_guest(void)
 {
@@ -145,8 +146,8 @@ static void test_executable(void)
 
 static void test_names(void)
 {
-    g_autofree char *longest = g_strnfill(255, 'x');
-    g_autofree char *too_long = g_strnfill(256, 'x');
+    g_autofree char *longest = g_strnfill(CFS_NAME_MAX, 'x');
+    g_autofree char *too_long = g_strnfill(CFS_NAME_MAX + 1, 'x');
 
     g_assert_true(cfspath_name_ok("a"));
     g_assert_true(cfspath_name_ok("__version__"));

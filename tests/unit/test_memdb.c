@@ -209,12 +209,14 @@ static void test_create(Fix *f, gconstpointer data)
 static void test_long_names(Fix *f, gconstpointer data)
 {
     g_autofree char *n255 = g_strnfill(255, 'n');
-    g_autofree char *n256 = g_strnfill(256, 'n');
+    g_autofree char *longest = g_strnfill(CFS_NAME_MAX, 'n');
+    g_autofree char *longer = g_strnfill(CFS_NAME_MAX + 1, 'n');
     g_autoptr(GString) deep = g_string_new(NULL);
 
     (void)data;
     g_assert_cmpint(create(f, n255), ==, 0);
-    g_assert_cmpint(create(f, n256), ==, -ENAMETOOLONG);
+    g_assert_cmpint(create(f, longest), ==, 0);
+    g_assert_cmpint(create(f, longer), ==, -ENAMETOOLONG);
     for (int i = 0; i < 16; i++) {
         g_string_append_printf(deep, "%s%.250s", i == 0 ? "" : "/", n255);
         g_assert_cmpint(make_dir(f, deep->str), ==, 0);
@@ -225,7 +227,7 @@ static void test_long_names(Fix *f, gconstpointer data)
     g_string_append_c(deep, 'x');
     g_assert_cmpint(create(f, deep->str), ==, -ENAMETOOLONG);
     f->peer = true;
-    g_assert_cmpint(create(f, n256), ==, 0);
+    g_assert_cmpint(create(f, longer), ==, 0);
     g_assert_cmpint(create(f, deep->str), ==, 0);
 }
 
