@@ -68,6 +68,7 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_store.a
 %C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_errno.c %D%/io/store_schema.c
 %C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_file.c %D%/io/store_file.h
 %C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_vfs.c %D%/io/store_vfs.h
+%C%_io_libpmxcfs_store_a_SOURCES += %D%/io/store_wal.c %D%/io/store_wal.h
 
 # The daemon.
 sbin_PROGRAMS += %D%/pmxcfs

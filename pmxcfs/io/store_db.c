@@ -542,6 +542,9 @@ int store_db_open(
         opt->direct_bytes_min > 0 ? opt->direct_bytes_min : STORE_DIRECT_BYTES_MIN;
     rc = store_vfs_new(opt->vfs, &d->vfs, err);
     if (rc == 0) {
+        if (d->synced) {
+            store_vfs_collect_wal(d->vfs);
+        }
         rc = d->read_only ? open_for_reading(d, real, err) : open_for_writing(d, real, err);
     }
     if (rc == 0) {

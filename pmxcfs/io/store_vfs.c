@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pmxcfs/io/store_vfs.h"
 
+#include "pmxcfs/io/store_wal.h"
+
 #include <errno.h>
 #include <glib.h>
 #include <sqlite3.h>
@@ -15,7 +17,10 @@ struct StoreVfs {
     _Atomic uint64_t read_failures;
     int last_errno;                 /* of the newest failed call */
     struct StoreVfsFile *main_file; /* the open database, or NULL */
+    StoreWal *wal;                  /* of the open WAL, where it is collected; or NULL */
     bool keep_write_lock, keep_exclusive;
+    bool collect; /* what goes to a WAL */
+    bool real;    /* the base VFS is that of the system: its files can be opened here */
     char name[32];
 };
 
@@ -26,6 +31,7 @@ typedef struct StoreVfsFile {
     int held_level;    /* the one that is really held */
     bool write_locked; /* the same for the WAL's write lock */
     bool held_write_lock;
+    StoreWal *wal;   /* NULL: no WAL, or written as it comes */
     uint64_t base[]; /* the file object of the base VFS; SQLite aligns to 8 bytes */
 } StoreVfsFile;
 
@@ -55,6 +61,41 @@ static int keep_file(sqlite3_file *f, int rc)
 
 /* ---- files ------------------------------------------------------------------------------- */
 
+static void collect_wal(StoreVfsFile *file, const char *name)
+{
+    StoreVfs *v = file->vfs;
+
+    file->wal = g_new(StoreWal, 1);
+    store_wal_init(file->wal, base_of(&file->file), v->real ? name : NULL, &v->bytes);
+    v->wal = file->wal;
+}
+
+static void end_wal(StoreVfsFile *file)
+{
+    if (file->wal != NULL) {
+        file->vfs->wal = file->vfs->wal == file->wal ? NULL : file->vfs->wal;
+        store_wal_done(file->wal);
+        g_clear_pointer(&file->wal, g_free);
+    }
+}
+
+static int keep_wal(StoreVfsFile *file, int rc)
+{
+    if (rc != SQLITE_OK && file->wal->error != 0) {
+        file->vfs->last_errno = file->wal->error;
+        return rc;
+    }
+    return keep(file->vfs, rc);
+}
+
+/* Before a call that looks at the file, or makes it durable. */
+static int flush_wal(sqlite3_file *f)
+{
+    StoreVfsFile *file = (StoreVfsFile *)f;
+
+    return file->wal != NULL ? keep_wal(file, store_wal_flush(file->wal)) : SQLITE_OK;
+}
+
 static int file_close(sqlite3_file *f)
 {
     StoreVfs *v = ((StoreVfsFile *)f)->vfs;
@@ -62,13 +103,17 @@ static int file_close(sqlite3_file *f)
     if (v->main_file == (StoreVfsFile *)f) {
         v->main_file = NULL;
     }
+    end_wal((StoreVfsFile *)f);
     return keep_file(f, base_of(f)->pMethods->xClose(base_of(f)));
 }
 
 static int file_read(sqlite3_file *f, void *buf, int n, sqlite3_int64 at)
 {
-    int rc = keep_file(f, base_of(f)->pMethods->xRead(base_of(f), buf, n, at));
+    int rc = flush_wal(f);
 
+    if (rc == SQLITE_OK) {
+        rc = keep_file(f, base_of(f)->pMethods->xRead(base_of(f), buf, n, at));
+    }
     if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) {
         atomic_fetch_add(&((StoreVfsFile *)f)->vfs->read_failures, 1);
     }
@@ -77,24 +122,42 @@ static int file_read(sqlite3_file *f, void *buf, int n, sqlite3_int64 at)
 
 static int file_write(sqlite3_file *f, const void *buf, int n, sqlite3_int64 at)
 {
-    atomic_fetch_add(&((StoreVfsFile *)f)->vfs->bytes, (uint64_t)n);
+    StoreVfsFile *file = (StoreVfsFile *)f;
+
+    if (file->wal != NULL) {
+        return keep_wal(file, store_wal_write(file->wal, buf, (size_t)n, at));
+    }
+    atomic_fetch_add(&file->vfs->bytes, (uint64_t)n);
     return keep_file(f, base_of(f)->pMethods->xWrite(base_of(f), buf, n, at));
 }
 
 static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-    return keep_file(f, base_of(f)->pMethods->xTruncate(base_of(f), size));
+    StoreVfsFile *file = (StoreVfsFile *)f;
+    int rc = flush_wal(f);
+
+    if (file->wal != NULL) {
+        store_wal_forget(file->wal);
+    }
+    return rc == SQLITE_OK ? keep_file(f, base_of(f)->pMethods->xTruncate(base_of(f), size)) : rc;
 }
 
 static int file_sync(sqlite3_file *f, int flags)
 {
+    int rc = flush_wal(f);
+
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
     atomic_fetch_add(&((StoreVfsFile *)f)->vfs->syncs, 1);
     return keep_file(f, base_of(f)->pMethods->xSync(base_of(f), flags));
 }
 
 static int file_size(sqlite3_file *f, sqlite3_int64 *ret)
 {
-    return keep_file(f, base_of(f)->pMethods->xFileSize(base_of(f), ret));
+    int rc = flush_wal(f);
+
+    return rc == SQLITE_OK ? keep_file(f, base_of(f)->pMethods->xFileSize(base_of(f), ret)) : rc;
 }
 
 /* ---- locks ------------------------------------------------------------------------------- */
@@ -161,6 +224,9 @@ static int file_shm_lock(sqlite3_file *f, int offset, int n, int flags)
     }
     if (!file->held_write_lock) {
         rc = base_of(f)->pMethods->xShmLock(base_of(f), offset, n, flags);
+        if (file->vfs->wal != NULL) {
+            store_wal_forget(file->vfs->wal); /* others may have written */
+        }
     }
     file->write_locked = file->write_locked || rc == SQLITE_OK;
     file->held_write_lock = file->held_write_lock || rc == SQLITE_OK;
@@ -270,6 +336,9 @@ static int vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags
         if (flags & SQLITE_OPEN_MAIN_DB) {
             self->main_file = file;
         }
+        if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL) && self->collect) {
+            collect_wal(file, name);
+        }
     }
     return rc;
 }
@@ -328,6 +397,7 @@ int store_vfs_new(const char *base, StoreVfs **ret, Err *err)
     }
     v = g_new0(StoreVfs, 1);
     v->base = found;
+    v->real = base == NULL;
     g_snprintf(v->name, sizeof(v->name), "pmxcfs-store-%u", atomic_fetch_add(&counter, 1));
     v->vfs = (sqlite3_vfs){
         .iVersion = 2,
@@ -364,6 +434,11 @@ void store_vfs_free(StoreVfs *v)
 const char *store_vfs_name(const StoreVfs *v)
 {
     return v->name;
+}
+
+void store_vfs_collect_wal(StoreVfs *v)
+{
+    v->collect = true;
 }
 
 uint64_t store_vfs_bytes(const StoreVfs *v)

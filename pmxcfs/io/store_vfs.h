@@ -2,7 +2,8 @@
 /*
  * store_vfs: a thin layer between SQLite and the system that counts what goes to disk and keeps the
  * errno of the newest failed call, which SQLite's own interface loses. It also keeps two locks
- * longer than SQLite does, so that no other program can write between our transactions.
+ * longer than SQLite does, so that no other program can write between our transactions, and can
+ * have the WAL written in whole sectors.
  *
  * One object per store. The counters may be read from any thread; the rest belongs to the thread
  * that uses the database connection.
@@ -33,6 +34,10 @@ void store_vfs_keep_write_lock(StoreVfs *v, bool keep);
 /* While set, an exclusive lock on the database file stays ours once SQLite has taken it. Bridges
  * changes of the journal mode; clearing it releases what SQLite does not hold itself. */
 void store_vfs_keep_exclusive(StoreVfs *v, bool keep);
+
+/* From now on a WAL that is opened is collected and written in whole sectors (store_wal.h). Not for
+ * connections whose commits are not synced. */
+void store_vfs_collect_wal(StoreVfs *v);
 
 uint64_t store_vfs_bytes(const StoreVfs *v); /* written to database, journal and WAL */
 uint64_t store_vfs_syncs(const StoreVfs *v);

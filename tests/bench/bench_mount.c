@@ -20,7 +20,7 @@
 #define LARGE      (1024 * 1024)
 #define RUN_US     1000000 /* each case runs at least so long */
 #define THREADS    8
-#define COST_FILES 500
+#define COST_FILES 3000 /* the WAL is folded several times */
 #define COST_LARGE 4
 
 static char *top;

@@ -28,3 +28,9 @@ check_PROGRAMS += %D%/test_pmxcfs_db
 %C%_test_pmxcfs_db_LDADD = tests/lib/libstoretest.a $(store_libs)
 EXTRA_%C%_test_pmxcfs_db_DEPENDENCIES = cli/pmxcfs-db
 TESTS += %D%/test_pmxcfs_db
+
+check_PROGRAMS += %D%/test_store_wal
+%C%_test_store_wal_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_store_wal_SOURCES = %D%/test_store_wal.c
+%C%_test_store_wal_LDADD = $(store_libs)
+TESTS += %D%/test_store_wal
