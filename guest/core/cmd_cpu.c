@@ -10,7 +10,7 @@
 
 #define CPUS_MAX 8192 /* more than QEMU can run; bounds the devices of pluggable CPUs */
 
-/* --------------------------------------------------------------- topology */
+/* ------------------------------------------------------------------ model */
 
 static const char *default_model(const CmdBuild *b)
 {
@@ -20,19 +20,86 @@ static const char *default_model(const CmdBuild *b)
     return b->kvm ? "kvm64" : "qemu64";
 }
 
+/* The option `cpu`. Copying a template's disks needs no particular processor. */
+static const PropString *cpu_option(const CmdBuild *b)
+{
+    return b->template ? NULL : guestconf_props(b->conf, "cpu");
+}
+
+const char *cmd_cpu_prop(const CmdBuild *b, const char *key)
+{
+    const PropString *cpu = cpu_option(b);
+    const char *value = cpu != NULL ? propstring_text(cpu, key) : NULL;
+
+    return value == NULL && b->cpu_custom != NULL ? propstring_text(b->cpu_custom, key) : value;
+}
+
+/* The model that a custom one builds on. */
+static int choose_custom(CmdBuild *b, const char *name, const char **ret, Err *err)
+{
+    int r = cpu_custom_model(b->host->cpu_models, name, &b->cpu_custom, err);
+
+    if (r < 0) {
+        return err_wrapf(err, r, "cpu");
+    }
+    *ret = propstring_text(b->cpu_custom, "reported-model");
+    if (*ret == NULL) {
+        *ret = b->arch == ARCH_X86_64 ? propstring_value(b->cpu_custom, "reported-model")
+                                      : default_model(b);
+    }
+    return 0;
+}
+
+/* What QEMU calls the model: in a -cpu that is given whole, the first word. Caller frees. */
+static char *model_of_command(const CmdBuild *b)
+{
+    const char *given = b->params->cpu;
+
+    return given != NULL ? g_strndup(given, strcspn(given, ","))
+                         : g_strdup(b->cpu_model->qemu_name);
+}
+
+int cmd_cpu_choose(CmdBuild *b, Err *err)
+{
+    const PropString *cpu = cpu_option(b);
+    const char *name = cpu != NULL ? propstring_text(cpu, "cputype") : NULL;
+
+    if (b->params->cpu != NULL) {
+        g_autofree char *given = model_of_command(b);
+        b->cpu_model = cpu_model_find(given);
+        return 0; /* nothing is left to choose */
+    }
+    if (name == NULL) {
+        name = default_model(b);
+    }
+    if (g_str_has_prefix(name, CPU_CUSTOM_PREFIX)) {
+        int r = choose_custom(b, name + strlen(CPU_CUSTOM_PREFIX), &name, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    b->cpu_model = cpu_model_find(name);
+    if (b->cpu_model == NULL) {
+        return err_setf(err, -EINVAL,
+                        "cpu: unknown model '%.60s': use host, max, kvm64, qemu64, x86-64-v2-AES, "
+                        "x86-64-v3, x86-64-v4, a model of QEMU, or custom-NAME",
+                        name);
+    }
+    return 0;
+}
+
+/* --------------------------------------------------------------- topology */
+
 /* A processor of its own for each vCPU beyond the first, so that they can be unplugged. */
 static void plug_cpus(CmdBuild *b, int64_t cores, int64_t vcpus)
 {
-    const PropString *cpu = guestconf_props(b->conf, "cpu");
-    const char *name = cpu != NULL ? propstring_text(cpu, "cputype") : NULL;
-    const CpuModel *model = name != NULL ? cpu_model_find(name) : NULL;
-    const char *qemu_name = model != NULL ? model->qemu_name : default_model(b);
+    g_autofree char *name = model_of_command(b);
 
     for (int64_t i = 1; i < vcpus; i++) {
         cmd_option(b, "-device",
                    "%s-x86_64-cpu,id=cpu%" G_GINT64_FORMAT ",socket-id=%" G_GINT64_FORMAT
                    ",core-id=%" G_GINT64_FORMAT ",thread-id=0",
-                   qemu_name, i + 1, i / cores, i % cores);
+                   name, i + 1, i / cores, i % cores);
     }
 }
 
@@ -205,12 +272,11 @@ static void listed_flags(Flags *f, const char *list, const char *reason)
 static void forced_flags(Flags *f, const CpuModel *model)
 {
     CmdBuild *b = f->b;
-    bool open = strcmp(model->qemu_name, "host") == 0 || strcmp(model->qemu_name, "max") == 0;
 
     if (b->arch != ARCH_X86_64) {
         return;
     }
-    if (b->kvm && !open) {
+    if (b->kvm && strcmp(model->qemu_name, "host") != 0) {
         set_plain(f, "enforce", 0, "fail when the host cannot do it");
     }
     if (b->hide_kvm) {
@@ -222,48 +288,6 @@ static void forced_flags(Flags *f, const CpuModel *model)
 }
 
 /* ------------------------------------------------------------------- -cpu */
-
-typedef struct CpuChoice {
-    const PropString *cpu;    /* option `cpu`, or NULL */
-    const PropString *custom; /* custom model, or NULL */
-    const CpuModel *model;
-} CpuChoice;
-
-/* A key of the option, else of the custom model, else NULL. */
-static const char *chosen(const CpuChoice *c, const char *key)
-{
-    const char *value = c->cpu != NULL ? propstring_text(c->cpu, key) : NULL;
-
-    return value == NULL && c->custom != NULL ? propstring_text(c->custom, key) : value;
-}
-
-static int choose_model(const CmdBuild *b, CpuChoice *c, PropString **custom, Err *err)
-{
-    const char *name = c->cpu != NULL ? propstring_text(c->cpu, "cputype") : NULL;
-    int r;
-
-    /* Copying a template's disks needs no particular processor. */
-    if (name == NULL || b->template) {
-        name = default_model(b);
-    }
-    if (g_str_has_prefix(name, CPU_CUSTOM_PREFIX)) {
-        r = cpu_custom_model(b->host->cpu_models, name + strlen(CPU_CUSTOM_PREFIX), custom, err);
-        if (r < 0) {
-            return err_wrapf(err, r, "cpu");
-        }
-        c->custom = *custom;
-        name = propstring_text(*custom, "reported-model");
-        name = name != NULL ? name : default_model(b);
-    }
-    c->model = cpu_model_find(name);
-    if (c->model == NULL) {
-        return err_setf(err, -EINVAL,
-                        "cpu: unknown model '%.60s': use host, max, kvm64, qemu64, x86-64-v2-AES, "
-                        "x86-64-v3, x86-64-v4, a model of QEMU, or custom-NAME",
-                        name);
-    }
-    return 0;
-}
 
 static int compare_names(const void *a, const void *b, void *data)
 {
@@ -279,10 +303,10 @@ static gboolean append_flag(void *name, void *flag, void *out)
     return FALSE; /* go on */
 }
 
-static int append_bits(const CmdBuild *b, GString *out, const CpuChoice *c, Err *err)
+static int append_bits(const CmdBuild *b, GString *out, Err *err)
 {
-    const char *bits = chosen(c, "phys-bits");
-    const char *guest_bits = chosen(c, "guest-phys-bits");
+    const char *bits = cmd_cpu_prop(b, "phys-bits");
+    const char *guest_bits = cmd_cpu_prop(b, "guest-phys-bits");
 
     if (guest_bits != NULL && !cmd_qemu(b, 9, 1)) {
         return err_setf(err, -ENOTSUP, "cpu: guest-phys-bits needs QEMU 9.1 or newer");
@@ -303,38 +327,33 @@ int cmd_cpu(CmdBuild *b, Err *err)
 {
     g_autoptr(GTree) tree = g_tree_new_full(compare_names, NULL, g_free, g_free);
     g_autoptr(GString) out = g_string_new(NULL);
-    g_autoptr(PropString) custom = NULL;
+    const PropString *cpu = cpu_option(b);
+    const CpuModel *model = b->cpu_model;
+    const char *hidden = cmd_cpu_prop(b, "hidden");
     Flags f = {b, tree};
-    CpuChoice c = {.cpu = b->template ? NULL : guestconf_props(b->conf, "cpu")};
-    const char *hidden;
     int r;
 
     if (b->params->cpu != NULL) {
         cmd_option(b, "-cpu", "%s", b->params->cpu);
         return 0;
     }
-    r = choose_model(b, &c, &custom, err);
-    if (r < 0) {
-        return r;
-    }
-    hidden = chosen(&c, "hidden");
     b->hide_kvm = b->hide_kvm || (hidden != NULL && propstring_parse_bool(hidden) == 1);
 
-    system_flags(&f, c.model->name);
-    hyperv_flags(&f, chosen(&c, "hv-vendor-id"));
-    windows11_flags(&f, c.model->name);
-    listed_flags(&f, c.model->flags, "part of the model");
-    listed_flags(&f, c.custom != NULL ? propstring_text(c.custom, "flags") : NULL,
+    system_flags(&f, model->name);
+    hyperv_flags(&f, cmd_cpu_prop(b, "hv-vendor-id"));
+    windows11_flags(&f, model->name);
+    listed_flags(&f, model->flags, "part of the model");
+    listed_flags(&f, b->cpu_custom != NULL ? propstring_text(b->cpu_custom, "flags") : NULL,
                  "set by the custom CPU model");
-    listed_flags(&f, c.cpu != NULL ? propstring_text(c.cpu, "flags") : NULL, "set for this guest");
-    forced_flags(&f, c.model);
+    listed_flags(&f, cpu != NULL ? propstring_text(cpu, "flags") : NULL, "set for this guest");
+    forced_flags(&f, model);
 
-    g_string_append(out, c.model->qemu_name);
-    if (chosen(&c, "level") != NULL) {
-        g_string_append_printf(out, ",level=%s", chosen(&c, "level"));
+    g_string_append(out, model->qemu_name);
+    if (cmd_cpu_prop(b, "level") != NULL) {
+        g_string_append_printf(out, ",level=%s", cmd_cpu_prop(b, "level"));
     }
     g_tree_foreach(tree, append_flag, out);
-    r = append_bits(b, out, &c, err);
+    r = append_bits(b, out, err);
     if (r < 0) {
         return r;
     }

@@ -213,9 +213,8 @@ static int numa_nodes(Memory *m, Err *err)
 /* How far the address space of the guest's processor reaches, halved for what else lives there. */
 static int64_t most_memory(const CmdBuild *b)
 {
-    const PropString *cpu = guestconf_props(b->conf, "cpu");
-    const char *bits_text = cpu != NULL ? propstring_text(cpu, "phys-bits") : NULL;
-    const char *model = cpu != NULL ? propstring_text(cpu, "cputype") : NULL;
+    const char *bits_text = cmd_cpu_prop(b, "phys-bits");
+    const char *model = b->cpu_model != NULL ? b->cpu_model->name : NULL;
     int host_bits = b->host->phys_bits > 0 ? b->host->phys_bits : PHYS_BITS_USUAL;
     int bits = PHYS_BITS_USUAL;
 

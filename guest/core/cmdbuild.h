@@ -9,6 +9,7 @@
 #ifndef GUEST_CORE_CMDBUILD_H
 #define GUEST_CORE_CMDBUILD_H
 
+#include "guest/core/cpu_models.h"
 #include "guest/core/drive.h"
 #include "guest/core/guestconf.h"
 #include "guest/core/host_facts.h"
@@ -39,6 +40,9 @@ typedef struct CmdBuild {
     GPtrArray *rtc;           /* char * */
     GPtrArray *warnings;      /* char * */
     unsigned bridges;         /* bit k: something sits on pci.k */
+
+    const CpuModel *cpu_model; /* NULL when a start gives -cpu with an unknown one */
+    PropString *cpu_custom;    /* properties of the custom model, or NULL */
 
     const char *vga; /* display type; never NULL once display_choose ran */
     int qxl_heads;   /* 0: no QXL */
@@ -93,6 +97,7 @@ int cmd_chipset(CmdBuild *b, Err *err) must_check;         /* cmd_chipset.c */
 void cmd_bridges(CmdBuild *b);                             /* cmd_chipset.c */
 int cmd_confidential(CmdBuild *b, Err *err) must_check;    /* cmd_confidential.c */
 int cmd_cpu(CmdBuild *b, Err *err) must_check;             /* cmd_cpu.c */
+int cmd_cpu_choose(CmdBuild *b, Err *err) must_check;      /* cmd_cpu.c: the model */
 int cmd_smp(CmdBuild *b, Err *err) must_check;             /* cmd_cpu.c */
 int cmd_disks(CmdBuild *b, Err *err) must_check;           /* cmd_disk.c */
 int cmd_display_choose(CmdBuild *b, Err *err) must_check;  /* cmd_display.c */
@@ -112,6 +117,9 @@ void cmd_time(CmdBuild *b);                                /* cmd_misc.c */
 int cmd_usb_controllers(CmdBuild *b, Err *err) must_check; /* cmd_usb.c */
 int cmd_usb_devices(CmdBuild *b, Err *err) must_check;     /* cmd_usb.c */
 int cmd_viommu(CmdBuild *b, Err *err) must_check;          /* cmd_chipset.c */
+
+/* A property of the processor: of the option `cpu`, else of the custom model, else NULL. */
+const char *cmd_cpu_prop(const CmdBuild *b, const char *key);
 
 /* The firmware file that fits; used by cmd_firmware and cmd_confidential. */
 bool cmd_has_snp(const CmdBuild *b);

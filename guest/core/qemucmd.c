@@ -110,6 +110,9 @@ static int choose(CmdBuild *b, Err *err)
     }
     b->ovmf = strcmp(guestconf_text(b->conf, "bios"), "ovmf") == 0 || b->arch == ARCH_AARCH64;
     r = boot_order(b->conf, &b->boot, err);
+    if (r == 0) {
+        r = cmd_cpu_choose(b, err);
+    }
     return r < 0 ? r : cmd_display_choose(b, err);
 }
 
@@ -342,6 +345,7 @@ int qemucmd_build(const VmSection *section,
     g_ptr_array_unref(b.machine_flags);
     g_ptr_array_unref(b.rtc);
     g_clear_pointer(&b.boot, g_hash_table_unref);
+    g_clear_pointer(&b.cpu_custom, propstring_free);
     if (r < 0) {
         return r;
     }

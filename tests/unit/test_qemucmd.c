@@ -104,7 +104,11 @@ static void test_start_parameters(void)
                             .incoming = "tcp:127.0.0.1:60000"};
     g_autoptr(QemuCmd) cmd = build("vga: qxl\ncpu: kvm32\n", &host, &params);
     g_autoptr(QemuCmd) plain = build("", &host, &(QemuCmdParams){.vmid = 100});
+    g_autoptr(QemuCmd) plugged = build("cores: 2\nhotplug: cpu\ncpu: kvm32\n", &host, &params);
 
+    /* Plugged processors are of the model that runs, not of the configured one. */
+    g_assert_cmpstr(value_of(plugged, "-device"), ==,
+                    "host-x86_64-cpu,id=cpu2,socket-id=0,core-id=1,thread-id=0");
     g_assert_cmpstr(cmd->machine_type, ==, "pc-q35-7.1");
     g_assert_true(cmd->needs_spice_port);
     g_assert_nonnull(strstr(value_of(cmd, "-spice"), "tls-port=61005,"));
