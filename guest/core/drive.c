@@ -37,23 +37,27 @@ static double limit_value(const Drive *d, const char *kind, const char *suffix, 
     return text != NULL ? g_ascii_strtod(text, NULL) : 0;
 }
 
+/* The same for a rate (`rest` is "") or burst ("_max"); `bps` is `mbps` in bytes, without bursts
+ * of its own. */
+static bool has_limit(const Drive *d, bool iops, const char *suffix, const char *rest)
+{
+    if (iops) {
+        return limit_value(d, "iops", suffix, rest) > 0;
+    }
+    return limit_value(d, "mbps", suffix, rest) > 0 ||
+           (rest[0] == '\0' && limit_value(d, "bps", suffix, rest) > 0);
+}
+
 static int check_limits(const Drive *d, Err *err)
 {
-    static const char *const kinds[] = {"mbps", "bps", "iops"};
     static const char *const rests[] = {"", "_max"};
 
-    for (size_t k = 0; k < G_N_ELEMENTS(kinds); k++) {
+    for (int iops = 0; iops < 2; iops++) {
         for (size_t m = 0; m < G_N_ELEMENTS(rests); m++) {
-            bool bursts = rests[m][0] != '\0';
-            if (bursts && strcmp(kinds[k], "bps") == 0) {
-                continue; /* bursts are given in MB/s only */
-            }
-            bool total = limit_value(d, kinds[k], "", rests[m]) > 0;
-            bool one_way = limit_value(d, kinds[k], "_rd", rests[m]) > 0 ||
-                           limit_value(d, kinds[k], "_wr", rests[m]) > 0;
-            if (total && one_way) {
+            if (has_limit(d, iops, "", rests[m]) &&
+                (has_limit(d, iops, "_rd", rests[m]) || has_limit(d, iops, "_wr", rests[m]))) {
                 return err_setf(err, -EINVAL, "%s: '%s%s' and its _rd and _wr exclude each other",
-                                d->name, kinds[k], rests[m]);
+                                d->name, iops ? "iops" : "mbps", rests[m]);
             }
         }
     }
