@@ -10,7 +10,9 @@
 #include <string.h>
 #include <syslog.h>
 
-PvecmMakeOptions pvecm_make = {.votes = 1, .token_coefficient = COROSYNC_TOKEN_COEFFICIENT};
+PvecmMakeOptions pvecm_make = {.votes = 1,
+                               .token_coefficient = COROSYNC_TOKEN_COEFFICIENT,
+                               .token = COROSYNC_CREATE_TOKEN_MS};
 
 static void print_line(void *ctx, const char *line)
 {

@@ -350,14 +350,36 @@ static uint32_t number_or(const CorosyncItem *section, const char *name, uint32_
     return key != NULL && parse_u32(key->value, UINT32_MAX, &v) ? v : otherwise;
 }
 
+/* The token time in force: it grows with the ring (reference join, chapter 15). */
+static uint64_t token_ms(const CorosyncItem *totem, guint nodes)
+{
+    uint64_t coefficient = number_or(totem, "token_coefficient", COROSYNC_LIBRARY_COEFFICIENT);
+
+    return number_or(totem, "token", COROSYNC_TOKEN_MS) +
+           (nodes > 2 ? (nodes - 2) * coefficient : 0);
+}
+
+uint64_t corosync_detection_ms(const CorosyncConf *conf)
+{
+    const CorosyncItem *totem = corosync_section(corosync_conf_root(conf), "totem");
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    uint64_t token;
+    uint32_t consensus;
+
+    if (nodes->len < 2) {
+        return 0;
+    }
+    token = totem != NULL ? token_ms(totem, nodes->len) : COROSYNC_TOKEN_MS;
+    consensus = totem != NULL ? number_or(totem, "consensus", 0) : 0;
+    return token + (consensus > 0 ? consensus : token * 12 / 10);
+}
+
 /* The time without a token after which a node counts as lost has to grow with the ring: each node
  * holds the token for a while (reference join, chapter 15). */
 static void check_timing(const CorosyncItem *totem, guint nodes, GPtrArray *problems)
 {
     const CorosyncItem *key = corosync_key(totem, "token");
-    uint64_t coefficient = number_or(totem, "token_coefficient", COROSYNC_LIBRARY_COEFFICIENT);
-    uint64_t token =
-        number_or(totem, "token", COROSYNC_TOKEN_MS) + (nodes > 2 ? (nodes - 2) * coefficient : 0);
+    uint64_t token = token_ms(totem, nodes);
     uint64_t least = 1000 + (nodes > 2 ? (nodes - 2) * UINT64_C(50) : 0);
 
     if (token < least) {

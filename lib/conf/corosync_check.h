@@ -34,6 +34,10 @@ void corosync_check_successor(const CorosyncConf *next,
 int corosync_check_text(
     const char *text, size_t size, const char *now_text, size_t now_size, Err *err) must_check;
 
+/* Milliseconds that corosync takes with this file to agree that a silent member is gone: token and
+ * consensus time. 0 for a node alone. */
+uint64_t corosync_detection_ms(const CorosyncConf *conf);
+
 /* "line N: text" or "text"; caller frees. */
 char *corosync_problem_format(const CorosyncProblem *p);
 

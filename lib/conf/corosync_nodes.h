@@ -14,7 +14,8 @@
 #define COROSYNC_NODES_MAX           128u /* members of a CPG group */
 #define COROSYNC_CLUSTER_NAME_MAX    15u  /* characters */
 #define COROSYNC_PRIORITY_MAX        255u
-#define COROSYNC_TOKEN_COEFFICIENT   125u  /* ms per node beyond two, for clusters we create */
+#define COROSYNC_TOKEN_COEFFICIENT   50u   /* ms per node beyond two, for clusters we create */
+#define COROSYNC_CREATE_TOKEN_MS     1000u /* token time of two nodes, the same: HA is to be fast */
 #define COROSYNC_LIBRARY_COEFFICIENT 650u  /* the same without the key, by corosync itself */
 #define COROSYNC_TOKEN_MS            3000u /* token time of two nodes, by corosync itself */
 

@@ -250,9 +250,40 @@ static void created_file_is_valid_and_sorted(void)
                     "  interface {\n    knet_link_priority: 20\n    linknumber: 0\n  }\n"
                     "  interface {\n    linknumber: 1\n  }\n"
                     "  ip_version: ipv4-6\n  link_mode: passive\n  secauth: on\n"
-                    "  token_coefficient: 125\n  version: 2\n}\n\n");
+                    "  token_coefficient: 50\n  version: 2\n}\n\n");
     corosync_link_clear(&links[0]);
     corosync_link_clear(&links[1]);
+}
+
+/* Reference join, chapter 15: token + (nodes - 2) * coefficient, consensus 1.2 times that. */
+static void detection_time_is_known(void)
+{
+    const struct {
+        const char *totem;
+        unsigned nodes;
+        uint64_t ms;
+    } cases[] = {
+        {"", 1, 0},
+        {"", 2, 6600},
+        {"", 3, 8030},
+        {"token: 1000\ntoken_coefficient: 0\n", 3, 2200},
+        {"token: 1000\ntoken_coefficient: 50\n", 13, 3410},
+        {"token: 1000\nconsensus: 5000\n", 2, 6000},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GString) text = g_string_new("totem {\n");
+        g_autoptr(CorosyncConf) conf = NULL;
+
+        g_string_append_printf(text, "%s}\nnodelist {\n", cases[i].totem);
+        for (unsigned n = 1; n <= cases[i].nodes; n++) {
+            g_string_append_printf(
+                text, "node {\nname: n%u\nnodeid: %u\nring0_addr: 10.0.0.%u\n}\n", n, n, n);
+        }
+        g_string_append(text, "}\n");
+        g_assert_cmpint(corosync_conf_parse(text->str, text->len, &conf, NULL), ==, 0);
+        g_assert_cmpuint(corosync_detection_ms(conf), ==, cases[i].ms);
+    }
 }
 
 static void links_are_parsed_strictly(void)
@@ -307,6 +338,7 @@ int main(int argc, char **argv)
     g_test_add_func("/corosync-conf/remove-takes-comment", removing_takes_the_comment_along);
     g_test_add_func("/corosync-conf/created-is-valid-and-sorted", created_file_is_valid_and_sorted);
     g_test_add_func("/corosync-conf/links-parsed-strictly", links_are_parsed_strictly);
+    g_test_add_func("/corosync-conf/detection-time", detection_time_is_known);
     g_test_add_func("/corosync-conf/version-in-any-text", version_is_found_in_any_text);
     g_test_add_func("/corosync-conf/readdress-moves-one-node", readdress_moves_one_node);
     return g_test_run();
