@@ -129,7 +129,9 @@ typedef struct HaEnvOps {
     /* Read, edit and write under the domain lock; an empty result for groups.cfg removes it. */
     int (*update)(void *ctx, HaFile file, HaEdit edit, void *data, Err *err);
 
-    /* Leases: one attempt to take or renew; 0 when held. */
+    /* Leases: one attempt to take or renew; 0 when held. -ESTALE or -ENOENT: it was ours and is
+     * somebody else's, or gone. Neither this nor `write` may take longer than the lease that the
+     * watchdog was last fed for allows (HaTiming.giveup_ms), whatever the cluster does. */
     int (*lock)(void *ctx, const char *name);
     int (*unlock)(void *ctx, const char *name);
 

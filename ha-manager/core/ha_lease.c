@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ha-manager/core/ha_lease.h"
 
+#include <errno.h>
+
 void ha_lease_init(HaLease *l, const HaEnv *env, char *name_taken)
 {
     *l = (HaLease){.env = env, .name = name_taken};
@@ -11,26 +13,47 @@ void ha_lease_done(HaLease *l)
     g_clear_pointer(&l->name, g_free);
 }
 
+/* Somebody relies on it: guests run under it. */
+static bool is_guarded(const HaLease *l)
+{
+    return l->env->conduct.guests_first && l->held && l->watchdog;
+}
+
+/* A guarded lease is not given up for a moment without quorum, or for a filesystem that stands
+ * still while the cluster finds out who has left it: there is time until guests have to be stopped.
+ */
+static bool worth_waiting(const HaLease *l, int result)
+{
+    const HaTiming *t = l->env->timing;
+    MonoTime then = mono_add_ms(l->env->ops->mono(l->env->ctx), t->lock_pause_ms);
+
+    return result != -ESTALE && result != -ENOENT &&
+           mono_diff_us(then, l->fed) / US_PER_MS < t->giveup_ms;
+}
+
 bool ha_lease_take(HaLease *l, MonoTime *ret_since)
 {
     const HaTiming *t = l->env->timing;
 
-    for (unsigned i = 0; i < t->lock_tries; i++) {
+    for (unsigned i = 0;; i++) {
         MonoTime since = l->env->ops->mono(l->env->ctx);
+        int r = l->env->ops->lock(l->env->ctx, l->name);
 
-        if (l->env->ops->lock(l->env->ctx, l->name) == 0) {
+        if (r == 0) {
             *ret_since = since;
             l->held = true;
             return true;
         }
-        if (l->env->conduct.guests_first && !l->env->ops->quorate(l->env->ctx)) {
-            return false; /* in vain: better use the time until the watchdog fires */
+        if (is_guarded(l)) {
+            if (!worth_waiting(l, r)) {
+                return false; /* better use the time until the watchdog fires */
+            }
+        } else if (i + 1 >= t->lock_tries ||
+                   (l->env->conduct.guests_first && !l->env->ops->quorate(l->env->ctx))) {
+            return false;
         }
-        if (i + 1 < t->lock_tries) {
-            l->env->ops->sleep_ms(l->env->ctx, t->lock_pause_ms);
-        }
+        l->env->ops->sleep_ms(l->env->ctx, t->lock_pause_ms);
     }
-    return false;
 }
 
 /* Whether what counts from `since` is young enough to act on. */
@@ -58,11 +81,13 @@ bool ha_lease_guard(HaLease *l, MonoTime since)
             return false;
         }
         l->watchdog = true;
+        l->fed = since;
     }
     if (l->env->ops->watchdog_feed(l->env->ctx, since) < 0) {
         ha_log(l->env, TRACE_ERR, "unable to update watchdog");
         return false;
     }
+    l->fed = since;
     /* A pause just before the feeding: the lease may be over by now, and nothing guarded the time
      * between. From here on the watchdog does. */
     return in_time(l, since, "starting nothing");

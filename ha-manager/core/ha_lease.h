@@ -20,13 +20,16 @@ typedef struct HaLease {
     char *name;
     bool held;     /* taken, and not given back since; it may have run out meanwhile */
     bool watchdog; /* ours is open */
+    MonoTime fed;  /* as of then, while it is open */
 } HaLease;
 
 void ha_lease_init(HaLease *l, const HaEnv *env, char *name_taken);
 void ha_lease_done(HaLease *l);
 
-/* Takes or renews the lease, in several attempts if need be. With `guard` it then feeds the
- * watchdog, opening it first where needed. True when the lease is held and, with `guard`, guarded.
+/* Takes or renews the lease, in several attempts if need be: with guests first, one that is guarded
+ * until what is left is needed for stopping guests (HaTiming.giveup_ms). With `guard` it then feeds
+ * the watchdog, opening it first where needed. True when the lease is held and, with `guard`,
+ * guarded.
  */
 bool ha_lease_hold(HaLease *l, bool guard);
 

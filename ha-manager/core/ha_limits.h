@@ -28,4 +28,7 @@
 
 #define HA_WORKERS_MAX 64 /* parallel workers of one LRM, whatever max_workers says */
 
+/* ... and while guests have to be gone before the watchdog fires. */
+#define HA_STOP_WORKERS 16
+
 #endif

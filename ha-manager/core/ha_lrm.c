@@ -473,6 +473,10 @@ bool ha_lrm_poll(HaLrm *lrm, HaNow now)
     guint left;
 
     lrm->now = now;
+    if (lrm->state == HA_LRM_LOST_AGENT_LOCK && lrm->env->conduct.guests_first) {
+        stop_guests(lrm);
+        return lrm->stopping && lrm->lease.watchdog;
+    }
     if (lrm->state != HA_LRM_ACTIVE && lrm->state != HA_LRM_MAINTENANCE) {
         return false;
     }

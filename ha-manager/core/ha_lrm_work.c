@@ -313,6 +313,12 @@ static void run_in_line(HaWork *w, const HaManagerStatus *ms)
     }
 }
 
+/* A stop that cannot wait: the lease is lost. */
+static bool is_urgent(const HaJob *job)
+{
+    return is_own_stop(job) && job->timeout_s == 0;
+}
+
 static void start_workers(HaWork *w)
 {
     guint limit = (guint)CLAMP(w->env->max_workers, 1, HA_WORKERS_MAX);
@@ -324,7 +330,8 @@ static void start_workers(HaWork *w)
         if (strmap_has(w->busy, job->sid)) {
             continue; /* its turn comes when that worker has ended */
         }
-        if (strmap_size(w->busy) >= limit || w->env->ops->worker_start(w->env->ctx, job) < 0) {
+        if (strmap_size(w->busy) >= (is_urgent(job) ? MAX(limit, HA_STOP_WORKERS) : limit) ||
+            w->env->ops->worker_start(w->env->ctx, job) < 0) {
             job->passed_over++;
             continue;
         }

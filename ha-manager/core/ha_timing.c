@@ -15,8 +15,8 @@
 #define COMPATIBLE_MARGIN INT64_C(20000)
 
 /* Short leases for clusters of Quorate nodes. */
-#define FAST_LEASE  INT64_C(17000)
-#define FAST_CLIENT INT64_C(6000)
+#define FAST_LEASE  INT64_C(18900)
+#define FAST_CLIENT INT64_C(8000)
 #define FAST_TICK   INT64_C(500)
 #define FAST_DEVICE INT64_C(4000)
 #define FAST_MARGIN INT64_C(2000)
@@ -39,6 +39,7 @@ const HaTiming ha_timing_compatible = {
     .name = "compatible",
     .lease_ms = COMPATIBLE_LEASE,
     .client_ms = COMPATIBLE_CLIENT,
+    .giveup_ms = 50000,
     .mux_tick_ms = COMPATIBLE_TICK,
     .device_ms = COMPATIBLE_DEVICE,
     .margin_ms = COMPATIBLE_MARGIN,
@@ -66,6 +67,7 @@ const HaTiming ha_timing_fast = {
     .name = "fast",
     .lease_ms = FAST_LEASE,
     .client_ms = FAST_CLIENT,
+    .giveup_ms = 6000,
     .mux_tick_ms = FAST_TICK,
     .device_ms = FAST_DEVICE,
     .margin_ms = FAST_MARGIN,
@@ -77,7 +79,7 @@ const HaTiming ha_timing_fast = {
     .lrm_wait_ms = 1000,
     .lock_pause_ms = 250,
     .lock_tries = 4,
-    .client_warn_ms = 4500,
+    .client_warn_ms = 6000,
     .fence_delay_ms = 8000,
     .gone_ms = 3600000,
     .restart_giveup_ms = 30000,
@@ -125,6 +127,11 @@ int64_t ha_timing_feed_window_ms(const HaTiming *t)
     return t->client_ms / 2;
 }
 
+int64_t ha_timing_detect_max_ms(const HaTiming *t)
+{
+    return t->giveup_ms - t->lrm_round_ms - 2 * t->lock_pause_ms;
+}
+
 bool ha_timing_is_safe(const HaTiming *t)
 {
     return t->lease_ms > 0 && t->client_ms > 0 && t->mux_tick_ms > 0 && t->device_ms > 0 &&
@@ -132,6 +139,8 @@ bool ha_timing_is_safe(const HaTiming *t)
            /* a healthy node must not be reset: one missed round is no reason */
            t->client_ms > 2 * t->lrm_round_ms + t->lock_tries * t->lock_pause_ms &&
            t->client_ms > 2 * t->crm_round_ms + t->lock_tries * t->lock_pause_ms &&
+           ha_timing_detect_max_ms(t) > 0 &&
+           t->giveup_ms < t->client_ms && /* the rest is for stopping guests */
            t->client_warn_ms < t->client_ms && t->lrm_round_ms < t->lease_ms &&
            /* worst case: all of the lease, one round to take it, one to notice the service */
            t->lease_ms + drift_ms(t, t->lease_ms) + 2 * t->crm_round_ms + t->lrm_round_ms <=

@@ -16,6 +16,11 @@
  *
  *   lease * (1 - drift) - reset * (1 + drift)  >=  margin
  *
+ * Guests before hosts: a node that could not renew until t0 + giveup stops its guests in what is
+ * left until t0 + client, and closes its watchdog. While a member is being missed, corosync holds
+ * every write up, on healthy nodes too: a renewal that is asked for at t0 + round must still come
+ * through before t0 + giveup (ha_timing_detect_max_ms).
+ *
  * The documented values (profile `compatible`) are used whenever a foreign member is present, since
  * both sides of a lease must agree on its length.
  */
@@ -31,6 +36,7 @@ typedef struct HaTiming {
     /* Safety: see above. All in milliseconds. */
     int64_t lease_ms;    /* life of a lease after its last renewal */
     int64_t client_ms;   /* silence after which the multiplexer gives a client up */
+    int64_t giveup_ms;   /* time without a renewal after which guests are stopped */
     int64_t mux_tick_ms; /* how often the multiplexer looks */
     int64_t device_ms;   /* timeout of the watchdog device */
     int64_t margin_ms;   /* what must be left over */
@@ -77,6 +83,10 @@ int64_t ha_timing_slack_ms(const HaTiming *t);
 
 /* Longest time a renewal may take so that feeding the watchdog afterwards still makes sense. */
 int64_t ha_timing_feed_window_ms(const HaTiming *t);
+
+/* Longest time the cluster may take to notice the loss of a member without costing a healthy node
+ * its lease: where corosync takes longer, the profile does not fit. */
+int64_t ha_timing_detect_max_ms(const HaTiming *t);
 
 /* True when the inequality and the sanity relations between the values hold. Programs assert it. */
 bool ha_timing_is_safe(const HaTiming *t);

@@ -262,10 +262,11 @@ static void unsafe_tables_are_recognised(void)
         size_t offset;
         int64_t value;
     } changes[] = {
-        {offsetof(HaTiming, lease_ms), 15000},        {offsetof(HaTiming, client_ms), 9000},
+        {offsetof(HaTiming, lease_ms), 15000},        {offsetof(HaTiming, client_ms), 10000},
         {offsetof(HaTiming, device_ms), 6000},        {offsetof(HaTiming, mux_tick_ms), 3000},
         {offsetof(HaTiming, drift_ppm), 50000},       {offsetof(HaTiming, lrm_round_ms), 3000},
-        {offsetof(HaTiming, crm_round_ms), 3000},     {offsetof(HaTiming, client_warn_ms), 6000},
+        {offsetof(HaTiming, crm_round_ms), 3000},     {offsetof(HaTiming, client_warn_ms), 8000},
+        {offsetof(HaTiming, giveup_ms), 8000},        {offsetof(HaTiming, giveup_ms), 2400},
         {offsetof(HaTiming, failover_max_ms), 20000},
     };
 

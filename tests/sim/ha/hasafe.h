@@ -215,6 +215,7 @@ typedef struct HaSafeCaller {
     unsigned life; /* of the daemon, when this caller began */
     unsigned boot;
     HaSafeWorker *worker; /* NULL: the daemon itself */
+    int64_t beyond;       /* us: for a dead one time runs away, so that its loops end */
     HaEnv env;
 } HaSafeCaller;
 

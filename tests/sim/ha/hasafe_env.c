@@ -101,7 +101,10 @@ static MonoTime env_mono(void *ctx)
     HaSafeCaller *c = ctx;
 
     hasafe_call(c);
-    return (MonoTime){hasafe_mono(c->d->node)};
+    if (!hasafe_alive(c)) {
+        c->beyond += 10 * SEC;
+    }
+    return (MonoTime){hasafe_mono(c->d->node) + c->beyond};
 }
 
 static void env_sleep(void *ctx, int64_t ms)
