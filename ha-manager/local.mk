@@ -70,6 +70,7 @@ sbin_PROGRAMS += %D%/ha-simulator
 %C%_libhaio_a_SOURCES += %D%/io/ha_leases.c %D%/io/ha_leases.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_node.c %D%/io/ha_node.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_node_end.c %D%/io/ha_node_end.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_patience.c %D%/io/ha_patience.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_report.c %D%/io/ha_report.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_tree.c %D%/io/ha_tree.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_whatif.c %D%/io/ha_whatif.h

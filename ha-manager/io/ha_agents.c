@@ -15,6 +15,7 @@
 #define START_MS       (10 * 60 * 1000) /* disks may have to be activated first */
 #define MIGRATE_MS     (24 * 3600 * 1000)
 #define STATUS_MS      20000
+#define HARD_STOP_MS   1500  /* then the guest is killed: a lost lease leaves no more time */
 #define STOP_EXTRA_MS  60000 /* beyond what the guest was given */
 #define DEFAULT_STOP_S 60
 #define KILL_WAIT_MS   5000
@@ -147,7 +148,7 @@ static void vm_stop(const HaAgents *a, const char *vmid, int64_t timeout_s)
                                 seconds, "--forceStop", "1",  NULL};
     unsigned limit_ms = (unsigned)timeout_s * 1000 + STOP_EXTRA_MS;
 
-    if (timeout_s == 0 ? run(a, STATUS_MS, hard) != 0 : run(a, limit_ms, soft) != 0) {
+    if (timeout_s == 0 ? run(a, HARD_STOP_MS, hard) != 0 : run(a, limit_ms, soft) != 0) {
         /* Without the cluster filesystem qm may be unable to; the guest has to stop all the same.
          */
         if (timeout_s == 0) {

@@ -7,6 +7,7 @@
 #include "lib/base/jsontree.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/cfs/ipcc.h"
+#include "lib/conf/corosync_check.h"
 #include "lib/conf/vmconf.h"
 
 #include <errno.h>
@@ -253,6 +254,30 @@ int ha_cluster_read(HaCluster *c, HaFile file, const char *node, char **ret_text
     data = g_bytes_get_data(content, &size);
     *ret_text = g_strndup(data != NULL ? data : "", size);
     return 0;
+}
+
+int ha_cluster_detection_ms(HaCluster *c, int64_t *ret, Err *err)
+{
+    g_autoptr(GBytes) content = NULL;
+    g_autoptr(CorosyncConf) conf = NULL;
+    gsize size = 0;
+    const char *text;
+    int r = ipcc_get_file(c->ipc, "corosync.conf", &content, err);
+
+    if (r == -ENOENT) {
+        err_clear(err);
+        *ret = 0;
+        return 0;
+    }
+    if (r < 0) {
+        return r;
+    }
+    text = g_bytes_get_data(content, &size);
+    r = corosync_conf_parse(text != NULL ? text : "", size, &conf, err);
+    if (r == 0) {
+        *ret = (int64_t)corosync_detection_ms(conf);
+    }
+    return r;
 }
 
 static double number(char *const *values, guint i)

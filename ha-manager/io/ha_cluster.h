@@ -37,4 +37,8 @@ char *ha_cluster_version(HaCluster *c, const char *node);
 /* A line in the cluster log, for all nodes to read; best effort. */
 void ha_cluster_log(HaCluster *c, TraceLevel level, const char *ident, const char *text);
 
+/* Milliseconds that corosync takes to agree that a member is gone, by corosync.conf; 0: there is no
+ * corosync. */
+int ha_cluster_detection_ms(HaCluster *c, int64_t *ret, Err *err) must_check;
+
 #endif

@@ -41,6 +41,11 @@ int ha_dog_open(HaDog *dog, Err *err)
     return 0;
 }
 
+bool ha_dog_is_open(const HaDog *dog)
+{
+    return dog->fd >= 0;
+}
+
 /* The multiplexer never speaks: what can be read is its having hung up. */
 static bool is_given_up(const HaDog *dog)
 {

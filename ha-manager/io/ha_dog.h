@@ -10,6 +10,7 @@
 #include "lib/base/err.h"
 #include "lib/base/timeval.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HA_DOG_SOCKET "/run/watchdog-mux.sock"
@@ -22,6 +23,7 @@ typedef struct HaDog {
 void ha_dog_init(HaDog *dog, const char *socket);
 
 int ha_dog_open(HaDog *dog, Err *err) must_check;
+bool ha_dog_is_open(const HaDog *dog);
 
 /* Good for `client_ms` from `since` (of clock_boot) on; the device shall fire `device_ms` after its
  * own last feeding. An error also when the multiplexer has given us up. */

@@ -134,10 +134,49 @@ bool ha_leases_held(const HaLeases *l, const char *name)
     return lease != NULL && lease->held;
 }
 
-static int make_dir(const char *path)
+/* ---- changes of the tree ------------------------------------------------------------------- */
+
+typedef struct Change {
+    int (*make)(const char *path, time_t when);
+    char *path;
+    time_t when;
+} Change;
+
+static void change_free(void *data)
+{
+    Change *c = data;
+
+    g_free(c->path);
+    g_free(c);
+}
+
+static int change_run(void *data, Err *err)
+{
+    const Change *c = data;
+
+    (void)err; /* the number says it all */
+    return c->make(c->path, c->when);
+}
+
+/* Makes the change, for as long as there is patience with it. */
+static int
+change(const HaLeases *l, int (*make)(const char *path, time_t when), const char *path, time_t when)
+{
+    Change *c;
+
+    if (l->o.patience == NULL) {
+        return make(path, when);
+    }
+    c = g_new(Change, 1);
+    *c = (Change){make, g_strdup(path), when};
+    return ha_patience_run(l->o.patience, change_run, c, change_free, l->o.until(l->o.ctx), NULL);
+}
+
+static int do_mkdir(const char *path, time_t when)
 {
     g_autofree char *parent = NULL;
 
+    (void)when;
     if (mkdir(path, 0700) == 0) {
         return 0;
     }
@@ -151,18 +190,34 @@ static int make_dir(const char *path)
     return mkdir(path, 0700) == 0 ? 0 : errno == EEXIST ? -EBUSY : -errno;
 }
 
-static int remove_dir(const char *path)
+static int do_rmdir(const char *path, time_t when)
 {
+    (void)when;
     return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-/* Asks the cluster to remove it, should it have expired by the documented rule. */
-static void poke(const char *path)
+static int do_touch(const char *path, time_t when)
 {
-    const struct timespec zero[2] = {{0, 0}, {0, 0}};
+    const struct timespec times[2] = {{when, 0}, {when, 0}};
 
+    return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+}
+
+static int make_dir(const HaLeases *l, const char *path)
+{
+    return change(l, do_mkdir, path, 0);
+}
+
+static int remove_dir(const HaLeases *l, const char *path)
+{
+    return change(l, do_rmdir, path, 0);
+}
+
+/* Asks the cluster to remove it, should it have expired by the documented rule. */
+static void poke(const HaLeases *l, const char *path)
+{
     /* EACCES for a live lock, ENOENT for one that is gone: both are fine. */
-    (void)!utimensat(AT_FDCWD, path, zero, 0);
+    (void)!change(l, do_touch, path, 0);
 }
 
 static void now_held(HaLeases *l, Lease *lease, const char *path, MonoTime since, int64_t life_ms)
@@ -174,12 +229,9 @@ static void now_held(HaLeases *l, Lease *lease, const char *path, MonoTime since
 }
 
 /* Time moves on by a second at least: the tree keeps no less, and each renewal must show. */
-static int touch(const char *path, const Look *before)
+static int touch(const HaLeases *l, const char *path, const Look *before)
 {
-    time_t t = MAX((time_t)clock_wall().sec, before->mtime + 1);
-    const struct timespec times[2] = {{t, 0}, {t, 0}};
-
-    return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+    return change(l, do_touch, path, MAX((time_t)clock_wall().sec, before->mtime + 1));
 }
 
 /* Somebody is taking the lock just now: what was done to it a moment ago may be undone. */
@@ -190,7 +242,7 @@ static bool being_taken(const HaLeases *l, const Lease *lease, const char *name)
     if (lease->taken || !look_at(take).there) {
         return false;
     }
-    poke(take); /* of one who died in the middle of it */
+    poke(l, take); /* of one who died in the middle of it */
     return true;
 }
 
@@ -206,7 +258,7 @@ static int renew(HaLeases *l, Lease *lease, const char *name, const char *path, 
         note(l, lease, look);
         return look.there ? -ESTALE : -ENOENT;
     }
-    r = touch(path, &look);
+    r = touch(l, path, &look);
     if (r < 0) {
         return r; /* no quorum: it stays ours while it lasts */
     }
@@ -230,7 +282,7 @@ acquire_free(HaLeases *l, Lease *lease, const char *name, const char *path, int6
     if (being_taken(l, lease, name)) {
         return -EBUSY;
     }
-    r = make_dir(path);
+    r = make_dir(l, path);
     if (r < 0) {
         return r;
     }
@@ -265,9 +317,9 @@ static int take_marked(HaLeases *l, Lease *lease, const char *name, const char *
         if (ms_since(l, since) > TAKE_MS_MAX) {
             return -EBUSY;
         }
-        r = remove_dir(path);
+        r = remove_dir(l, path);
     }
-    return r < 0 ? r : make_dir(path);
+    return r < 0 ? r : make_dir(l, path);
 }
 
 static int
@@ -275,15 +327,15 @@ take(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life
 {
     g_autofree char *mark = path_of(l, name, ".take");
     MonoTime since = now_of(l);
-    int r = make_dir(mark);
+    int r = make_dir(l, mark);
 
     if (r < 0) {
-        poke(mark);
+        poke(l, mark);
         return r;
     }
     r = take_marked(l, lease, name, path, dead);
     if (r < 0) {
-        (void)remove_dir(mark); /* else it expires by itself, and delays the next taking */
+        (void)remove_dir(l, mark); /* else it expires by itself, and delays the next taking */
         return r;
     }
     lease->taken = true;
@@ -303,7 +355,7 @@ static int acquire(HaLeases *l, Lease *lease, const char *name, const char *path
         return take(l, lease, name, path, life_ms, false);
     }
     if (ms_since(l, lease->seen_since) > CFSLOCK_LIFE_SEC * 1000) {
-        poke(path);
+        poke(l, path);
     }
     return -EBUSY;
 }
@@ -339,12 +391,12 @@ int ha_leases_unlock(HaLeases *l, const char *name)
     int r = 0;
 
     if (lease->held && look.there && look.inode == lease->seen.inode) {
-        r = remove_dir(path);
+        r = remove_dir(l, path);
     }
     lease->held = false;
     lease->taken = false;
-    if (taken && remove_dir(mark) < 0) {
-        poke(mark); /* it expires */
+    if (taken && remove_dir(l, mark) < 0) {
+        poke(l, mark); /* it expires */
     }
     return r;
 }
@@ -360,7 +412,7 @@ void ha_leases_settle(HaLeases *l, const char *keep)
         } else if (lease->held && lease->taken) {
             g_autofree char *mark = path_of(l, name, ".take");
 
-            lease->taken = remove_dir(mark) < 0;
+            lease->taken = remove_dir(l, mark) < 0;
         }
     }
 }
@@ -374,12 +426,12 @@ int ha_leases_drop_own(HaLeases *l, const char *name)
     if (!look_at(path).there) {
         return 0;
     }
-    r = make_dir(mark);
+    r = make_dir(l, mark);
     if (r < 0) {
-        poke(mark);
+        poke(l, mark);
         return r;
     }
-    r = remove_dir(path);
-    (void)remove_dir(mark); /* else it expires by itself */
+    r = remove_dir(l, path);
+    (void)remove_dir(l, mark); /* else it expires by itself */
     return r;
 }

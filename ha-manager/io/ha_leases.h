@@ -11,11 +11,13 @@
  * order of the cluster (INV-1): either the watcher sees the renewal or the holder sees the taking,
  * whatever their timing.
  *
- * One thread at a time; calls block.
+ * One thread at a time; calls block, with a limit if the options say so. One that timed out may
+ * still happen, but never after a later one.
  */
 #ifndef HA_MANAGER_IO_HA_LEASES_H
 #define HA_MANAGER_IO_HA_LEASES_H
 
+#include "ha-manager/io/ha_patience.h"
 #include "lib/base/err.h"
 #include "lib/base/timeval.h"
 
@@ -32,6 +34,10 @@ typedef struct HaLeasesOptions {
     /* The holder of the lock has left the cluster's membership and does not matter any more
      * (manager lock only: a master that is out can write nothing). */
     bool (*holder_gone)(void *ctx, const char *name);
+    /* Changes of the tree that hang are given up (-ETIMEDOUT) at the moment that `until` gives when
+     * they begin. NULL: they may take as long as they like. */
+    HaPatience *patience;
+    MonoTime (*until)(void *ctx);
     MonoTime (*mono)(void *ctx); /* a clock that also runs while the machine sleeps */
     void *ctx;
 } HaLeasesOptions;

@@ -22,6 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define WRITE_MS 20000 /* a change of the tree without a lease to keep */
+#define LAST_MS  100   /* one for which it is too late, lest nothing is ever tried again */
+
 #define RUN_DIR    "/var/run/qemu-server"
 #define AGENT_HEAD "ha_agent_"
 #define AGENT_TAIL "_lock"
@@ -107,11 +110,60 @@ static int env_read(void *ctx, HaFile file, const char *node, char **ret_text, E
     return ha_cluster_read(n->cluster, file, node, ret_text, err);
 }
 
+/* What others go by is what was published last: until a longer lease is, the watchdog keeps to the
+ * old one. */
+static const HaTiming *timing_in_force(const HaNode *n)
+{
+    const HaTiming *t = n->env.timing;
+
+    return n->published != NULL && n->published->client_ms < t->client_ms ? n->published : t;
+}
+
+/* Changes of the tree wait while corosync finds out who has left. With a lease to keep we wait
+ * along only while there is time left to stop guests. */
+static MonoTime patience_ends(void *ctx)
+{
+    const HaNode *n = ctx;
+    MonoTime now = clock_boot();
+    MonoTime until;
+
+    if (!ha_dog_is_open(&n->dog)) {
+        return mono_add_ms(now, WRITE_MS);
+    }
+    until = mono_add_ms(n->fed, timing_in_force(n)->giveup_ms);
+    return mono_before(mono_add_ms(now, LAST_MS), until) ? until : mono_add_ms(now, LAST_MS);
+}
+
+typedef struct Write {
+    char *pve, *node, *text;
+    HaFile file;
+} Write;
+
+static void write_free(void *data)
+{
+    Write *w = data;
+
+    g_free(w->pve);
+    g_free(w->node);
+    g_free(w->text);
+    g_free(w);
+}
+
+static int write_run(void *data, Err *err)
+{
+    const Write *w = data;
+
+    return ha_tree_write(w->pve, w->file, w->node, w->text, err);
+}
+
 static int env_write(void *ctx, HaFile file, const char *node, const char *text, Err *err)
 {
     HaNode *n = ctx;
-    int r = ha_tree_write(n->pve, file, node, text, err);
+    Write *w = g_new(Write, 1);
+    int r;
 
+    *w = (Write){g_strdup(n->pve), g_strdup(node), g_strdup(text), file};
+    r = ha_patience_run(n->patience, write_run, w, write_free, patience_ends(n), err);
     if (r < 0) {
         return r;
     }
@@ -249,16 +301,13 @@ static int env_watchdog_open(void *ctx)
     return r;
 }
 
-/* Others go by what was published last: until a longer lease is, the watchdog keeps to the old. */
 static int env_watchdog_feed(void *ctx, MonoTime since)
 {
     HaNode *n = ctx;
-    const HaTiming *t = n->env.timing;
+    const HaTiming *t = timing_in_force(n);
     Err why = ERR_INIT;
 
-    if (n->published != NULL && n->published->client_ms < t->client_ms) {
-        t = n->published;
-    }
+    n->fed = since;
     return warn(n, ha_dog_feed(&n->dog, since, t->client_ms, t->device_ms, &why), &why);
 }
 
@@ -288,12 +337,39 @@ static char *env_guest_node(void *ctx, const char *sid)
     return ha_cluster_guest_node(n->cluster, sid);
 }
 
+typedef struct Move {
+    char *from, *to;
+} Move;
+
+static void move_free(void *data)
+{
+    Move *m = data;
+
+    g_free(m->from);
+    g_free(m->to);
+    g_free(m);
+}
+
+static int move_run(void *data, Err *err)
+{
+    const Move *m = data;
+    g_autofree char *dir = g_path_get_dirname(m->to);
+
+    (void)g_mkdir_with_parents(dir, 0755); /* else the rename says why */
+    if (rename(m->from, m->to) < 0 && access(m->to, F_OK) != 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "%s: %s", m->to, strerror(-r));
+    }
+    return 0;
+}
+
 static int env_guest_move(void *ctx, const char *sid, const char *from, const char *to, Err *err)
 {
     HaNode *n = ctx;
     g_autofree char *old_path = ha_tree_guest_path(n->pve, sid, from);
-    g_autofree char *new_path = ha_tree_guest_path(n->pve, sid, to);
-    g_autofree char *dir = NULL;
+    Move *m;
+    int r;
 
     if (old_path == NULL) {
         return err_setf(err, -EINVAL, "service '%s' has no configuration to move", sid);
@@ -301,15 +377,13 @@ static int env_guest_move(void *ctx, const char *sid, const char *from, const ch
     if (strcmp(from, to) == 0) {
         return 0;
     }
-    dir = g_path_get_dirname(new_path);
-    (void)g_mkdir_with_parents(dir, 0755); /* else the rename says why */
-    if (rename(old_path, new_path) < 0 && access(new_path, F_OK) != 0) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", new_path, strerror(-r));
+    m = g_new(Move, 1);
+    *m = (Move){g_steal_pointer(&old_path), ha_tree_guest_path(n->pve, sid, to)};
+    r = ha_patience_run(n->patience, move_run, m, move_free, patience_ends(n), err);
+    if (r == 0) {
+        (void)env_refresh(n); /* logged there; the next round looks again */
     }
-    (void)env_refresh(n); /* logged there; the next round looks again */
-    return 0;
+    return r;
 }
 
 static int guest_conf(const HaNode *n, const char *sid, char **ret_path, VmConf **ret, Err *err)
@@ -575,14 +649,29 @@ static void choose_timing(HaNode *n, const HaSettings *settings)
 {
     const char *wanted = n->forced_timing != NULL ? n->forced_timing : settings->timing;
     const HaTiming *t = *wanted != '\0' ? ha_timing_by_name(wanted) : NULL;
+    int64_t slow_ms = 0;
 
+    if (ha_cluster_detection_ms(n->cluster, &slow_ms, NULL) < 0) {
+        slow_ms = n->detection_ms; /* as before */
+    }
+    n->detection_ms = slow_ms;
     n->all_ours = only_ours(n);
     if (t == NULL || !n->all_ours) {
-        t = n->all_ours ? &ha_timing_fast : &ha_timing_compatible;
+        bool fast = n->all_ours && slow_ms <= ha_timing_detect_max_ms(&ha_timing_fast);
+
+        t = fast ? &ha_timing_fast : &ha_timing_compatible;
     }
     if (t != n->env.timing) {
         log_line(TRACE_NOTICE, n->o.domain, "using timing profile '%s'", t->name);
         n->env.timing = t;
+    }
+    if (slow_ms > ha_timing_detect_max_ms(&ha_timing_fast) && n->all_ours && !n->told_slow) {
+        log_line(TRACE_WARNING, n->o.domain,
+                 "corosync takes %" G_GINT64_FORMAT
+                 " ms to notice the loss of a node: timing profile "
+                 "'fast' needs at most %" G_GINT64_FORMAT " ms ('token' in corosync.conf)",
+                 slow_ms, ha_timing_detect_max_ms(&ha_timing_fast));
+        n->told_slow = true;
     }
 }
 
@@ -637,9 +726,12 @@ HaNode *ha_node_new(const HaNodeOptions *options, const char *node)
     n->name = g_strdup(node);
     n->forced_timing = g_strdup(timing);
     n->cluster = ha_cluster_new(n->pve, n->name);
+    n->patience = ha_patience_new();
     n->leases = ha_leases_new(&(HaLeasesOptions){.pve = n->pve,
                                                  .lease_ms = published_lease_ms,
                                                  .holder_gone = master_gone,
+                                                 .patience = n->patience,
+                                                 .until = patience_ends,
                                                  .mono = env_mono,
                                                  .ctx = n});
     ha_dog_init(&n->dog, HA_DOG_SOCKET);
@@ -671,6 +763,7 @@ void ha_node_free(HaNode *n)
     ha_workers_free(n->workers);
     ha_fencing_free(n->fencing);
     ha_leases_free(n->leases);
+    ha_patience_free(n->patience);
     ha_cluster_free(n->cluster);
     g_free(n->forced_timing);
     g_free(n->pve);

@@ -14,6 +14,7 @@
 #include "ha-manager/io/ha_dog.h"
 #include "ha-manager/io/ha_fencing.h"
 #include "ha-manager/io/ha_leases.h"
+#include "ha-manager/io/ha_patience.h"
 #include "ha-manager/io/ha_workers.h"
 
 #include <stdbool.h>
@@ -34,11 +35,15 @@ typedef struct HaNode {
     char *name; /* of this node */
     HaCluster *cluster;
     HaLeases *leases;
+    HaPatience *patience;
     HaDog dog;
+    MonoTime fed; /* the watchdog, as of then */
     HaAgents agents;
     HaWorkers *workers;
     HaFencer *fencing;
     const HaTiming *published; /* profile that our last status file told of; NULL: none yet */
+    int64_t detection_ms;      /* corosync's time to notice a loss, as read last */
+    bool told_slow;            /* that the timing asked for does not fit this cluster */
     char *forced_timing;       /* NULL: chosen by who is there */
     bool all_ours;             /* no member of another make */
 } HaNode;

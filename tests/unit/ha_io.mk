@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the HA daemons' adapters.
-check_PROGRAMS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io
+check_PROGRAMS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io %D%/test_ha_patience
 %C%_test_watchdog_mux_SOURCES = %D%/test_watchdog_mux.c
 %C%_test_watchdog_mux_LDADD = $(HA_IO_LIBS)
 %C%_test_ha_leases_SOURCES = %D%/test_ha_leases.c
@@ -8,5 +8,8 @@ check_PROGRAMS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io
 %C%_test_ha_io_SOURCES = %D%/test_ha_io.c
 %C%_test_ha_io_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 %C%_test_ha_io_LDADD = $(HA_IO_LIBS)
-TESTS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io
+TESTS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io %D%/test_ha_patience
+%C%_test_ha_patience_SOURCES = %D%/test_ha_patience.c
+%C%_test_ha_patience_LDADD = $(HA_IO_LIBS)
+THREADED_TESTS += %D%/test_ha_patience
 EXTRA_DIST += tests/integration/it_71_ha.sh
