@@ -484,6 +484,8 @@ static void rest_done(MigSource *s, const MigEvent *ev, MigStep *out)
         fail(s, out, ev->now, ev->r, ev->text);
     } else if (ev->op == MIG_OP_RECOVER && ev->r == 0) {
         emit(s, out, MIG_OP_REST);
+    } else if (ev->op == MIG_OP_RECOVER && ev->r == -EALREADY) {
+        clean(s, out, "the target had all pages when the stream broke");
     } else if (ev->op == MIG_OP_CONNECT && ev->r >= 0) {
         s->linked = true;
         s->lost = false;

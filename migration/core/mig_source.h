@@ -72,7 +72,7 @@ STRTAB_DECLARE(mig_src, MigSrcState);
     X(MIG_OP_SWITCH, "switch", 1)     /* ends when the target has all */                           \
     X(MIG_OP_CONTINUE, "continue", 1) /* post-copy: ends when the target may run it */             \
     X(MIG_OP_REST, "rest", 1)         /* post-copy: ends when all pages are there */               \
-    X(MIG_OP_RECOVER, "recover", 1)   /* post-copy: a new stream after a broken one */             \
+    X(MIG_OP_RECOVER, "recover", 1)   /* post-copy: a new stream; -EALREADY: none is needed */     \
     X(MIG_OP_RENAME, "rename", 1)                                                                  \
     X(MIG_OP_PLACE, "place", 1) /* 0 here, 1 target's, 2 elsewhere; -EAGAIN unknown */             \
     X(MIG_OP_RUN, "run", 1)                                                                        \

@@ -561,6 +561,9 @@ static void resume_target(MigAgent *a, const JsonTree *t)
     if (jsontree_get(t, "pairs") != NULL) {
         j->pairs = jsontree_copy(jsontree_get(t, "pairs"));
     }
+    if (jsontree_get(t, "intents") != NULL) {
+        j->intents = jsontree_copy(jsontree_get(t, "intents"));
+    }
     add_job(a, j, mig_target_run);
 }
 

@@ -526,7 +526,9 @@ static gboolean on_volume(gpointer data)
 {
     Incoming *in = data;
     const JsonTree *list = jsontree_get(in->job->asked, "volumes");
+    Err err = ERR_INIT;
 
+    (void)err_setf(&err, -ENOENT, "it was not announced");
     for (guint i = 0; i < jsontree_count(list); i++) {
         const JsonTree *v = jsontree_at(list, i);
         const char *format = jsontree_get_text(v, "format");
@@ -536,11 +538,14 @@ static gboolean on_volume(gpointer data)
             in->storage = g_strdup(jsontree_get_text(v, "storage"));
             in->format = g_strdup(format != NULL ? format : "raw");
             in->snapshots = jsontree_get_bool(v, "snapshots", false);
+            if (mig_target_intend(in->job, in->storage, &err) < 0) {
+                break;
+            }
             g_thread_unref(g_thread_new("mig-import", incoming_main, in));
             return G_SOURCE_REMOVE;
         }
     }
-    mig_job_say(in->job, "volume '%s' was not announced", in->volume);
+    mig_job_say(in->job, "volume '%s': %s", in->volume, err_text(&err));
     incoming_free(in);
     return G_SOURCE_REMOVE;
 }

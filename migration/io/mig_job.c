@@ -75,6 +75,7 @@ static void free_job(MigJob *j)
     jsontree_free(j->asked);
     jsontree_free(j->pairs);
     jsontree_free(j->pairs_all);
+    jsontree_free(j->intents);
     mig_lease_free(j->lease[0]);
     mig_lease_free(j->lease[1]);
     g_ptr_array_unref(j->made);

@@ -89,6 +89,7 @@ struct MigJob {
     GPtrArray *made;     /* char *: volumes made here */
     JsonTree *pairs;     /* {old, new} of those whose name changed; NULL: none */
     JsonTree *pairs_all; /* {old, new} of all */
+    JsonTree *intents;   /* {storage, before}: where volumes were to be made; NULL: nowhere */
     guint at;            /* of an operation with several steps */
     bool allocating, renaming;
     gint streams; /* volumes that are coming in */

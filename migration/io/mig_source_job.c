@@ -449,9 +449,14 @@ static void op_unlock(MigJob *j)
     done_err(j, MIG_OP_UNLOCK, r, &err);
 }
 
+/* What was seen as broken may have been the old stream, while the new one was on its way. */
 static void op_recover(MigJob *j)
 {
-    mig_job_send(j, WIRE_MIG_RECOVER, NULL);
+    if (mig_source_is_paused(j)) {
+        mig_job_send(j, WIRE_MIG_RECOVER, NULL);
+    } else {
+        mig_source_done(j, MIG_OP_RECOVER, 0, NULL);
+    }
 }
 
 static void op_finish(MigJob *j)

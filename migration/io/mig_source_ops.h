@@ -37,6 +37,8 @@ void mig_source_continue(MigJob *j);
 void mig_source_rest(MigJob *j);
 void mig_source_cancel_stream(MigJob *j);
 void mig_source_cont(MigJob *j);
+/* The stream of post-copy is broken, and QEMU waits for a new one. */
+bool mig_source_is_paused(MigJob *j);
 void mig_source_recover(MigJob *j, const char *host, unsigned port);
 /* News of QEMU: status of the stream, its end, time to look. */
 void mig_source_news(MigJob *j, const MigNote *n);

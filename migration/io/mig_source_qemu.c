@@ -343,6 +343,14 @@ void mig_source_rest(MigJob *j)
     mig_job_note(j, status != NULL ? (int)MIG_NOTE_QEMU : (int)MIG_NOTE_QEMU_GONE, 0, 0, status);
 }
 
+bool mig_source_is_paused(MigJob *j)
+{
+    Err err = ERR_INIT;
+    g_autoptr(JsonTree) t = mig_qemu_query_migrate(j->qemu, &err);
+
+    return g_strcmp0(jsontree_get_text(t, "status"), "postcopy-paused") == 0;
+}
+
 void mig_source_recover(MigJob *j, const char *host, unsigned port)
 {
     Err err = ERR_INIT;

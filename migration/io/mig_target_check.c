@@ -195,28 +195,37 @@ static void check_storages(Check *c)
 
 /* A guest that HA manages may only come to a node whose LRM would be reset by its watchdog when it
  * loses its lease (INV-6): the LRM says so by this file. */
-static void check_guard(Check *c)
+int mig_target_guarded(const MigJob *j, Err *err)
 {
-    g_autofree char *guard = g_build_filename(c->job->setup->own_run, "ha-lrm.guarded", NULL);
-    g_autofree char *path = g_build_filename(c->job->setup->tree.pve, "ha", "resources.cfg", NULL);
-    g_autofree char *sid = g_strdup_printf("vm: %u", c->job->vmid);
+    g_autofree char *guard = g_build_filename(j->setup->own_run, "ha-lrm.guarded", NULL);
+    g_autofree char *path = g_build_filename(j->setup->tree.pve, "ha", "resources.cfg", NULL);
+    g_autofree char *sid = g_strdup_printf("vm: %u", j->vmid);
     g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
-    Err err = ERR_INIT;
-    int r = cfsfile_read(path, STORAGE_CFG_MAX, &text, NULL, &err);
+    int r;
 
-    if (r == -ENOENT || access(guard, F_OK) == 0) {
-        return;
+    if (access(guard, F_OK) == 0) {
+        return 0;
     }
+    r = cfsfile_read(path, STORAGE_CFG_MAX, &text, NULL, err);
     if (r < 0) {
-        problem(c, "ha", true, "%s", err_text(&err));
-        return;
+        return r == -ENOENT ? 0 : r;
     }
     lines = g_strsplit(text, "\n", -1);
     for (int i = 0; lines[i] != NULL; i++) {
         if (strcmp(g_strchomp(lines[i]), sid) == 0) {
-            problem(c, "ha", true, "does not guard HA services now (its LRM holds no lease)");
+            return err_setf(err, -EPERM, "does not guard HA services now (its LRM holds no lease)");
         }
+    }
+    return 0;
+}
+
+static void check_guard(Check *c)
+{
+    Err err = ERR_INIT;
+
+    if (mig_target_guarded(c->job, &err) < 0) {
+        problem(c, "ha", true, "%s", err_text(&err));
     }
 }
 

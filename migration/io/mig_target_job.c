@@ -39,6 +39,9 @@ void mig_target_journal(MigJob *j)
     if (j->pairs != NULL) {
         jsontree_set(t, "pairs", jsontree_copy(j->pairs));
     }
+    if (j->intents != NULL) {
+        jsontree_set(t, "intents", jsontree_copy(j->intents));
+    }
     if (mig_journal_write(j, t, &err) < 0) {
         j->journal_failed = true;
         mig_job_say(j, "the journal: %s", err_text(&err));

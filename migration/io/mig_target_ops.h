@@ -14,6 +14,9 @@ void mig_target_journal(MigJob *j);
 
 /* Can the guest run here? Answers `checked`. */
 void mig_target_check(MigJob *j);
+/* 0: the guest is not HA's, or this node guards HA services; else -EPERM, or -errno when nobody can
+ * tell. Asked before anything is done and again right before the guest runs. */
+int mig_target_guarded(const MigJob *j, Err *err) must_check;
 /* Address for the streams: in `network` (CIDR), or that of this node in the cluster. */
 int mig_target_address(MigJob *j, const char *network, char **ret, Err *err) must_check;
 
@@ -30,6 +33,9 @@ int mig_target_find(MigJob *j);
 
 void mig_target_prepare(MigJob *j);
 void mig_target_prepare_next(MigJob *j, const MigNote *n);
+/* Volumes will be made on this storage: which ones of the guest are there before goes into the
+ * journal, so that a restarted agent finds the others. Blocks as long as `pvesm list`. */
+int mig_target_intend(MigJob *j, const char *storage, Err *err) must_check;
 /* A volume of the guest has its place here from now on: into the journal. */
 void mig_target_note_volume(MigJob *j, const char *old, const char *fresh);
 void mig_target_free(MigJob *j);

@@ -274,7 +274,12 @@ static void stop_exports(MigJob *j)
 
 static int let_run(MigJob *j, Err *err)
 {
-    int r = open_qemu(j, err);
+    /* The lease may have been lost since the first look: the source takes the guest back then. */
+    int r = mig_target_guarded(j, err);
+
+    if (r == 0) {
+        r = open_qemu(j, err);
+    }
 
     if (r < 0) {
         return r;
@@ -318,6 +323,9 @@ static int wait_paused(MigJob *j, Err *err)
         }
         if (g_strcmp0(status, "postcopy-paused") == 0) {
             return 0;
+        }
+        if (g_strcmp0(status, "completed") == 0) {
+            return err_setf(err, -EALREADY, "all of the guest is here already");
         }
         if (!mono_before(clock_mono(), until)) {
             return err_setf(err, -ETIMEDOUT, "post-copy does not pause (%s)",

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ports and volumes on the target: made by `prepare`, removed by `free`. */
 #include "lib/port/log.h"
+#include "lib/port/process.h"
 #include "migration/io/mig_target_ops.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define ALLOC_MS      120000
+#define LIST_MS       20000
 #define QUEUE_LOOK_MS 500
 
 /* ---- ports ----------------------------------------------------------------------------------- */
@@ -96,6 +98,93 @@ static void answer(MigJob *j)
     mig_target_done(j, MIG_TOP_PREPARE, 0, NULL);
 }
 
+/* Volumes of the guest on a storage of this node: array of ids. */
+static int list_volumes(MigJob *j, const char *storage, JsonTree **ret, Err *err)
+{
+    g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
+    ProcessOptions options = {.timeout_ms = LIST_MS};
+    g_autofree char *text = NULL;
+    g_autoptr(JsonTree) t = NULL;
+    int r = process_check((const char *const[]){j->setup->pvesm, "list", storage, "--vmid", vmid,
+                                                "--output-format", "json", NULL},
+                          &options, &text, err);
+
+    if (r < 0 || (r = jsontree_parse(text, strlen(text), &t, err)) < 0) {
+        return r;
+    }
+    *ret = jsontree_new_array();
+    for (guint i = 0; i < jsontree_count(t); i++) {
+        const char *volid = jsontree_get_text(jsontree_at(t, i), "volid");
+
+        if (volid != NULL) {
+            jsontree_add(*ret, jsontree_new_text(volid));
+        }
+    }
+    return 0;
+}
+
+static bool listed(const JsonTree *list, const char *volid)
+{
+    for (guint i = 0; i < jsontree_count(list); i++) {
+        if (g_strcmp0(jsontree_text(jsontree_at(list, i)), volid) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int mig_target_intend(MigJob *j, const char *storage, Err *err)
+{
+    JsonTree *before = NULL, *one;
+    int r;
+
+    for (guint i = 0; i < jsontree_count(j->intents); i++) {
+        if (g_strcmp0(jsontree_get_text(jsontree_at(j->intents, i), "storage"), storage) == 0) {
+            return 0;
+        }
+    }
+    r = list_volumes(j, storage, &before, err);
+    if (r < 0) {
+        return err_wrapf(err, r, "storage '%s'", storage);
+    }
+    one = jsontree_new_object();
+    jsontree_set_text(one, "storage", storage);
+    jsontree_set(one, "before", before);
+    if (j->intents == NULL) {
+        j->intents = jsontree_new_array();
+    }
+    jsontree_add(j->intents, one);
+    mig_target_journal(j);
+    return j->journal_failed ? err_setf(err, -EROFS, "the journal of migrations cannot be written")
+                             : 0;
+}
+
+/* What was made but never noted: an agent that dies right after `pvesm alloc` knows no name. */
+static void find_unnoted(MigJob *j)
+{
+    for (guint i = 0; i < jsontree_count(j->intents); i++) {
+        const JsonTree *intent = jsontree_at(j->intents, i);
+        const char *storage = jsontree_get_text(intent, "storage");
+        g_autoptr(JsonTree) now = NULL;
+        Err err = ERR_INIT;
+
+        if (storage == NULL || list_volumes(j, storage, &now, &err) < 0) {
+            mig_job_say(j, "volumes of guest %u may be left on storage '%s': %s", j->vmid,
+                        storage != NULL ? storage : "?", err_text(&err));
+            continue;
+        }
+        for (guint k = 0; k < jsontree_count(now); k++) {
+            const char *volid = jsontree_text(jsontree_at(now, k));
+
+            if (!listed(jsontree_get(intent, "before"), volid) &&
+                !g_ptr_array_find_with_equal_func(j->made, volid, g_str_equal, NULL)) {
+                g_ptr_array_add(j->made, g_strdup(volid));
+            }
+        }
+    }
+    jsontree_free(g_steal_pointer(&j->intents)); /* from here on they are in `made` */
+}
+
 /* Name of the volume within its storage: "vm-100-disk-0.qcow2". */
 static const char *leaf(const char *volid)
 {
@@ -162,7 +251,14 @@ static void next_volume(MigJob *j)
             return;
         }
         if (g_strcmp0(jsontree_get_text(v, "how"), "mirror") == 0) {
-            alloc(j, v, !j->renaming);
+            Err err = ERR_INIT;
+            int r = mig_target_intend(j, jsontree_get_text(v, "storage"), &err);
+
+            if (r < 0) {
+                mig_target_done(j, MIG_TOP_PREPARE, r, err_text(&err));
+            } else {
+                alloc(j, v, !j->renaming);
+            }
             return;
         }
     }
@@ -258,9 +354,10 @@ void mig_target_free(MigJob *j)
     } else if (place == MIG_PLACE_OWN) {
         mig_job_say(j, "the configuration is here: its volumes stay");
         mig_target_done(j, MIG_TOP_FREE, 0, NULL);
-    } else if (place < 0 && j->made->len > 0) {
+    } else if (place < 0 && (j->made->len > 0 || j->intents != NULL)) {
         mig_target_done(j, MIG_TOP_FREE, -EAGAIN, err_text(&err));
     } else {
+        find_unnoted(j);
         free_first(j);
     }
 }

@@ -75,6 +75,10 @@ volumes_of()
 {
     on "$1" sh -c 'ls /var/lib/disk/images/*/* /var/lib/other/images/*/* 2>/dev/null' | wc -l
 }
+equal_volumes()
+{
+    [ "$(volumes_of 2)" = "$1" ]
+}
 check 'they are gone from the source' equal "$(volumes_of 1)" 0
 check 'it stops' on 2 qm stop 101
 check 'stopped, it moves to another storage' on 2 qm migrate 101 node1 --targetstorage disk:other
@@ -131,6 +135,28 @@ check 'the guest does not notice' goes_on 1 101 "$was"
 lab start 2 migrated >/dev/null
 check 'started again, it cleans up' within 60 clean_on 2 101
 check 'volumes as well' equal "$(volumes_of 2)" 0
+
+# What makes a volume outlives the agent that started it, and its name was never noted.
+slow_pvesm()
+{
+    cp "$BUILD/cli/pvesm" "$WORK/pvesm.real"
+    printf '#!/bin/sh\n%s "$@"; s=$?\n[ "$1" != alloc ] || sleep 3\nexit $s\n' \
+        "$WORK/pvesm.real" >"$WORK/pvesm.slow"
+    chmod +x "$WORK/pvesm.slow"
+    lab exec 2 -- mount --bind "$WORK/pvesm.slow" "$BUILD/cli/pvesm"
+}
+has_volume()
+{
+    [ "$(volumes_of 2)" != 0 ]
+}
+slow_pvesm
+slow_move 101
+check 'a volume is being made on the target' within 60 has_volume
+lab kill 2 migrated
+check 'agent on the target killed just then: the move fails' ended 1
+lab exec 2 -- umount "$BUILD/cli/pvesm"
+lab start 2 migrated >/dev/null
+check 'started again, it finds that volume' within 60 equal_volumes 0
 
 # Memory at 100 KiB/s never gets through.
 was=$(counter 1 100)

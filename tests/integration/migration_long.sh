@@ -131,7 +131,7 @@ check 'the source has no journal left' within 60 quiet 1
 
 slow_move 102
 within 60 in_state 1 102 mirror
-lab partition 1/2,3,4
+lab partition 1/2,3
 check 'source cut off: the move fails' ended 1
 check 'and the guest runs on' goes_on 1 102 "$was"
 lab heal

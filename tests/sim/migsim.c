@@ -55,7 +55,8 @@
     X(FAULT_PAUSE_SOURCE, "source agent stalls")                                                   \
     X(FAULT_PAUSE_TARGET, "target agent stalls")                                                   \
     X(FAULT_CLOCK, "clock jumps")                                                                  \
-    X(FAULT_CANCEL, "cancel")
+    X(FAULT_CANCEL, "cancel")                                                                      \
+    X(FAULT_GUARD, "target's HA guard lost")
 typedef enum Fault { FAULT_LIST(STRTAB_ENUM) FAULT_N } Fault;
 STRTAB_DECLARE(fault, Fault);
 STRTAB_DEFINE(fault, Fault, FAULT_LIST, FAULT_N)
@@ -85,6 +86,7 @@ typedef enum Kind {
     KIND_HEAL,
     KIND_LOSS,    /* of link `a`, side `b` notices */
     KIND_RESTART, /* of the agent of side `b` */
+    KIND_VOLUME,  /* what makes it has made it on the target, whatever became of the agent */
 } Kind;
 
 typedef struct Pending {
@@ -102,6 +104,7 @@ typedef struct World {
     MonoTime now;
     uint64_t order;
     bool verbose, online, copies, mirrors, full, storage_gone;
+    bool unguarded;       /* the guest is HA's, and the target's LRM has lost its lease */
     MigSrcState phase[2]; /* where the faults strike */
     Fault fault[2];
     unsigned faults;
@@ -119,8 +122,9 @@ typedef struct World {
         bool exists, online, copies, mirrors, locked, prepared, migrating;
     } src_journal;
     struct {
-        bool exists, online, running;
+        bool exists, online, running, knows;
     } tgt_journal;
+    bool tgt_knows; /* the target's agent knows that there may be a volume to be freed */
 
     bool at_target, locked, src_quorum, tgt_quorum, claimed, claim_of_source;
     Qemu src_qemu, tgt_qemu;
@@ -240,6 +244,13 @@ static void to_target(World *w, MigTevKind kind)
     p->message = true;
 }
 
+/* A program makes the volume on the target; before it is started the journal says so. */
+static void make_volume(World *w)
+{
+    w->tgt_knows = w->tgt_journal.knows = true;
+    (void)add(w, some_ms(w, 1, 30), KIND_VOLUME);
+}
+
 /* ---- the source's operations ------------------------------------------------------------------
  */
 
@@ -320,6 +331,11 @@ static void src_perform(World *w, MigOp op)
         src_done_in(w, 2, 20, op);
         break;
     case MIG_OP_COPY:
+        if (reachable(w) && !w->full && w->tgt.state == MIG_TGT_PREPARED) {
+            make_volume(w);
+        }
+        src_done_in(w, 500, 3000, op);
+        break;
     case MIG_OP_MIRROR:
     case MIG_OP_MIGRATE:
         src_done_in(w, 500, 3000, op);
@@ -482,8 +498,7 @@ static int copy_now(World *w)
     if (!w->tgt_up || w->tgt.state != MIG_TGT_PREPARED) {
         return -EPIPE;
     }
-    w->tgt_volume = true;
-    return 0;
+    return w->tgt_volume ? 0 : -EPIPE;
 }
 
 static int src_effect(World *w, MigOp op)
@@ -547,8 +562,14 @@ static void tgt_perform(World *w, MigTop op)
     Pending *p;
 
     say(w, "  target does %s", mig_top_name(op));
+    if (op == MIG_TOP_PREPARE && w->mirrors && !w->full) {
+        make_volume(w);
+    }
     if (mig_top_waits(op)) {
-        p = add(w, op == MIG_TOP_START ? some_ms(w, 100, 900) : some_ms(w, 1, 40), KIND_TARGET);
+        int64_t lo = op == MIG_TOP_START ? 100 : op == MIG_TOP_PREPARE ? 31 : 1;
+        int64_t hi = op == MIG_TOP_START ? 900 : op == MIG_TOP_PREPARE ? 60 : 40;
+
+        p = add(w, some_ms(w, lo, hi), KIND_TARGET);
         p->a = MIG_TEV_DONE;
         p->b = (int)op;
         p->r = INT_MIN;
@@ -574,7 +595,7 @@ static void tgt_perform(World *w, MigTop op)
         to_source(w, MIG_OP_N, w->tgt.code);
         break;
     case MIG_TOP_END:
-        w->tgt_journal.exists = false;
+        w->tgt_journal.exists = w->tgt_journal.knows = w->tgt_knows = false;
         w->tgt_exists = false;
         drop_link(w, false);
         break;
@@ -588,11 +609,7 @@ static int tgt_effect(World *w, MigTop op)
     switch (op) {
     case MIG_TOP_PREPARE:
         w->tgt_ports = w->online;
-        if (w->mirrors && w->full) {
-            return -ENOSPC;
-        }
-        w->tgt_volume = w->tgt_volume || w->mirrors;
-        return 0;
+        return w->mirrors && !w->tgt_volume ? -ENOSPC : 0;
     case MIG_TOP_START:
         w->tgt_qemu = QEMU_INCOMING;
         return 0;
@@ -600,9 +617,14 @@ static int tgt_effect(World *w, MigTop op)
         return !w->tgt_quorum ? -EAGAIN : w->at_target;
     case MIG_TOP_CLAIM:
         return claim_now(w, false, w->tgt_quorum);
+    case MIG_TOP_CHECK:
+        return w->unguarded ? -EPERM : 0;
     case MIG_TOP_RUN:
         if (w->online && w->tgt_qemu != QEMU_LOADED) {
             return -ESRCH;
+        }
+        if (w->online && w->unguarded) {
+            return -EPERM; /* what does not run is not HA's business until its LRM starts it */
         }
         w->tgt_qemu = w->online ? QEMU_RUNS : QEMU_NONE;
         w->tgt_ports = false;
@@ -625,7 +647,7 @@ static int tgt_effect(World *w, MigTop op)
         if (!w->tgt_quorum || (w->at_target && w->locked)) {
             return -EAGAIN;
         }
-        w->tgt_volume = w->tgt_volume && w->at_target;
+        w->tgt_volume = w->tgt_volume && (w->at_target || !w->tgt_knows);
         return 0;
     default:
         return 0;
@@ -760,7 +782,7 @@ static void kill_agent(World *w, int side)
         w->src_life++;
     } else {
         w->tgt_up = false;
-        w->tgt_exists = false;
+        w->tgt_exists = w->tgt_knows = false;
         w->tgt_life++;
     }
     p = add(w, some_ms(w, 200, RESTART_S * 1000), KIND_RESTART);
@@ -871,6 +893,9 @@ static void apply(World *w, Fault f)
     case FAULT_DISK_FULL:
         w->full = true;
         break;
+    case FAULT_GUARD:
+        w->unguarded = true;
+        break;
     case FAULT_STORAGE:
         w->storage_gone = true;
         break;
@@ -905,7 +930,7 @@ static void heal(World *w)
     say(w, "healed");
     w->cut = w->stalled = false;
     w->src_quorum = w->tgt_quorum = true;
-    w->full = w->storage_gone = false;
+    w->full = w->storage_gone = w->unguarded = false;
 }
 
 static void restart_source(World *w)
@@ -937,6 +962,7 @@ static void restart_target(World *w)
     w->tgt_exists = true;
     w->tgt.online = w->tgt_journal.online;
     w->tgt.running = w->tgt_journal.running;
+    w->tgt_knows = w->tgt_journal.knows;
     if (w->tgt_qemu == QEMU_RUNS || w->tgt_journal.running) {
         found = MIG_FOUND_RUNNING;
     } else if (w->tgt_qemu != QEMU_NONE) {
@@ -1034,6 +1060,9 @@ static void dispatch(World *w, Pending p)
     case KIND_RESTART:
         say(w, "agent %d starts again", p.b);
         (p.b == 0 ? restart_source : restart_target)(w);
+        break;
+    case KIND_VOLUME:
+        w->tgt_volume = true;
         break;
     }
 }

@@ -6,6 +6,8 @@ TESTS += %D%/test_wire_migration
 
 check_PROGRAMS += %D%/test_migration
 %C%_test_migration_SOURCES = %D%/test_migration.c
-%C%_test_migration_LDADD = migration/libmigio.a migration/libmigcore.a lib/port/libport.a \
-	lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+%C%_test_migration_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
+%C%_test_migration_LDADD = migration/libmigio.a migration/libmigcore.a lib/cfs/libcfs.a \
+	lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(SSL_LIBS) \
+	$(CRYPTO_LIBS) $(JSON_LIBS) $(QB_LIBS) $(GIO_LIBS) $(GLIB_LIBS) -lpthread
 TESTS += %D%/test_migration

@@ -8,9 +8,12 @@
 #include "migration/core/mig_source.h"
 #include "migration/core/mig_target.h"
 #include "migration/core/mig_volumes.h"
+#include "migration/io/mig_job.h"
 #include "migration/io/mig_ports.h"
+#include "migration/io/mig_target_ops.h"
 
 #include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
 static const MonoTime start = {1000000};
@@ -137,6 +140,42 @@ static void test_policies(void)
     }
 }
 
+/* A target that says it has all pages ends post-copy, however the stream looks from here. */
+static void test_postcopy_recovery(void)
+{
+    static const struct {
+        int answer;
+        MigSrcState state;
+        MigOp busy;
+    } cases[] = {
+        {0, MIG_SRC_RUN, MIG_OP_REST},
+        {-EALREADY, MIG_SRC_CLEAN, MIG_OP_CLEAN},
+        {-ETIMEDOUT, MIG_SRC_RUN, MIG_OP_N}, /* again in a moment */
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MigSource s;
+
+        mig_source_init(&s);
+        s.online = true;
+        s.policy = MIG_POLICY_POSTCOPY;
+        s.timeout_ms = 1000;
+        source_until(&s, MIG_SRC_MOVE);
+        (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 5000);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_MIGRATE, 0, 5001);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_RENAME, 0, 5002);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_CONTINUE, 0, 5003);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_RUN, 0, 5004);
+        g_assert_cmpint(s.busy, ==, MIG_OP_REST);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_REST, -EAGAIN, 6000);
+        (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 8000);
+        g_assert_cmpint(s.busy, ==, MIG_OP_RECOVER);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_RECOVER, cases[i].answer, 8001);
+        g_assert_cmpint(s.state, ==, cases[i].state);
+        g_assert_cmpint(s.busy, ==, cases[i].busy);
+    }
+}
+
 /* ---- the target -------------------------------------------------------------------------------
  */
 
@@ -218,6 +257,52 @@ static void test_abort_does_not_stop_a_running_guest(void)
     g_assert_cmpuint(out.n, ==, 1);
     g_assert_cmpint(out.ops[0], ==, MIG_TOP_SAY_ERROR);
     g_assert_cmpint(t.code, ==, -EBUSY);
+}
+
+/* Ordered, but the guard of HA's guests is gone: it does not run, and the source hears of it. */
+static void test_refused_to_run(void)
+{
+    MigTarget t;
+    MigTgtStep out;
+
+    target_loaded(&t);
+    (void)target_event(&t, MIG_TEV_RUN, MIG_TOP_N, 0, 10);
+    out = target_event(&t, MIG_TEV_DONE, MIG_TOP_RUN, -EPERM, 11);
+    g_assert_cmpuint(out.n, ==, 2);
+    g_assert_cmpint(out.ops[0], ==, MIG_TOP_SAY_ERROR);
+    g_assert_cmpint(out.ops[1], ==, MIG_TOP_KILL);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void test_guard(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("mig-guard-XXXXXX", NULL);
+    g_autofree char *ha = g_build_filename(dir, "ha", NULL);
+    g_autofree char *resources = g_build_filename(ha, "resources.cfg", NULL);
+    g_autofree char *guard = g_build_filename(dir, "ha-lrm.guarded", NULL);
+    MigSetup setup = {.tree = {.pve = dir}, .own_run = dir};
+    MigJob j = {.setup = &setup, .vmid = 100};
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(mig_target_guarded(&j, &err), ==, 0); /* no HA at all */
+    g_assert_cmpint(g_mkdir(ha, 0700), ==, 0);
+    put(ha, "resources.cfg", "vm: 1000\n\tstate started\n");
+    g_assert_cmpint(mig_target_guarded(&j, &err), ==, 0);
+    put(ha, "resources.cfg", "vm: 1000\n\tstate started\n\nvm: 100\n\tstate started\n");
+    g_assert_cmpint(mig_target_guarded(&j, &err), ==, -EPERM);
+    put(dir, "ha-lrm.guarded", "");
+    g_assert_cmpint(mig_target_guarded(&j, &err), ==, 0);
+    g_assert_cmpint(g_unlink(guard), ==, 0);
+    g_assert_cmpint(mig_target_guarded(&j, &err), ==, -EPERM);
+    g_assert_cmpint(g_unlink(resources), ==, 0);
+    g_assert_cmpint(g_rmdir(ha), ==, 0);
+    g_assert_cmpint(g_rmdir(dir), ==, 0);
 }
 
 /* Every event in every state: no assertion, and no step runs a guest out of turn. */
@@ -426,6 +511,9 @@ int main(int argc, char **argv)
                     test_silent_target_is_not_robbed);
     g_test_add_func("/migration/source/an-order-is-final", test_order_is_final);
     g_test_add_func("/migration/source/policies-at-the-deadline", test_policies);
+    g_test_add_func("/migration/source/post-copy-made-anew", test_postcopy_recovery);
+    g_test_add_func("/migration/target/refuses-to-run", test_refused_to_run);
+    g_test_add_func("/migration/target/guard-of-ha-guests", test_guard);
     g_test_add_func("/migration/target/alone-needs-the-claim", test_alone_needs_the_claim);
     g_test_add_func("/migration/target/alone-gives-up", test_alone_gives_up);
     g_test_add_func("/migration/target/abort-does-not-stop-a-running-guest",
