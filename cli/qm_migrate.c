@@ -299,6 +299,7 @@ static JsonTree *build_request(int64_t vmid, const char *target)
     jsontree_set_text(t, "migration_network", o->network);
     jsontree_set_text(t, "migration_type", o->type);
     jsontree_set_text(t, "on-timeout", o->on_timeout);
+    jsontree_set_text(t, "compress", o->compress);
     if (o->channels >= 0) {
         jsontree_set_int(t, "channels", o->channels);
     }
@@ -437,6 +438,8 @@ static GOptionEntry migrate_options[] = {
      "Time for the memory, 600 by default; then --on-timeout", "SECONDS"},
     {"on-timeout", 0, 0, G_OPTION_ARG_STRING, &qm_migrate_options.on_timeout,
      "abort (default), throttle or postcopy", "POLICY"},
+    {"compress", 0, 0, G_OPTION_ARG_STRING, &qm_migrate_options.compress,
+     "Channels of the memory: auto (default), none or zstd", "HOW"},
     {"dry-run", 0, 0, G_OPTION_ARG_NONE, &qm_migrate_options.dry_run,
      "Only say what would fail, and how it would be done", NULL},
     CLI_OUTPUT_FORMAT_OPTION,

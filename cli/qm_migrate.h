@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 typedef struct QmMigrateOptions {
-    char *socket, *map, *network, *type, *on_timeout;
+    char *socket, *map, *network, *type, *on_timeout, *compress;
     int online, local_disks, force;
     gboolean dry_run, metrics;
     gint64 bwlimit, downtime, timeout, channels;

@@ -2,7 +2,9 @@
 noinst_LIBRARIES += %D%/libmigcore.a
 %C%_libmigcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
 %C%_libmigcore_a_SOURCES = \
+	%D%/core/mig_cpu.c %D%/core/mig_cpu.h \
 	%D%/core/mig_limits.h \
+	%D%/core/mig_predict.c %D%/core/mig_predict.h \
 	%D%/core/mig_request.c %D%/core/mig_request.h \
 	%D%/core/mig_source.c %D%/core/mig_source.h \
 	%D%/core/mig_target.c %D%/core/mig_target.h \
@@ -13,10 +15,12 @@ noinst_LIBRARIES += %D%/libmigio.a
 %C%_libmigio_a_SOURCES = \
 	%D%/io/mig_agent.c %D%/io/mig_agent.h \
 	%D%/io/mig_copy.c \
+	%D%/io/mig_host.c %D%/io/mig_host.h \
 	%D%/io/mig_job.c %D%/io/mig_job.h \
 	%D%/io/mig_link.c %D%/io/mig_link.h \
 	%D%/io/mig_local.c %D%/io/mig_local.h \
 	%D%/io/mig_ports.c %D%/io/mig_ports.h \
+	%D%/io/mig_probe.c %D%/io/mig_probe.h \
 	%D%/io/mig_qemu.c %D%/io/mig_qemu.h \
 	%D%/io/mig_source_job.c \
 	%D%/io/mig_source_ops.h %D%/io/mig_source_plan.c %D%/io/mig_source_qemu.c \

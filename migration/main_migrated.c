@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 static char *option_pve, *option_run_dir, *option_state_dir, *option_log_dir, *option_listen;
-static char *option_guest_dir, *option_qm, *option_pvesm, *option_node;
+static char *option_guest_dir, *option_qm, *option_pvesm, *option_node, *option_ports;
+static gint64 option_bwlimit;
 static gboolean option_version, option_debug;
 
 static GOptionEntry entries[] = {
@@ -28,6 +29,10 @@ static GOptionEntry entries[] = {
     {"log-dir", 0, 0, G_OPTION_ARG_FILENAME, &option_log_dir, "Default /var/log/quorate", "DIR"},
     {"guest-dir", 0, 0, G_OPTION_ARG_FILENAME, &option_guest_dir,
      "Sockets of guests, default /var/run/qemu-server", "DIR"},
+    {"ports", 0, 0, G_OPTION_ARG_STRING, &option_ports, "Ports of the streams, default 60001-60050",
+     "FIRST-LAST"},
+    {"bwlimit", 0, 0, G_OPTION_ARG_INT64, &option_bwlimit,
+     "All moves away from here together at most so fast", "KiB/s"},
     {"qm", 0, 0, G_OPTION_ARG_FILENAME, &option_qm, "Default qm", "PROGRAM"},
     {"pvesm", 0, 0, G_OPTION_ARG_FILENAME, &option_pvesm, "Default pvesm", "PROGRAM"},
     {"debug", 'd', 0, G_OPTION_ARG_NONE, &option_debug, "Log more", NULL},
@@ -46,6 +51,24 @@ static const char * or (const char *given, const char *fallback)
     return given != NULL ? given : fallback;
 }
 
+/* "60001-60050", within the documented range. */
+static int parse_ports(const char *text, MigSetup *setup, Err *err)
+{
+    const char *dash = strchr(text, '-');
+    g_autofree char *first = dash != NULL ? g_strndup(text, (gsize)(dash - text)) : NULL;
+    guint64 a = 0, b = 0;
+
+    if (dash == NULL ||
+        !g_ascii_string_to_unsigned(first, 10, MIG_PORT_FIRST, MIG_PORT_LAST, &a, NULL) ||
+        !g_ascii_string_to_unsigned(dash + 1, 10, a, MIG_PORT_LAST, &b, NULL)) {
+        return err_setf(err, -EINVAL, "--ports: '%s' is no part of %u-%u", text, MIG_PORT_FIRST,
+                        MIG_PORT_LAST);
+    }
+    setup->port_first = (unsigned)a;
+    setup->port_last = (unsigned)b;
+    return 0;
+}
+
 static MigSetup make_setup(char *node)
 {
     const char *own = or (option_run_dir, "/run/quorate");
@@ -59,6 +82,9 @@ static MigSetup make_setup(char *node)
         .tls_dir = g_build_filename(own, "migration-tls", NULL),
         .qm = or (option_qm, "qm"),
         .pvesm = or (option_pvesm, "pvesm"),
+        .port_first = MIG_PORT_FIRST,
+        .port_last = MIG_PORT_LAST,
+        .bwlimit_kib = MAX(option_bwlimit, 0),
     };
 }
 
@@ -114,6 +140,10 @@ int main(int argc, char **argv)
     log_init("quorate-migrated", isatty(2));
     log_set_debug(option_debug);
     setup = make_setup(node);
+    if (option_ports != NULL && parse_ports(option_ports, &setup, &err) < 0) {
+        fprintf(stderr, "quorate-migrated: %s\n", err_text(&err));
+        return 2;
+    }
     if (serve(&setup, &err) < 0) {
         log_line(TRACE_ERR, "migrate", "%s", err_text(&err));
         return 1;

@@ -63,13 +63,13 @@ static const WireMigField welcome_fields[] = {
     END,
 };
 static const WireMigField check_fields[] = {
-    TABLE("needs", "memory_mib, machine, qemu, cpu, bridges, storages, ..."),
+    TABLE("needs", "memory, machine, qemu, kvm, cpu (flags), bridges, storages, space, network"),
     BOOL("online", "the guest runs and shall go on running"),
     END,
 };
 static const WireMigField checked_fields[] = {
     LIST("problems", "objects: check, fatal, text"),
-    TABLE("facts", "qemu, memory_mib, ports_free"),
+    TABLE("facts", "qemu, zstd, memory_available, ports_free, address, speed, probe_port, passed"),
     END,
 };
 static const WireMigField prepare_fields[] = {

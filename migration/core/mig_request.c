@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <string.h>
 
+STRTAB_DEFINE(mig_compress, MigCompress, MIG_COMPRESS_LIST, MIG_COMPRESS_N)
+
 #define VMID_MIN 100
 #define VMID_MAX 999999999
 
@@ -39,6 +41,18 @@ static int read_policy(const JsonTree *t, MigPolicy *ret, Err *err)
         return err_setf(err, -EINVAL, "on-timeout must be abort, throttle or postcopy");
     }
     *ret = (MigPolicy)v;
+    return 0;
+}
+
+static int read_compress(const JsonTree *t, MigCompress *ret, Err *err)
+{
+    const char *text = jsontree_get_text(t, "compress");
+    int v = text != NULL ? mig_compress_from_name(text) : MIG_COMPRESS_AUTO;
+
+    if (v < 0) {
+        return err_setf(err, -EINVAL, "compress must be auto, none or zstd");
+    }
+    *ret = (MigCompress)v;
     return 0;
 }
 
@@ -77,8 +91,8 @@ int mig_request_read(const JsonTree *t, MigRequest *ret, Err *err)
         (r = number(t, "timeout", MIG_TIMEOUT_S, 7 * 24 * 3600, &q.timeout_s, err)) < 0 ||
         (jsontree_get(t, "channels") != NULL &&
          (r = number(t, "channels", 0, MIG_CHANNELS_MAX, &q.channels, err)) < 0) ||
-        (r = read_policy(t, &q.policy, err)) < 0 || (r = read_type(t, &q, err)) < 0 ||
-        (r = mig_map_check(q.map, err)) < 0) {
+        (r = read_policy(t, &q.policy, err)) < 0 || (r = read_compress(t, &q.compress, err)) < 0 ||
+        (r = read_type(t, &q, err)) < 0 || (r = mig_map_check(q.map, err)) < 0) {
         return r;
     }
     if (q.target[0] == '\0') {
@@ -111,6 +125,7 @@ JsonTree *mig_request_write(const MigRequest *q)
     jsontree_set_int(t, "downtime", q->downtime_ms);
     jsontree_set_int(t, "timeout", q->timeout_s);
     jsontree_set_text(t, "on-timeout", mig_policy_name(q->policy));
+    jsontree_set_text(t, "compress", mig_compress_name(q->compress));
     if (q->channels >= 0) {
         jsontree_set_int(t, "channels", q->channels);
     }

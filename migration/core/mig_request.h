@@ -8,6 +8,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/jsontree.h"
+#include "lib/base/strtab.h"
 #include "migration/core/mig_limits.h"
 #include "migration/core/mig_source.h"
 
@@ -15,6 +16,13 @@
 #include <stdint.h>
 
 #define MIG_MAP_MAX 4096 /* bytes of a storage map */
+
+#define MIG_COMPRESS_LIST(X)                                                                       \
+    X(MIG_COMPRESS_AUTO, "auto") /* when it pays: mig_compression_pays */                          \
+    X(MIG_COMPRESS_NONE, "none")                                                                   \
+    X(MIG_COMPRESS_ZSTD, "zstd")
+typedef enum MigCompress { MIG_COMPRESS_LIST(STRTAB_ENUM) MIG_COMPRESS_N } MigCompress;
+STRTAB_DECLARE(mig_compress, MigCompress);
 
 typedef struct MigRequest {
     uint32_t vmid;
@@ -26,6 +34,7 @@ typedef struct MigRequest {
     int64_t downtime_ms, timeout_s;
     int64_t channels; /* of multifd, 0: none; -1: as it fits */
     MigPolicy policy;
+    MigCompress compress;
 } MigRequest;
 
 /* Defaults for what is not there. -EINVAL names the member. */

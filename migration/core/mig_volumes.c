@@ -91,6 +91,20 @@ static char *drive_volume(const char *value)
     return file != NULL ? file : g_strndup(value, strcspn(value, ","));
 }
 
+/* "32G", "512K", "100" as bytes; 0 when it is none. */
+static int64_t size_of(const char *text)
+{
+    static const char units[] = "KMGT";
+    char *end = NULL;
+    int64_t n = text != NULL ? g_ascii_strtoll(text, &end, 10) : 0;
+    const char *unit = end != NULL && *end != '\0' ? strchr(units, *end) : NULL;
+
+    if (n <= 0 || n > INT64_MAX >> 41 || (end != NULL && *end != '\0' && unit == NULL)) {
+        return 0;
+    }
+    return unit != NULL ? n << (10 * (unit - units + 1)) : n;
+}
+
 static bool belongs_to(const char *volid, uint32_t vmid)
 {
     g_autofree char *part = g_strdup_printf("vm-%u-", vmid);
@@ -108,15 +122,32 @@ static const char *format_of(const char *volid)
 
 /* ---- one drive ------------------------------------------------------------------------------- */
 
+/* `bwlimit: migration=N,default=M` of a storage; 0: none. */
+static int64_t limit_of(const StorageCfg *cfg, const char *storage)
+{
+    const Storage *s = NULL;
+    Err err = ERR_INIT;
+    const char *text =
+        storagecfg_get(cfg, storage, &s, &err) == 0 ? storage_prop(s, "bwlimit") : NULL;
+    g_autofree char *own = text != NULL ? property(text, "migration") : NULL;
+    g_autofree char *fallback = text != NULL ? property(text, "default") : NULL;
+    const char *chosen = own != NULL ? own : fallback;
+
+    return chosen != NULL ? MAX(g_ascii_strtoll(chosen, NULL, 10), 0) : 0;
+}
+
 static void add_local(MigVolumes *v,
                       const char *key,
+                      const char *value,
                       const char *volid,
                       const char *storage,
+                      const StorageCfg *cfg,
                       const MigVolumesHow *how,
                       bool snapshot)
 {
     bool attached = !numbered(key, "unused") && !numbered(key, "tpmstate") && !snapshot &&
                     strstr(volid, "-cloudinit") == NULL;
+    g_autofree char *size = property(value, "size");
     MigVolume *m = g_new0(MigVolume, 1);
 
     m->drive = g_strdup(key);
@@ -124,6 +155,8 @@ static void add_local(MigVolumes *v,
     m->storage = g_strdup(storage);
     m->to = mig_map_storage(how->map, storage);
     m->format = g_strdup(format_of(volid));
+    m->size = size_of(size);
+    m->limit_kib = mig_least_limit(limit_of(cfg, storage), limit_of(cfg, m->to));
     m->how = how->online && attached ? MIG_VOLUME_MIRROR : MIG_VOLUME_COPY;
     g_ptr_array_add(v->list, m);
     add_name(v->storages, m->to);
@@ -176,7 +209,7 @@ static void judge(MigVolumes *v,
     } else if (!belongs_to(volid, how->vmid)) {
         problem(v, "%s: '%s' belongs to another guest", key, volid);
     } else {
-        add_local(v, key, volid, storage, how, snapshot);
+        add_local(v, key, value, volid, storage, cfg, how, snapshot);
     }
 }
 
@@ -404,4 +437,33 @@ void mig_volumes_rename(VmConf *conf, const JsonTree *pairs)
     for (guint i = 0; i < conf->sections->len; i++) {
         rename_section(g_ptr_array_index(conf->sections, i), pairs);
     }
+}
+
+JsonTree *mig_volumes_space(const MigVolumes *v)
+{
+    JsonTree *list = jsontree_new_array();
+
+    for (guint i = 0; i < v->storages->len; i++) {
+        const char *storage = g_ptr_array_index(v->storages, i);
+        int64_t size = 0, used = 0;
+        JsonTree *one;
+
+        for (guint k = 0; k < v->list->len; k++) {
+            const MigVolume *m = g_ptr_array_index(v->list, k);
+
+            if (strcmp(m->to, storage) == 0) {
+                size += MAX(m->size, m->used);
+                used += m->used;
+            }
+        }
+        if (size == 0) {
+            continue; /* shared, or nobody knows */
+        }
+        one = jsontree_new_object();
+        jsontree_set_text(one, "storage", storage);
+        jsontree_set_int(one, "size", size);
+        jsontree_set_int(one, "used", used);
+        jsontree_add(list, one);
+    }
+    return list;
 }

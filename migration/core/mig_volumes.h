@@ -28,7 +28,9 @@ typedef struct MigVolume {
     char *format;    /* "raw", "qcow2" */
     char *new_volid; /* on the target; NULL until it is there */
     MigVolumeHow how;
-    int64_t size; /* virtual bytes; 0: not known */
+    int64_t size;      /* virtual bytes; 0: not known */
+    int64_t used;      /* bytes that are allocated; 0: not known */
+    int64_t limit_kib; /* of its storages, KiB per second; 0: none */
     bool snapshots;
 } MigVolume;
 
@@ -59,6 +61,8 @@ MigVolumes *mig_volumes_plan(const VmConf *conf, const StorageCfg *cfg, const Mi
 void mig_volumes_rename(VmConf *conf, const JsonTree *pairs);
 /* List of {drive, volid, storage, format, size, how} as `prepare` carries it, and back. */
 JsonTree *mig_volumes_write(const MigVolumes *v);
+/* List of {storage, size, used}: bytes that the volumes need on each storage of the target. */
+JsonTree *mig_volumes_space(const MigVolumes *v);
 /* What mig_volumes_write wrote, for a journal; never NULL. */
 MigVolumes *mig_volumes_restore(const JsonTree *list);
 /* Notes the new names of a `prepared`. -EBADMSG when one is missing. */

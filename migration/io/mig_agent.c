@@ -25,6 +25,7 @@ struct MigAgent {
     int listener;
     guint listener_source, metrics_source;
     GHashTable *jobs;  /* key "s:ID" or "t:ID" -> MigJob *, one reference */
+    gint sources;      /* moves away from this node, dry runs not counted */
     GHashTable *fresh; /* MigLink * that have not said hello: a set, one reference each */
     gint64 counters[MIG_COUNT_N];
     GMutex lock; /* of the counters */
@@ -50,6 +51,13 @@ void mig_agent_count(MigAgent *a, MigCounter c, int64_t n)
     g_mutex_lock(&a->lock);
     a->counters[c] += n;
     g_mutex_unlock(&a->lock);
+}
+
+int64_t mig_agent_share(MigAgent *a)
+{
+    int64_t n = MAX(g_atomic_int_get(&a->sources), 1);
+
+    return a->setup->bwlimit_kib > 0 ? MAX(a->setup->bwlimit_kib / n, 1) : 0;
 }
 
 static char *job_key(bool is_source, const char *id)
@@ -82,6 +90,9 @@ static MigJob *find_guest(MigAgent *a, bool is_source, uint32_t vmid)
 
 static void add_job(MigAgent *a, MigJob *j, void (*run)(MigJob *j))
 {
+    if (j->is_source && !j->request.dry_run) {
+        g_atomic_int_inc(&a->sources);
+    }
     g_hash_table_insert(a->jobs, job_key(j->is_source, j->id), j);
     mig_job_start(j, run);
 }
@@ -132,6 +143,9 @@ static gboolean on_ended(gpointer data)
     g_autofree char *key = job_key(e->job->is_source, e->job->id);
 
     g_thread_join(e->job->thread);
+    if (e->job->is_source && !e->job->request.dry_run) {
+        (void)g_atomic_int_add(&e->agent->sources, -1);
+    }
     (void)g_hash_table_remove(e->agent->jobs, key);
     return G_SOURCE_REMOVE;
 }
@@ -641,7 +655,8 @@ int mig_agent_new(MigSetup *setup, MigAgent **ret, Err *err)
     a->fresh = g_hash_table_new_full(g_direct_hash, g_direct_equal, unref_link, NULL);
     g_mutex_init(&a->lock);
     setup->agent = a;
-    setup->ports = mig_ports_new(MIG_PORT_FIRST, MIG_PORT_LAST);
+    setup->ports = mig_ports_new(setup->port_first, setup->port_last);
+    setup->hosts = mig_hosts_new();
     *ret = a;
     return 0;
 }
@@ -661,6 +676,7 @@ int mig_agent_start(MigAgent *a, const char *listen_at, Err *err)
     if (r < 0) {
         return r;
     }
+    mig_hosts_warm(a->setup->hosts);
     a->listener = r;
     a->listener_source = g_unix_fd_add(a->listener, G_IO_IN, on_connection, a);
     return mig_local_new(path, on_ask, a, &a->local, err);

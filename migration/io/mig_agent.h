@@ -18,6 +18,8 @@ void mig_agent_free(MigAgent *a);
 void mig_agent_job_ended(MigAgent *a, MigJob *j);
 /* A line for all who watch migration `id`; takes `t`. Any thread. */
 void mig_agent_publish(MigAgent *a, const char *id, JsonTree *t);
+/* KiB per second of the node's limit for one move away, now; 0: there is none. Any thread. */
+int64_t mig_agent_share(MigAgent *a);
 /* Counts. Any thread. */
 typedef enum MigCounter {
     MIG_COUNT_STARTED,

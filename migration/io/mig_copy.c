@@ -206,16 +206,25 @@ static void show_progress(CopyJob *c, const MigVolume *v, int64_t bytes)
     mig_job_progress(c->job, t);
 }
 
-/* Sleeps as long as `bytes` since `began` are ahead of the limit. */
-static void keep_limit(int64_t limit, int64_t bytes, MonoTime began)
-{
-    int64_t due_us, ahead_us;
+typedef struct Pace {
+    int64_t limit, bytes; /* since `began` */
+    MonoTime began;
+} Pace;
 
+/* Sleeps as long as what was sent is ahead of the limit, which may change meanwhile. */
+static void keep_limit(Pace *p, int64_t limit, gssize sent)
+{
+    int64_t ahead_us;
+
+    if (limit != p->limit) {
+        *p = (Pace){limit, 0, clock_mono()};
+    }
+    p->bytes += sent;
     if (limit <= 0) {
         return;
     }
-    due_us = (int64_t)((double)bytes / (double)limit * 1e6);
-    ahead_us = due_us - mono_diff_us(clock_mono(), began);
+    ahead_us =
+        (int64_t)((double)p->bytes / (double)limit * 1e6) - mono_diff_us(clock_mono(), p->began);
     if (ahead_us > 0) {
         g_usleep((gulong)MIN(ahead_us, 500000));
     }
@@ -224,7 +233,8 @@ static void keep_limit(int64_t limit, int64_t bytes, MonoTime began)
 static int pump_out(CopyJob *c, const MigVolume *v, Stream *s, GInputStream *from, Err *err)
 {
     g_autofree guint8 *piece = g_malloc(WIRE_MIG_DATA_MAX);
-    MonoTime began = clock_mono(), shown = began;
+    MonoTime shown = clock_mono();
+    Pace pace = {.began = shown};
 
     for (;;) {
         g_autoptr(GError) gerror = NULL;
@@ -245,7 +255,7 @@ static int pump_out(CopyJob *c, const MigVolume *v, Stream *s, GInputStream *fro
         if (r < 0) {
             return r;
         }
-        keep_limit(c->job->request.bwlimit_kib * 1024, s->bytes, began);
+        keep_limit(&pace, mig_source_limit(c->job, v), n);
         if (mono_diff_us(clock_mono(), shown) > 250 * US_PER_MS) {
             shown = clock_mono();
             show_progress(c, v, s->bytes);

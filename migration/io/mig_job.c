@@ -63,6 +63,7 @@ static void free_job(MigJob *j)
     mig_volumes_free(j->volumes);
     g_free(j->config);
     g_free(j->machine);
+    g_free(j->cpu);
     g_free(j->peer_subject);
     g_free(j->stream_host);
     g_free(j->start_config);

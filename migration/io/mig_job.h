@@ -14,6 +14,7 @@
 #include "migration/core/mig_source.h"
 #include "migration/core/mig_target.h"
 #include "migration/core/mig_volumes.h"
+#include "migration/io/mig_host.h"
 #include "migration/io/mig_link.h"
 #include "migration/io/mig_ports.h"
 #include "migration/io/mig_qemu.h"
@@ -34,7 +35,10 @@ typedef struct MigSetup {
     const char *log_dir;   /* /var/log/quorate */
     const char *tls_dir;   /* certificates for QEMU */
     const char *qm, *pvesm;
+    unsigned port_first, port_last; /* of the streams */
+    int64_t bwlimit_kib;            /* of all moves away from this node together; 0: none */
     MigPorts *ports;
+    MigHosts *hosts;
     MigAgent *agent;
 } MigSetup;
 
@@ -42,6 +46,8 @@ typedef struct MigStats {
     MonoTime began, moved_from;
     int64_t transferred, total, remaining, rate, dirty_rate, disk_done, disk_total;
     int64_t expected_downtime_ms, downtime_ms, stopped_ms, throttle, total_ms, setup_ms;
+    int64_t link_speed; /* measured, bytes per second; 0: not */
+    bool dirty_known;
     MonoTime stopped_at;
 } MigStats;
 
@@ -70,11 +76,12 @@ struct MigJob {
     MigRequest request;
     MigSource source;
     MigVolumes *volumes; /* local ones that move */
-    char *config, *machine, *peer_subject;
+    char *config, *machine, *cpu, *peer_subject;
     JsonTree *peer_facts, *problems, *peer_capabilities;
     char *stream_host;
     unsigned stream_port, nbd_port, channels;
     bool compress, guest_paused, asked_mirrors;
+    int64_t speed_set; /* limit of the memory or the mirrors as QEMU knows it */
     GSource *poll;
     MigStats stats;
     gint copy_stop; /* 1: streams of volumes shall end */

@@ -213,6 +213,27 @@ int mig_qemu_set_capabilities(MigQemu *q, const char *const *on, Err *err)
     return mig_qemu_call(q, "migrate-set-capabilities", arguments, NULL, err);
 }
 
+int mig_qemu_cpu(MigQemu *q, JsonTree *model, JsonTree **ret, Err *err)
+{
+    g_autoptr(JsonTree) t = NULL;
+    JsonTree *arguments = jsontree_new_object();
+    const JsonTree *props;
+    int r;
+
+    jsontree_set_text(arguments, "type", "full");
+    jsontree_set(arguments, "model", model);
+    r = mig_qemu_call(q, "query-cpu-model-expansion", arguments, &t, err);
+    if (r < 0) {
+        return r;
+    }
+    props = jsontree_get(jsontree_get(t, "model"), "props");
+    if (props == NULL) {
+        return err_setf(err, -EIO, "QEMU does not say what the CPU has");
+    }
+    *ret = jsontree_copy(props);
+    return 0;
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
 static void delete_object(MigQemu *q, const char *id)
@@ -288,6 +309,24 @@ int mig_qemu_drive_node(MigQemu *q, const char *ds, char **ret_node, int64_t *re
     return err_setf(err, -ENODEV, "QEMU has no drive '%s'", ds);
 }
 
+int64_t mig_qemu_drive_used(MigQemu *q, const char *ds)
+{
+    g_autoptr(JsonTree) t = NULL;
+    Err err = ERR_INIT;
+
+    if (mig_qemu_call(q, "query-block", NULL, &t, &err) < 0) {
+        return 0;
+    }
+    for (guint i = 0; i < jsontree_count(t); i++) {
+        if (is_drive(jsontree_at(t, i), ds)) {
+            const JsonTree *inserted = jsontree_get(jsontree_at(t, i), "inserted");
+
+            return jsontree_get_int(jsontree_get(inserted, "image"), "actual-size", 0);
+        }
+    }
+    return 0;
+}
+
 static int add_nbd_node(MigQemu *q, const MigQemuMirror *m, const char *name, Err *err)
 {
     g_autofree char *port = g_strdup_printf("%u", m->port);
@@ -338,6 +377,16 @@ int mig_qemu_mirror(MigQemu *q, const MigQemuMirror *m, Err *err)
         delete_node(q, name);
     }
     return r;
+}
+
+int mig_qemu_mirror_speed(MigQemu *q, const char *ds, int64_t speed, Err *err)
+{
+    g_autofree char *name = g_strdup_printf("mirror-%s", ds);
+    JsonTree *arguments = jsontree_new_object();
+
+    jsontree_set_text(arguments, "device", name);
+    jsontree_set_int(arguments, "speed", speed);
+    return mig_qemu_call(q, "block-job-set-speed", arguments, NULL, err);
 }
 
 int mig_qemu_mirror_state(MigQemu *q,

@@ -62,9 +62,15 @@ int mig_qemu_tls_peer(MigQemu *q, const char *subject, Err *err) must_check;
 /* Removes what the two above have made. */
 void mig_qemu_forget_tls(MigQemu *q);
 
+/* What a CPU means to this QEMU: `model` {name, props} with all its properties, as an object of
+ * name -> value. Takes `model`. Caller frees. -EIO when this QEMU cannot tell. */
+int mig_qemu_cpu(MigQemu *q, JsonTree *model, JsonTree **ret, Err *err) must_check;
+
 /* The block node behind drive `ds` ("scsi0") and its virtual size. Caller frees *ret_node. */
 int mig_qemu_drive_node(MigQemu *q, const char *ds, char **ret_node, int64_t *ret_size, Err *err)
     must_check;
+/* Bytes that the image of drive `ds` takes on its storage; 0 when QEMU does not know. */
+int64_t mig_qemu_drive_used(MigQemu *q, const char *ds);
 
 typedef struct MigQemuMirror {
     const char *ds;
@@ -74,6 +80,8 @@ typedef struct MigQemuMirror {
 } MigQemuMirror;
 /* Job and target node are called "mirror-DS". */
 int mig_qemu_mirror(MigQemu *q, const MigQemuMirror *m, Err *err) must_check;
+/* Another limit, bytes per second; 0: none. */
+int mig_qemu_mirror_speed(MigQemu *q, const char *ds, int64_t speed, Err *err) must_check;
 /* Status of job "mirror-DS" ("" when there is none); its error if it has one. Callers free. */
 int mig_qemu_mirror_state(MigQemu *q,
                           const char *ds,

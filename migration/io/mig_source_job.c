@@ -375,6 +375,23 @@ static void count_result(MigJob *j, MigResult r)
     }
 }
 
+/* What it really took, to be laid beside what was predicted. */
+static void say_figures(MigJob *j)
+{
+    const MigStats *s = &j->stats;
+    int64_t ms = MAX(s->total_ms, 1);
+
+    if (j->source.online) {
+        mig_job_say(
+            j,
+            "memory: %.1f MiB in %.2f s, %.1f MiB/s; disks: %.1f MiB; QEMU counts %" G_GINT64_FORMAT
+            " ms of standing still",
+            (double)s->transferred / (1 << 20), (double)ms / 1000,
+            (double)s->transferred / (1 << 20) * 1000 / (double)ms,
+            (double)s->disk_done / (1 << 20), s->downtime_ms);
+    }
+}
+
 static void op_report(MigJob *j)
 {
     const MigSource *s = &j->source;
@@ -385,6 +402,7 @@ static void op_report(MigJob *j)
     if (j->request.dry_run) {
         mig_job_say(j, "%s", s->result == MIG_RESULT_MOVED ? "nothing stands against it" : s->why);
     } else if (s->result == MIG_RESULT_MOVED) {
+        say_figures(j);
         mig_job_say(j,
                     "migration finished successfully (duration %" G_GINT64_FORMAT
                     ".%03d s, guest stopped %" G_GINT64_FORMAT " ms)",
@@ -405,6 +423,7 @@ static void op_report(MigJob *j)
     jsontree_set_int(t, "qemu_downtime_ms", j->stats.downtime_ms);
     jsontree_set_int(t, "qemu_total_ms", j->stats.total_ms);
     jsontree_set_int(t, "transferred", j->stats.transferred);
+    jsontree_set_int(t, "disk_bytes", j->stats.disk_done);
     mig_job_progress(j, t);
 }
 

@@ -26,6 +26,9 @@ JsonTree *mig_source_start_body(MigJob *j, Err *err);
 
 /* ---- mig_source_qemu.c */
 
+/* Bytes per second that a stream may take now: the least of the job's limit, its share of the
+ * node's, and that of the volume's storages (NULL: the memory). 0: no limit. */
+int64_t mig_source_limit(const MigJob *j, const MigVolume *v);
 int mig_source_open_qemu(MigJob *j, Err *err) must_check;
 void mig_source_mirror(MigJob *j);
 void mig_source_migrate(MigJob *j);

@@ -2,12 +2,19 @@
 /* What would fail, and why, before anything is changed; and what the target must be told. */
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/vmconf.h"
+#include "lib/port/clock.h"
+#include "migration/core/mig_cpu.h"
+#include "migration/core/mig_predict.h"
+#include "migration/io/mig_probe.h"
 #include "migration/io/mig_source_ops.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define STORAGE_CFG_MAX (1024 * 1024)
+#define CMDLINE_MAX     (1024 * 1024)
+#define DIRTY_S         1    /* so long QEMU looks how fast the guest writes its memory */
+#define DIRTY_WAIT_MS   5000 /* for its answer */
 #define CHANNELS_FROM                                                                              \
     ((int64_t)1024 * 1024 * 1024) /* smaller guests are through before more                        \
                                    * channels have shaken hands */
@@ -96,10 +103,13 @@ static void look_at_sizes(MigJob *j)
         g_autofree char *node = NULL;
         Err err = ERR_INIT;
 
-        if (v->how == MIG_VOLUME_MIRROR &&
-            mig_qemu_drive_node(j->qemu, v->drive, &node, &v->size, &err) < 0) {
+        if (v->how != MIG_VOLUME_MIRROR) {
+            continue;
+        }
+        if (mig_qemu_drive_node(j->qemu, v->drive, &node, &v->size, &err) < 0) {
             problem(j, "disk", true, "%s: %s", v->drive, err_text(&err));
         }
+        v->used = mig_qemu_drive_used(j->qemu, v->drive);
     }
 }
 
@@ -231,20 +241,66 @@ static char *qemu_version(MigJob *j)
                            (int)jsontree_get_int(v, "minor", 0));
 }
 
-/* Flags of the running CPU; the target's QEMU must know them all. */
-static JsonTree *cpu_features(MigJob *j)
+static bool uses_kvm(MigJob *j)
 {
     g_autoptr(JsonTree) t = NULL;
-    JsonTree *a = jsontree_new_object();
-    JsonTree *out = jsontree_new_array();
     Err err = ERR_INIT;
 
-    jsontree_set_text(a, "path", "/machine/unattached/device[0]");
-    jsontree_set_text(a, "property", "type");
-    if (mig_qemu_call(j->qemu, "qom-get", a, &t, &err) == 0 && jsontree_text(t) != NULL) {
-        jsontree_add(out, jsontree_new_text(jsontree_text(t)));
+    return mig_qemu_call(j->qemu, "query-kvm", NULL, &t, &err) == 0 &&
+           jsontree_get_bool(t, "enabled", false);
+}
+
+/* What the running QEMU was given as -cpu. Caller frees; NULL when that cannot be read. */
+static char *cpu_option(MigJob *j)
+{
+    g_autofree char *pid_path = g_strdup_printf("%s/%u.pid", j->setup->run_dir, j->vmid);
+    g_autofree char *pid = NULL, *path = NULL, *words = NULL;
+    gsize size = 0;
+    Err err = ERR_INIT;
+
+    if (cfsfile_read(pid_path, 64, &pid, NULL, &err) < 0) {
+        return NULL;
     }
-    return out;
+    path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/cmdline", g_ascii_strtoll(pid, NULL, 10));
+    if (cfsfile_read(path, CMDLINE_MAX, &words, &size, &err) < 0) {
+        return NULL;
+    }
+    for (const char *w = words; w < words + size; w += strlen(w) + 1) {
+        const char *value = w + strlen(w) + 1;
+
+        if (strcmp(w, "-cpu") == 0 && value < words + size) {
+            return g_strdup(value);
+        }
+    }
+    return NULL;
+}
+
+/* Flags of the running CPU; the target's QEMU must know them all. */
+static JsonTree *cpu_flags(MigJob *j)
+{
+    g_autoptr(JsonTree) mine = NULL;
+    g_autoptr(JsonTree) max = NULL;
+    Err err = ERR_INIT;
+
+    if (j->cpu == NULL || mig_qemu_cpu(j->qemu, mig_cpu_model(j->cpu), &mine, &err) < 0 ||
+        mig_qemu_cpu(j->qemu, mig_cpu_model("max"), &max, &err) < 0) {
+        return jsontree_new_array();
+    }
+    return mig_cpu_needs(mine, max);
+}
+
+static void add_running_needs(MigJob *j, JsonTree *t)
+{
+    g_autofree char *version = qemu_version(j);
+
+    g_free(j->cpu);
+    j->cpu = cpu_option(j);
+    jsontree_set_int(t, "memory", j->stats.total);
+    jsontree_set_text(t, "machine", j->machine);
+    jsontree_set_text(t, "qemu", version);
+    jsontree_set_bool(t, "kvm", uses_kvm(j));
+    jsontree_set(t, "cpu", cpu_flags(j));
+    jsontree_set_int(t, "ports", j->source.mirrors ? 2 : 1);
 }
 
 JsonTree *mig_source_needs(MigJob *j)
@@ -256,22 +312,75 @@ JsonTree *mig_source_needs(MigJob *j)
     jsontree_set_int(t, "vmid", j->vmid);
     jsontree_set(t, "bridges", names(j->volumes->bridges));
     jsontree_set(t, "storages", names(j->volumes->storages));
+    jsontree_set(t, "space", mig_volumes_space(j->volumes));
     if (j->request.network[0] != '\0') {
         jsontree_set_text(t, "network", j->request.network);
     }
     if (j->request.online) {
-        g_autofree char *version = qemu_version(j);
-
-        jsontree_set_int(t, "memory", j->stats.total);
-        jsontree_set_text(t, "machine", j->machine);
-        jsontree_set_text(t, "qemu", version);
-        jsontree_set(t, "cpu", cpu_features(j));
-        jsontree_set_int(t, "ports", j->source.mirrors ? 2 : 1);
+        add_running_needs(j, t);
     }
     if (vmconf_parse(j->config, strlen(j->config), NULL, &conf, &err) == 0) {
         jsontree_set_text(t, "arch", vmsection_get(vmconf_main(conf), "arch"));
     }
     return t;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+/* A firewall shows only when it is tried. In a dry run the link is measured as well. */
+static void try_port(MigJob *j)
+{
+    const char *address = jsontree_get_text(j->peer_facts, "address");
+    unsigned port = (unsigned)jsontree_get_int(j->peer_facts, "probe_port", 0);
+    Err err = ERR_INIT;
+
+    if (address != NULL && port != 0 &&
+        mig_probe_connect(address, port, j->request.dry_run ? &j->stats.link_speed : NULL, &err) <
+            0) {
+        problem(j, "ports", true, "no way to node '%s': %s; is TCP %u to %u open in its firewall?",
+                j->peer, err_text(&err), MIG_PORT_CONTROL, MIG_PORT_LAST);
+    }
+}
+
+/* How fast the guest writes its memory, by QEMU's own samples. */
+static void measure_dirtying(MigJob *j)
+{
+    MonoTime until = mono_add_ms(clock_mono(), DIRTY_WAIT_MS);
+    JsonTree *a = jsontree_new_object();
+    Err err = ERR_INIT;
+
+    jsontree_set_int(a, "calc-time", DIRTY_S);
+    if (mig_qemu_call(j->qemu, "calc-dirty-rate", a, NULL, &err) < 0) {
+        return; /* nothing is predicted then */
+    }
+    while (mono_before(clock_mono(), until)) {
+        g_autoptr(JsonTree) t = NULL;
+
+        g_usleep(50000);
+        if (mig_qemu_call(j->qemu, "query-dirty-rate", NULL, &t, &err) < 0) {
+            return;
+        }
+        if (g_strcmp0(jsontree_get_text(t, "status"), "measured") == 0) {
+            j->stats.dirty_rate = jsontree_get_int(t, "dirty-rate", 0) << 20;
+            j->stats.dirty_known = true;
+            return;
+        }
+    }
+}
+
+/* Decided here, where both QEMUs and the link are known. Post-copy has no channels to compress. */
+static void choose_compression(MigJob *j)
+{
+    bool possible =
+        jsontree_get_bool(j->peer_facts, "zstd", false) && j->request.policy != MIG_POLICY_POSTCOPY;
+    int64_t link = jsontree_get_int(j->peer_facts, "speed", 0);
+
+    j->compress = possible && (j->request.compress == MIG_COMPRESS_ZSTD ||
+                               (j->request.compress == MIG_COMPRESS_AUTO &&
+                                mig_compression_pays(link, mig_source_limit(j, NULL))));
+    if (j->request.online && j->request.compress == MIG_COMPRESS_ZSTD && !possible) {
+        problem(j, "compress", false, "zstd is not possible here: the memory moves as it is");
+    }
 }
 
 int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err)
@@ -284,6 +393,13 @@ int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err)
     }
     jsontree_free(j->peer_facts);
     j->peer_facts = jsontree_copy(jsontree_get(checked, "facts"));
+    if (j->request.online) {
+        try_port(j);
+    }
+    if (j->request.online && j->request.dry_run) {
+        measure_dirtying(j);
+    }
+    choose_compression(j);
     mig_source_show_plan(j);
     for (guint i = 0; i < jsontree_count(j->problems); i++) {
         const JsonTree *p = jsontree_at(j->problems, i);
@@ -297,24 +413,102 @@ int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err)
     return text->len > 0 ? err_setf(err, -EPERM, "%s", text->str) : 0;
 }
 
-/* Only RAM that is used needs to be sent; QEMU does not say how much that is, so: all of it. */
+/* What the stream of the memory may take, bytes per second; 0: not known. */
+static int64_t stream_speed(const MigJob *j)
+{
+    int64_t link =
+        j->stats.link_speed > 0 ? j->stats.link_speed : jsontree_get_int(j->peer_facts, "speed", 0);
+
+    return mig_least_limit(link, mig_source_limit(j, NULL));
+}
+
+static void say_prediction(MigJob *j, const MigPrediction *p, int64_t speed)
+{
+    if (!p->known) {
+        mig_job_say(j, "predicted: nothing, the speed of the link is not known");
+    } else if (!j->request.online) {
+        mig_job_say(j, "predicted: at most %.1f s at %.1f MiB/s", (double)p->total_ms / 1000,
+                    (double)speed / (1 << 20));
+    } else if (!p->converges) {
+        mig_job_say(j,
+                    "predicted: the guest writes %.1f MiB/s, %.1f MiB/s get through: after "
+                    "%" G_GINT64_FORMAT " s --on-timeout %s decides",
+                    (double)j->stats.dirty_rate / (1 << 20), (double)speed / (1 << 20),
+                    j->request.timeout_s, mig_policy_name(j->request.policy));
+    } else {
+        mig_job_say(j,
+                    "predicted: at most %.1f s in %u rounds, stopped about %" G_GINT64_FORMAT
+                    " ms; the guest writes %.1f MiB/s, %.1f MiB/s get through (plain)",
+                    (double)p->total_ms / 1000, p->rounds, p->downtime_ms,
+                    (double)j->stats.dirty_rate / (1 << 20), (double)speed / (1 << 20));
+    }
+}
+
+/* A real move does not wait a second to know how long it will take: its progress tells. */
 static void predict(MigJob *j, JsonTree *t)
 {
-    int64_t speed = jsontree_get_int(j->peer_facts, "speed", 0);
-    int64_t bytes = j->stats.total;
+    MigPredictAsk ask = {.memory = j->request.online ? j->stats.total : 0,
+                         .speed = stream_speed(j),
+                         .dirty = j->stats.dirty_rate,
+                         .downtime_ms = j->request.downtime_ms};
+    MigPrediction p;
 
     for (guint i = 0; i < j->volumes->list->len; i++) {
-        bytes += ((const MigVolume *)g_ptr_array_index(j->volumes->list, i))->size;
+        ask.disks += ((const MigVolume *)g_ptr_array_index(j->volumes->list, i))->size;
     }
-    jsontree_set_int(t, "bytes", bytes);
-    if (j->request.bwlimit_kib > 0) {
-        speed =
-            speed > 0 ? MIN(speed, j->request.bwlimit_kib * 1024) : j->request.bwlimit_kib * 1024;
+    p = mig_predict(&ask);
+    jsontree_set_int(t, "bytes", ask.memory + ask.disks);
+    jsontree_set_int(t, "speed", ask.speed);
+    jsontree_set_int(t, "promised_downtime_ms", j->request.online ? j->request.downtime_ms : 0);
+    if (!j->request.dry_run) {
+        return;
     }
-    if (speed > 0) {
-        jsontree_set_int(t, "at_most_s", bytes / speed + 1);
+    say_prediction(j, &p, ask.speed);
+    if (p.known) {
+        jsontree_set_int(t, "predicted_ms", p.total_ms);
+        jsontree_set_bool(t, "converges", p.converges);
     }
-    jsontree_set_int(t, "downtime_ms", j->request.online ? j->request.downtime_ms : 0);
+    if (j->stats.dirty_known) {
+        jsontree_set_int(t, "dirty_rate", ask.dirty);
+        jsontree_set_int(t, "predicted_downtime_ms", p.downtime_ms);
+    }
+}
+
+/* Each item that was looked at: on this side what can stand against it at all. */
+static void say_items(MigJob *j)
+{
+    const JsonTree *theirs = jsontree_get(j->peer_facts, "passed");
+
+    mig_job_say(j, "ok: quorum, state, lock and devices of guest %u were looked at here", j->vmid);
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+
+        mig_job_say(j, "ok: volume '%s', %" G_GINT64_FORMAT " MiB, goes to storage '%s' %s",
+                    v->volid, v->size >> 20, v->to,
+                    v->how == MIG_VOLUME_MIRROR ? "while the guest runs" : "as a copy");
+    }
+    for (guint i = 0; i < jsontree_count(theirs); i++) {
+        const char *text = jsontree_text(jsontree_at(theirs, i));
+
+        mig_job_say(j, "ok: %s: %s", j->peer, text != NULL ? text : "?");
+    }
+    if (jsontree_get_int(j->peer_facts, "probe_port", 0) != 0 && j->stats.link_speed > 0) {
+        mig_job_say(j, "ok: ports: reached port %d of %s",
+                    (int)jsontree_get_int(j->peer_facts, "probe_port", 0),
+                    jsontree_get_text(j->peer_facts, "address"));
+    }
+}
+
+static void say_problems(MigJob *j)
+{
+    for (guint i = 0; i < jsontree_count(j->problems); i++) {
+        const JsonTree *p = jsontree_at(j->problems, i);
+        bool fatal = jsontree_get_bool(p, "fatal", true);
+
+        if (j->request.dry_run || !fatal) {
+            mig_job_say(j, "%s: %s", fatal ? "problem" : "note", jsontree_get_text(p, "text"));
+        }
+    }
 }
 
 void mig_source_show_plan(MigJob *j)
@@ -325,20 +519,19 @@ void mig_source_show_plan(MigJob *j)
     jsontree_set_text(t, "mode", j->request.online ? "online" : "offline");
     jsontree_set(t, "volumes", mig_volumes_write(j->volumes));
     jsontree_set(t, "problems", jsontree_copy(j->problems));
-    predict(j, t);
-    for (guint i = 0; i < jsontree_count(j->problems); i++) {
-        const JsonTree *p = jsontree_at(j->problems, i);
-
-        if (j->request.dry_run || !jsontree_get_bool(p, "fatal", true)) {
-            mig_job_say(j, "%s: %s", jsontree_get_bool(p, "fatal", true) ? "problem" : "note",
-                        jsontree_get_text(p, "text"));
-        }
+    if (j->peer_facts != NULL) {
+        jsontree_set(t, "target", jsontree_copy(j->peer_facts));
     }
     mig_job_say(
         j, "%s move of guest %u to node '%s': memory %" G_GINT64_FORMAT " MiB, %u local volume%s",
         j->request.online ? "online" : "offline", j->vmid, j->peer,
         j->request.online ? j->stats.total >> 20 : 0, j->volumes->list->len,
         j->volumes->list->len == 1 ? "" : "s");
+    if (j->request.dry_run) {
+        say_items(j);
+    }
+    say_problems(j);
+    predict(j, t);
     mig_job_progress(j, t);
 }
 
@@ -373,6 +566,18 @@ static JsonTree *exports(MigJob *j)
     return t;
 }
 
+/* One channel for post-copy: QEMU 7.2 cannot do both. Only channels can be compressed. */
+static unsigned channels_of(const MigJob *j)
+{
+    if (j->request.policy == MIG_POLICY_POSTCOPY) {
+        return 0;
+    }
+    if (j->request.channels > 0 || (j->request.channels == 0 && !j->compress)) {
+        return (unsigned)j->request.channels;
+    }
+    return j->compress || (j->stats.total >= CHANNELS_FROM && !j->request.insecure) ? CHANNELS : 0;
+}
+
 JsonTree *mig_source_start_body(MigJob *j, Err *err)
 {
     g_autofree char *config = target_config(j, err);
@@ -382,14 +587,11 @@ JsonTree *mig_source_start_body(MigJob *j, Err *err)
     if (config == NULL || mig_qemu_capabilities(j->qemu, &capabilities, err) < 0) {
         return NULL;
     }
-    /* One channel for post-copy: QEMU 7.2 cannot do both. */
-    j->channels = j->request.policy == MIG_POLICY_POSTCOPY ? 0
-                  : j->request.channels >= 0               ? (unsigned)j->request.channels
-                  : j->stats.total >= CHANNELS_FROM && !j->request.insecure ? CHANNELS
-                                                                            : 0;
+    j->channels = channels_of(j);
     t = jsontree_new_object();
     jsontree_set_text(t, "config", config);
     jsontree_set_text(t, "machine", j->machine != NULL ? j->machine : "");
+    jsontree_set_text(t, "cpu", j->cpu);
     jsontree_set_int(t, "channels", j->channels);
     jsontree_set_text(t, "compression", j->compress ? "zstd" : "none");
     jsontree_set(t, "capabilities", names(capabilities));

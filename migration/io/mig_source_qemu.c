@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source's QEMU: mirrors, the memory stream, the switch, and the way back. */
 #include "lib/port/clock.h"
+#include "migration/io/mig_agent.h"
 #include "migration/io/mig_source_ops.h"
 
 #include <errno.h>
@@ -82,9 +83,11 @@ static JsonTree *progress(MigJob *j)
 
 /* ---- mirrors --------------------------------------------------------------------------------- */
 
-static int64_t speed_limit(const MigJob *j)
+int64_t mig_source_limit(const MigJob *j, const MigVolume *v)
 {
-    return j->request.bwlimit_kib * 1024;
+    int64_t kib = mig_least_limit(j->request.bwlimit_kib, mig_agent_share(j->setup->agent));
+
+    return mig_least_limit(kib, v != NULL ? v->limit_kib : 0) * 1024;
 }
 
 static int tls_credentials(MigJob *j, Err *err)
@@ -104,7 +107,7 @@ static int start_mirrors(MigJob *j, Err *err)
                            .port = j->nbd_port,
                            .export = export,
                            .tls_hostname = j->request.insecure ? NULL : j->peer,
-                           .speed = speed_limit(j)};
+                           .speed = mig_source_limit(j, v)};
 
         if (v->how == MIG_VOLUME_MIRROR) {
             r = mig_qemu_mirror(j->qemu, &m, err);
@@ -116,7 +119,10 @@ static int start_mirrors(MigJob *j, Err *err)
 void mig_source_mirror(MigJob *j)
 {
     Err err = ERR_INIT;
-    int r = start_mirrors(j, &err);
+    int r;
+
+    j->speed_set = mig_source_limit(j, NULL);
+    r = start_mirrors(j, &err);
 
     if (r < 0) {
         mig_source_done(j, MIG_OP_MIRROR, r, err_text(&err));
@@ -227,7 +233,8 @@ static int set_parameters(MigJob *j, Err *err)
     JsonTree *a = jsontree_new_object();
     int64_t limit = j->request.downtime_ms - MIG_SWITCH_COST_MS;
 
-    jsontree_set_int(a, "max-bandwidth", speed_limit(j) > 0 ? speed_limit(j) : UNLIMITED);
+    j->speed_set = mig_source_limit(j, NULL);
+    jsontree_set_int(a, "max-bandwidth", j->speed_set > 0 ? j->speed_set : UNLIMITED);
     jsontree_set_int(a, "downtime-limit", MAX(limit, MIG_DOWNTIME_MIN_MS));
     jsontree_set_text(a, "tls-creds", j->request.insecure ? "" : "migtls");
     jsontree_set_text(a, "tls-hostname", j->request.insecure ? "" : j->peer);
@@ -363,6 +370,44 @@ void mig_source_recover(MigJob *j, const char *host, unsigned port)
     mig_source_done(j, MIG_OP_RECOVER, r, r < 0 ? err_text(&err) : NULL);
 }
 
+/* ---- limits that change -----------------------------------------------------------------------
+ */
+
+static void set_mirror_speeds(MigJob *j)
+{
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+        Err err = ERR_INIT;
+
+        if (v->how == MIG_VOLUME_MIRROR &&
+            mig_qemu_mirror_speed(j->qemu, v->drive, mig_source_limit(j, v), &err) < 0) {
+            mig_job_say(j, "the limit of %s: %s", v->drive, err_text(&err));
+        }
+    }
+}
+
+/* Other moves began or ended: the share of the node's limit is another one. */
+static void adapt_speed(MigJob *j)
+{
+    int64_t now = mig_source_limit(j, NULL);
+    JsonTree *a;
+    Err err = ERR_INIT;
+
+    if (now == j->speed_set) {
+        return;
+    }
+    j->speed_set = now;
+    if (j->source.busy == MIG_OP_MIRROR) {
+        set_mirror_speeds(j);
+        return;
+    }
+    a = jsontree_new_object();
+    jsontree_set_int(a, "max-bandwidth", now > 0 ? now : UNLIMITED);
+    if (mig_qemu_call(j->qemu, "migrate-set-parameters", a, NULL, &err) < 0) {
+        mig_job_say(j, "the limit of the memory: %s", err_text(&err));
+    }
+}
+
 /* ---- progress -------------------------------------------------------------------------------- */
 
 static void note_stats(MigJob *j, const JsonTree *t)
@@ -463,8 +508,10 @@ void mig_source_news(MigJob *j, const MigNote *n)
     } else if (n->kind == MIG_NOTE_QEMU_GONE) {
         on_qemu_gone(j, n->text);
     } else if (j->source.busy == MIG_OP_MIRROR) {
+        adapt_speed(j);
         poll_mirrors(j);
     } else if (j->source.busy == MIG_OP_MIGRATE || j->source.busy == MIG_OP_REST) {
+        adapt_speed(j);
         poll_memory(j);
     }
 }

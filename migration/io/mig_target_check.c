@@ -3,6 +3,9 @@
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/storagecfg.h"
 #include "lib/port/process.h"
+#include "migration/core/mig_cpu.h"
+#include "migration/io/mig_host.h"
+#include "migration/io/mig_probe.h"
 #include "migration/io/mig_target_ops.h"
 
 #include <arpa/inet.h>
@@ -14,12 +17,12 @@
 #include <unistd.h>
 
 #define STORAGE_CFG_MAX (1024 * 1024)
-#define QEMU_MS         20000
+#define STATUS_MS       20000
 
 typedef struct Check {
     MigJob *job;
     const JsonTree *needs;
-    JsonTree *problems, *facts;
+    JsonTree *problems, *facts, *passed;
 } Check;
 
 static void problem(Check *c, const char *check, bool fatal, const char *fmt, ...)
@@ -46,6 +49,20 @@ static void problem(Check *c, const char *check, bool fatal, const char *fmt, ..
     jsontree_add(c->problems, t);
 }
 
+/* A line for who asks what was looked at. */
+static void passed(Check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void passed(Check *c, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    jsontree_add(c->passed, jsontree_new_text(text));
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 static bool in_network(const struct sockaddr *a, int family, const uint8_t *net, unsigned bits)
@@ -67,6 +84,21 @@ static bool in_network(const struct sockaddr *a, int family, const uint8_t *net,
     return true;
 }
 
+/* Numeric; NULL when it is neither IPv4 nor IPv6. Caller frees. */
+static char *address_text(const struct sockaddr *a)
+{
+    const void *address = a; /* as large and as aligned as its family says */
+    const struct sockaddr_in *in = address;
+    const struct sockaddr_in6 *in6 = address;
+    char text[INET6_ADDRSTRLEN];
+    const char *done =
+        a->sa_family == AF_INET    ? inet_ntop(AF_INET, &in->sin_addr, text, sizeof text)
+        : a->sa_family == AF_INET6 ? inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text)
+                                   : NULL;
+
+    return g_strdup(done);
+}
+
 static int address_in(const char *cidr, char **ret, Err *err)
 {
     g_autofree char *base = g_strndup(cidr, strcspn(cidr, "/"));
@@ -85,15 +117,8 @@ static int address_in(const char *cidr, char **ret, Err *err)
         return err_setf(err, -errno, "reading the addresses of this node: %s", g_strerror(errno));
     }
     for (struct ifaddrs *i = list; i != NULL && found == NULL; i = i->ifa_next) {
-        char text[INET6_ADDRSTRLEN];
-
-        if (i->ifa_addr != NULL && in_network(i->ifa_addr, family, net, (unsigned)bits) &&
-            inet_ntop(family,
-                      family == AF_INET
-                          ? (void *)&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr
-                          : (void *)&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr,
-                      text, sizeof text) != NULL) {
-            found = g_strdup(text);
+        if (i->ifa_addr != NULL && in_network(i->ifa_addr, family, net, (unsigned)bits)) {
+            found = address_text(i->ifa_addr);
         }
     }
     freeifaddrs(list);
@@ -148,6 +173,8 @@ static void check_bridges(Check *c)
         path = g_build_filename("/sys/class/net", name, NULL);
         if (access(path, F_OK) != 0) {
             problem(c, "bridge", true, "bridge '%s' does not exist", name);
+        } else {
+            passed(c, "bridge: '%s' is there", name);
         }
     }
 }
@@ -189,6 +216,49 @@ static void check_storages(Check *c)
         } else if (strcmp(s->type, "dir") == 0 && (dir = storage_prop(s, "path")) != NULL &&
                    access(dir, W_OK) != 0) {
             problem(c, "storage", true, "storage '%s': %s: %s", id, dir, g_strerror(errno));
+        } else {
+            passed(c, "storage: '%s' is there", id);
+        }
+    }
+}
+
+static int status_of(Check *c, const char *storage, JsonTree **ret, Err *err)
+{
+    ProcessOptions options = {.timeout_ms = STATUS_MS};
+    g_autofree char *text = NULL;
+    int r = process_check((const char *const[]){c->job->setup->pvesm, "status", "--storage",
+                                                storage, "--output-format", "json", NULL},
+                          &options, &text, err);
+
+    return r < 0 ? r : jsontree_parse(text, strlen(text), ret, err);
+}
+
+/* What is allocated must fit; that the rest of a thin volume fits as well is not certain. */
+static void check_space(Check *c)
+{
+    const JsonTree *list = jsontree_get(c->needs, "space");
+
+    for (guint i = 0; i < jsontree_count(list); i++) {
+        const JsonTree *one = jsontree_at(list, i);
+        const char *id = jsontree_get_text(one, "storage");
+        int64_t used = jsontree_get_int(one, "used", 0), size = jsontree_get_int(one, "size", 0);
+        g_autoptr(JsonTree) status = NULL;
+        Err err = ERR_INIT;
+        int64_t have;
+
+        if (id == NULL || status_of(c, id, &status, &err) < 0 || jsontree_count(status) != 1) {
+            continue; /* no such storage: said already */
+        }
+        have = jsontree_get_int(jsontree_at(status, 0), "avail", 0);
+        if (used > have || size > have) {
+            problem(c, "space", used > have,
+                    "storage '%s': the volumes have %" G_GINT64_FORMAT " MiB, %" G_GINT64_FORMAT
+                    " of them in use; %" G_GINT64_FORMAT " MiB are free",
+                    id, size >> 20, used >> 20, have >> 20);
+        } else {
+            passed(c,
+                   "space: %" G_GINT64_FORMAT " MiB are free on '%s' for %" G_GINT64_FORMAT " MiB",
+                   have >> 20, id, size >> 20);
         }
     }
 }
@@ -226,6 +296,8 @@ static void check_guard(Check *c)
 
     if (mig_target_guarded(c->job, &err) < 0) {
         problem(c, "ha", true, "%s", err_text(&err));
+    } else {
+        passed(c, "ha: not an HA guest, or guarded here");
     }
 }
 
@@ -253,18 +325,49 @@ static void check_memory(Check *c)
                 "the guest needs %" G_GINT64_FORMAT " MiB of memory, %" G_GINT64_FORMAT
                 " MiB are available",
                 need >> 20, have >> 20);
+    } else {
+        passed(c, "memory: %" G_GINT64_FORMAT " MiB are available for %" G_GINT64_FORMAT " MiB",
+               have >> 20, need >> 20);
     }
 }
 
-/* One line of `qemu -machine help` starts with this name. */
-static bool has_machine(const char *list, const char *machine)
+static bool has_machine(const MigHost *host, const char *machine)
 {
-    g_auto(GStrv) lines = g_strsplit(list, "\n", -1);
-    gsize n = strlen(machine);
-
-    for (int i = 0; lines[i] != NULL; i++) {
-        if (strncmp(lines[i], machine, n) == 0 && g_ascii_isspace(lines[i][n])) {
+    for (guint i = 0; i < jsontree_count(host->machines); i++) {
+        if (g_strcmp0(jsontree_text(jsontree_at(host->machines, i)), machine) == 0) {
             return true;
+        }
+    }
+    return false;
+}
+
+static void check_cpu(Check *c, const MigHost *host)
+{
+    const JsonTree *flags = jsontree_get(c->needs, "cpu");
+    g_autofree char *missing = NULL;
+
+    if (host->cpu == NULL || jsontree_count(flags) == 0) {
+        return; /* not every architecture can tell */
+    }
+    missing = mig_cpu_missing(flags, host->cpu);
+    if (missing != NULL) {
+        problem(c, "cpu", true, "the CPU of the guest has what none here can have: %s", missing);
+    } else {
+        passed(c, "cpu: all %u flags of the guest's CPU are there", jsontree_count(flags));
+    }
+}
+
+/* "7.2" and "10.0.3", by numbers. */
+static bool older(const char *a, const char *b)
+{
+    g_auto(GStrv) x = g_strsplit(a, ".", -1);
+    g_auto(GStrv) y = g_strsplit(b, ".", -1);
+
+    for (int i = 0; x[i] != NULL && y[i] != NULL; i++) {
+        gint64 m = g_ascii_strtoll(x[i], NULL, 10), n = g_ascii_strtoll(y[i], NULL, 10);
+
+        if (m != n) {
+            return m < n;
         }
     }
     return false;
@@ -275,31 +378,66 @@ static void check_qemu(Check *c)
     const char *arch = jsontree_get_text(c->needs, "arch");
     const char *machine = jsontree_get_text(c->needs, "machine");
     const char *theirs = jsontree_get_text(c->needs, "qemu");
-    g_autofree char *program =
-        g_strdup_printf("qemu-system-%s", g_strcmp0(arch, "aarch64") == 0 ? arch : "x86_64");
-    ProcessOptions options = {.timeout_ms = QEMU_MS};
-    g_autofree char *machines = NULL, *version = NULL;
+    const MigHost *host = NULL;
     Err err = ERR_INIT;
-    char *at;
 
-    if (process_check((const char *const[]){program, "-version", NULL}, &options, &version, &err) <
-            0 ||
-        process_check((const char *const[]){program, "-machine", "help", NULL}, &options, &machines,
-                      &err) < 0) {
-        problem(c, "qemu", true, "%s: %s", program, err_text(&err));
+    if (mig_hosts_get(c->job->setup->hosts, g_strcmp0(arch, "aarch64") == 0 ? arch : "x86_64",
+                      jsontree_get_bool(c->needs, "kvm", false), &host, &err) < 0) {
+        problem(c, "qemu", true, "%s", err_text(&err));
         return;
     }
-    at = strstr(version, "version ");
-    if (at != NULL) {
-        at += strlen("version ");
-        at[strcspn(at, " \n(")] = '\0';
-        jsontree_set_text(c->facts, "qemu", at);
-        if (theirs != NULL && g_ascii_strtod(at, NULL) < g_ascii_strtod(theirs, NULL)) {
-            problem(c, "qemu", false, "QEMU %s here is older than %s there", at, theirs);
+    jsontree_set_text(c->facts, "qemu", host->version);
+    jsontree_set_bool(c->facts, "zstd", host->zstd);
+    if (theirs != NULL && older(host->version, theirs)) {
+        problem(c, "qemu", false, "QEMU %s here is older than %s there", host->version, theirs);
+    } else {
+        passed(c, "qemu: %s", host->version);
+    }
+    if (machine != NULL && !has_machine(host, machine)) {
+        problem(c, "machine", true, "QEMU here has no machine type '%s'", machine);
+    } else if (machine != NULL) {
+        passed(c, "machine: %s", machine);
+    }
+    check_cpu(c, host);
+}
+
+/* Megabits per second of the interface with that address, as the kernel says; 0: it does not. */
+static int64_t interface_speed(const char *address)
+{
+    struct ifaddrs *list = NULL;
+    int64_t speed = 0;
+
+    if (getifaddrs(&list) < 0) {
+        return 0;
+    }
+    for (struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+        g_autofree char *have = i->ifa_addr != NULL ? address_text(i->ifa_addr) : NULL;
+
+        if (g_strcmp0(have, address) == 0) {
+            g_autofree char *path = g_build_filename("/sys/class/net", i->ifa_name, "speed", NULL);
+            g_autofree char *text = NULL;
+            Err err = ERR_INIT;
+
+            if (cfsfile_read(path, 64, &text, NULL, &err) == 0) {
+                speed = MAX(g_ascii_strtoll(text, NULL, 10), 0);
+            }
         }
     }
-    if (machine != NULL && !has_machine(machines, machine)) {
-        problem(c, "machine", true, "QEMU here has no machine type '%s'", machine);
+    freeifaddrs(list);
+    return speed;
+}
+
+/* The source tries whether it gets through to the port. */
+static void open_probe(Check *c, const char *address)
+{
+    unsigned port = 0;
+    Err err = ERR_INIT;
+    int r = mig_probe_listen(c->job->setup->ports, address, &port, &err);
+
+    if (r == 0) {
+        jsontree_set_int(c->facts, "probe_port", port);
+    } else if (r != -EAGAIN) {
+        problem(c, "ports", true, "%s", err_text(&err));
     }
 }
 
@@ -319,6 +457,8 @@ static void check_ports(Check *c)
         problem(c, "network", true, "%s", err_text(&err));
     } else {
         jsontree_set_text(c->facts, "address", address);
+        jsontree_set_int(c->facts, "speed", interface_speed(address) * 125000);
+        open_probe(c, address);
     }
 }
 
@@ -327,18 +467,21 @@ void mig_target_check(MigJob *j)
     Check c = {.job = j,
                .needs = jsontree_get(j->ask, "needs"),
                .problems = jsontree_new_array(),
-               .facts = jsontree_new_object()};
+               .facts = jsontree_new_object(),
+               .passed = jsontree_new_array()};
     JsonTree *t = jsontree_new_object();
 
     check_place(&c);
     check_bridges(&c);
     check_storages(&c);
+    check_space(&c);
     check_guard(&c);
     if (jsontree_get_bool(j->ask, "online", false)) {
         check_memory(&c);
         check_qemu(&c);
         check_ports(&c);
     }
+    jsontree_set(c.facts, "passed", c.passed);
     jsontree_set(t, "problems", c.problems);
     jsontree_set(t, "facts", c.facts);
     mig_job_send(j, WIRE_MIG_CHECKED, t);

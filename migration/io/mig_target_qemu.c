@@ -41,8 +41,9 @@ void mig_target_start(MigJob *j)
     const MigSetup *s = j->setup;
     const char *config = jsontree_get_text(j->ask, "config");
     const char *machine = jsontree_get_text(j->ask, "machine");
+    const char *cpu = jsontree_get_text(j->ask, "cpu");
     g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
-    const char *argv[16];
+    const char *argv[20];
     int n = 0;
     Err err = ERR_INIT;
     int r;
@@ -68,6 +69,10 @@ void mig_target_start(MigJob *j)
     if (machine != NULL && *machine != '\0') {
         argv[n++] = "--machine";
         argv[n++] = machine;
+    }
+    if (cpu != NULL && *cpu != '\0') {
+        argv[n++] = "--force-cpu"; /* what the guest has, whatever the configuration became */
+        argv[n++] = cpu;
     }
     argv[n] = NULL;
     mig_job_command(j, MIG_NOTE_COMMAND, MIG_TOP_START, argv, START_MS);

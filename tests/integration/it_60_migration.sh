@@ -58,6 +58,79 @@ check 'and that lock stays' on 1 grep -q 'lock: backup' /etc/pve/nodes/node1/qem
 on 1 sed -i '/^lock/d' /etc/pve/nodes/node1/qemu-server/100.conf
 check 'and it runs on' runs_on 1 100
 
+# ---- what a dry run finds on the target
+
+# against WORD ARGS...: a dry run of ARGS says no, and names it.
+against()
+{
+    local word=$1
+    shift
+    exits 5 on 1 qm migrate "$@" --dry-run >"$WORK/dry" 2>&1 && grep -q "$word" "$WORK/dry" && return
+    cat "$WORK/dry"
+    return 1
+}
+# For node 3 a QEMU that answers as the real one does, but lacks a flag which the guest's CPU has.
+weak_qemu()
+{
+    {
+        echo '{"execute": "qmp_capabilities"}'
+        echo '{"execute": "query-version", "id": "version"}'
+        echo '{"execute": "query-machines", "id": "machines"}'
+        printf '%s, %s\n' '{"execute": "query-cpu-model-expansion", "id": "cpu"' \
+            '"arguments": {"type": "full", "model": {"name": "max"}}}'
+        echo '{"execute": "quit"}'
+    } | qemu-system-x86_64 -M none -accel tcg -nodefaults -display none -S -qmp stdio |
+        sed 's/"cx16": true/"cx16": false/' >"$WORK/answers"
+    printf '#!/bin/sh\nexec cat %s\n' "$WORK/answers" >"$WORK/qemu-weak"
+    chmod +x "$WORK/qemu-weak"
+    lab exec 3 -- mount --bind "$WORK/qemu-weak" "$(command -v qemu-system-x86_64)"
+}
+on 1 qm migrate 100 node2 --online --dry-run >"$WORK/dry"
+for item in memory qemu machine cpu ha ports predicted; do
+    check "a dry run tells of: $item" grep -q "$item" "$WORK/dry"
+done
+weak_qemu
+check 'a flag of the CPU that the target lacks' against cx16 100 node3 --online
+guest 1 109 'net0: virtio=02:00:00:00:00:01,bridge=vmbr77'
+check 'a bridge that is missing' against vmbr77 109 node2
+guest 1 109 'scsi0: disk:109/vm-109-disk-0.raw,size=16M'
+volume 1 disk 109 vm-109-disk-0.raw raw
+on 1 qm start 109 >/dev/null
+lab exec 3 -- umount "$(command -v qemu-system-x86_64)"
+lab exec 3 -- mount -t tmpfs -o size=1m tmpfs /var/lib/disk
+lab exec 3 -- mkdir -p /var/lib/disk/images
+check 'a storage without space' against 'MiB are free' 109 node3 --online --with-local-disks
+lab exec 3 -- umount /var/lib/disk
+on 1 qm stop 109 >/dev/null
+on 1 pvesm free disk:109/vm-109-disk-0.raw >/dev/null
+on 1 rm /etc/pve/nodes/node1/qemu-server/109.conf
+check 'and without all that it could go' on 1 qm migrate 100 node3 --online --dry-run
+
+# ---- another network for the streams
+
+for n in 1 2 3; do
+    lab exec "$n" -- ip addr add "10.99.0.$n/24" dev eth0
+done
+by_network()
+{
+    on 1 qm migrate 100 node2 --online --dry-run "$@" | grep -q 'port.* of 10.99.0.2'
+}
+check 'the network by an option' by_network --migration_network 10.99.0.0/24
+check 'a network the target is not in' against 'no address in' 100 node2 --online \
+    --migration_network 10.98.0.0/24
+lab exec 1 -- ip route add prohibit 10.99.0.3
+check 'ports that cannot be reached' against firewall 100 node3 --online \
+    --migration_network 10.99.0.0/24
+lab exec 1 -- ip route del prohibit 10.99.0.3
+on 1 sh -c 'echo "migration: type=insecure,network=10.99.0.0/24" >/etc/pve/datacenter.cfg'
+check 'the network by datacenter.cfg' by_network
+was=$(counter 1 100)
+check 'it moves over that network' on 1 qm migrate 100 node3 --online
+check 'and counts on' goes_on 3 100 "$was"
+on 1 rm /etc/pve/datacenter.cfg
+check 'it moves with compressed channels' on 3 qm migrate 100 node1 --online --compress zstd
+check 'and counts on' goes_on 1 100 "$was"
+
 # ---- local disks
 
 guest 1 101 'scsi0: disk:101/vm-101-disk-0.raw,size=16M' \
@@ -154,7 +227,7 @@ slow_move 101
 check 'a volume is being made on the target' within 60 has_volume
 lab kill 2 migrated
 check 'agent on the target killed just then: the move fails' ended 1
-lab exec 2 -- umount "$BUILD/cli/pvesm"
+lab exec 2 -- umount -l "$BUILD/cli/pvesm"
 lab start 2 migrated >/dev/null
 check 'started again, it finds that volume' within 60 equal_volumes 0
 

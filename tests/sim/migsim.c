@@ -278,6 +278,16 @@ static void src_remote(World *w, MigOp op, MigTevKind kind)
     }
 }
 
+static void src_interrupt(World *w)
+{
+    Pending *p = add(w, some_ms(w, 0, 20), KIND_SOURCE);
+
+    p->a = MIG_EV_DONE;
+    p->b = (int)w->src.busy;
+    p->r = -EINTR;
+    p->life = w->src_life;
+}
+
 static void src_perform(World *w, MigOp op)
 {
     say(w, "  source does %s", mig_op_name(op));
@@ -300,15 +310,9 @@ static void src_perform(World *w, MigOp op)
         w->claimed = false;
         drop_link(w, false);
         break;
-    case MIG_OP_INTERRUPT: {
-        Pending *p = add(w, some_ms(w, 0, 20), KIND_SOURCE);
-
-        p->a = MIG_EV_DONE;
-        p->b = (int)w->src.busy;
-        p->r = -EINTR;
-        p->life = w->src_life;
+    case MIG_OP_INTERRUPT:
+        src_interrupt(w);
         break;
-    }
     case MIG_OP_CHECK:
         src_remote(w, op, MIG_TEV_CHECK);
         break;

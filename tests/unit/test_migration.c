@@ -4,12 +4,15 @@
  * storages, requests; and the ports with their queue. Method: machines are brought to a state by
  * events and asked what they would do. Whole runs with faults are in tests/sim/migsim.
  */
+#include "migration/core/mig_cpu.h"
+#include "migration/core/mig_predict.h"
 #include "migration/core/mig_request.h"
 #include "migration/core/mig_source.h"
 #include "migration/core/mig_target.h"
 #include "migration/core/mig_volumes.h"
 #include "migration/io/mig_job.h"
 #include "migration/io/mig_ports.h"
+#include "migration/io/mig_probe.h"
 #include "migration/io/mig_target_ops.h"
 
 #include <errno.h>
@@ -450,6 +453,103 @@ static void test_new_names(void)
     g_assert_nonnull(strstr(out, "scsi0: other:vm-100-disk-7,size=8M\n"));
 }
 
+static void test_limits(void)
+{
+    static const char cfg_text[] = "dir: disk\n\tpath /d\n\tcontent images\n"
+                                   "\tbwlimit migration=500,default=100\n\n"
+                                   "dir: slow\n\tpath /s\n\tcontent images\n"
+                                   "\tbwlimit default=200\n\n"
+                                   "dir: free\n\tpath /f\n\tcontent images\n";
+    static const struct {
+        const char *map;
+        int64_t limit;
+    } cases[] = {{"", 500}, {"disk:slow", 200}, {"disk:free", 500}};
+    const char *text = "scsi0: disk:100/vm-100-disk-0.raw,size=2G\n";
+    g_autoptr(StorageCfg) cfg = NULL;
+    g_autoptr(VmConf) conf = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(storagecfg_parse(cfg_text, strlen(cfg_text), &cfg, &err), ==, 0);
+    g_assert_cmpint(vmconf_parse(text, strlen(text), NULL, &conf, &err), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MigVolumesHow how = {.vmid = 100, .map = cases[i].map, .target = "node2"};
+        g_autoptr(MigVolumes) v = mig_volumes_plan(conf, cfg, &how);
+        g_autoptr(JsonTree) space = mig_volumes_space(v);
+        const MigVolume *m = g_ptr_array_index(v->list, 0);
+
+        g_assert_cmpint(m->limit_kib, ==, cases[i].limit);
+        g_assert_cmpint(m->size, ==, INT64_C(2) << 30);
+        g_assert_cmpuint(jsontree_count(space), ==, 1);
+        g_assert_cmpstr(jsontree_get_text(jsontree_at(space, 0), "storage"), ==, m->to);
+        g_assert_cmpint(jsontree_get_int(jsontree_at(space, 0), "size", 0), ==, m->size);
+    }
+}
+
+static JsonTree *json(const char *text)
+{
+    JsonTree *t = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(jsontree_parse(text, strlen(text), &t, &err), ==, 0);
+    return t;
+}
+
+static void test_cpu(void)
+{
+    g_autoptr(JsonTree) model =
+        mig_cpu_model("qemu64,-apic,+aes,sse4.2=on,hv-time,vendor=X,svm=off");
+    g_autoptr(JsonTree) mine =
+        json("{\"aes\":true,\"avx2\":true,\"svm\":false,\"sse4.1\":true,\"sse4-1\":true,"
+             "\"sse4_1\":true,\"migratable\":true,\"hv-time\":true,\"vme\":true,\"level\":13}");
+    g_autoptr(JsonTree) max =
+        json("{\"aes\":true,\"avx2\":true,\"svm\":true,\"sse4-1\":true,\"sse4.1\":true,"
+             "\"migratable\":true,\"hv-time\":true,\"vme\":false,\"level\":13}");
+    g_autoptr(JsonTree) theirs = json("{\"aes\":true,\"avx2\":false}");
+    g_autoptr(JsonTree) needs = mig_cpu_needs(mine, max);
+    g_autofree char *missing = mig_cpu_missing(needs, theirs);
+    const JsonTree *props = jsontree_get(model, "props");
+
+    g_assert_cmpstr(jsontree_get_text(model, "name"), ==, "qemu64");
+    g_assert_cmpuint(jsontree_count(props), ==, 5);
+    g_assert_false(jsontree_get_bool(props, "apic", true));
+    g_assert_true(jsontree_get_bool(props, "aes", false));
+    g_assert_true(jsontree_get_bool(props, "sse4.2", false));
+    g_assert_false(jsontree_get_bool(props, "svm", true));
+    g_assert_cmpuint(jsontree_count(needs), ==, 3); /* vme is none that the source could give */
+    g_assert_cmpstr(missing, ==, "avx2, sse4-1");
+    g_assert_null(mig_cpu_missing(needs, max));
+}
+
+static void test_predict(void)
+{
+    const int64_t mib = 1 << 20;
+    MigPredictAsk idle = {1024 * mib, 0, 1024 * mib, 0, 300};
+    MigPredictAsk busy = {1024 * mib, 0, 1024 * mib, 512 * mib, 300};
+    MigPredictAsk hopeless = {1024 * mib, 0, 100 * mib, 400 * mib, 300};
+    MigPredictAsk disks = {0, 4096 * mib, 1024 * mib, 0, 300};
+    MigPredictAsk unknown = {1024 * mib, 0, 0, 0, 300};
+    MigPrediction p = mig_predict(&idle);
+
+    g_assert_true(p.known && p.converges);
+    g_assert_cmpuint(p.rounds, ==, 1);
+    g_assert_cmpint(p.total_ms, ==, 1000 + MIG_SWITCH_COST_MS);
+    g_assert_cmpint(p.downtime_ms, ==, MIG_SWITCH_COST_MS);
+    p = mig_predict(
+        &busy); /* 1024, 512 MiB; then 256 would take 250 ms, more than 240; 128 do not */
+    g_assert_true(p.converges);
+    g_assert_cmpuint(p.rounds, ==, 3);
+    g_assert_cmpint(p.downtime_ms, ==, 125 + MIG_SWITCH_COST_MS);
+    g_assert_cmpint(p.total_ms, ==, 1000 + 500 + 250 + 125 + MIG_SWITCH_COST_MS);
+    p = mig_predict(&hopeless);
+    g_assert_true(p.known && !p.converges);
+    g_assert_cmpint(mig_predict(&disks).total_ms, ==, 4000 + MIG_SWITCH_COST_MS);
+    g_assert_false(mig_predict(&unknown).known);
+    g_assert_true(mig_compression_pays(125000000, 0));
+    g_assert_false(mig_compression_pays(125000000, 1000));
+    g_assert_false(mig_compression_pays(1250000000, 0));
+    g_assert_false(mig_compression_pays(0, 0));
+}
+
 static void test_request(void)
 {
     g_autoptr(JsonTree) t = jsontree_new_object();
@@ -502,6 +602,63 @@ static void test_ports(void)
     mig_ports_free(p);
 }
 
+/* 51 and more at 50 ports, real sockets: each has a port or a place, and gets one in its turn. */
+static void test_ports_crowd(void)
+{
+    enum { PORTS = 50, ASKS = 120 };
+    MigPorts *p = mig_ports_new(47320, 47320 + PORTS - 1);
+    MigLease *lease[ASKS] = {NULL};
+    unsigned place[ASKS] = {0};
+    unsigned next = PORTS, held = 0;
+    Err err = ERR_INIT;
+
+    for (guint i = 0; i < ASKS; i++) {
+        int r = mig_ports_take(p, "127.0.0.1", &lease[i], &place[i], &lease[i], &err);
+
+        g_assert_cmpint(r, ==, i < PORTS ? 0 : -EAGAIN);
+        g_assert_cmpuint(place[i], ==, i < PORTS ? 0 : i - PORTS + 1);
+    }
+    g_assert_cmpuint(mig_ports_use(p).waiting, ==, ASKS - PORTS);
+    for (guint i = 0; i < ASKS; i++) {
+        g_assert_nonnull(lease[i]); /* its turn came before it is looked at here */
+        held++;
+        mig_lease_free(lease[i]);
+        /* All ask again, from the last to the first: only the one in front gets it. */
+        for (guint k = ASKS; k-- > next;) {
+            int r = mig_ports_take(p, "127.0.0.1", &lease[k], &place[k], &lease[k], &err);
+
+            g_assert_cmpint(r, ==, k == next ? 0 : -EAGAIN);
+            g_assert_true(r == 0 || place[k] == k - next + 1);
+        }
+        next += next < ASKS;
+    }
+    g_assert_cmpuint(held, ==, ASKS);
+    g_assert_cmpuint(mig_ports_use(p).taken, ==, 0);
+    g_assert_cmpuint(mig_ports_use(p).waiting, ==, 0);
+    mig_ports_free(p);
+}
+
+static void test_probe(void)
+{
+    MigPorts *p = mig_ports_new(47380, 47380);
+    unsigned port = 0;
+    int64_t speed = 0;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(mig_probe_listen(p, "127.0.0.1", &port, &err), ==, 0);
+    g_assert_cmpuint(port, ==, 47380);
+    g_assert_cmpint(mig_probe_listen(p, "127.0.0.1", &port, &err), ==, -EAGAIN);
+    g_assert_cmpuint(mig_ports_use(p).waiting, ==, 0); /* a probe does not queue */
+    g_assert_cmpint(mig_probe_connect("127.0.0.1", port, &speed, &err), ==, 0);
+    g_assert_cmpint(speed, >, 0);
+    for (int i = 0; mig_ports_use(p).taken > 0; i++) {
+        g_assert_cmpint(i, <, 6000);
+        g_usleep(10000);
+    }
+    g_assert_cmpint(mig_probe_connect("127.0.0.1", port, NULL, &err), ==, -ECONNREFUSED);
+    mig_ports_free(p);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -523,7 +680,12 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/volumes/plan", test_plan);
     g_test_add_func("/migration/volumes/what-cannot-move-is-named", test_plan_refuses);
     g_test_add_func("/migration/volumes/new-names-in-all-sections", test_new_names);
+    g_test_add_func("/migration/volumes/limits-and-space", test_limits);
+    g_test_add_func("/migration/cpu-flags", test_cpu);
+    g_test_add_func("/migration/prediction", test_predict);
     g_test_add_func("/migration/request", test_request);
+    g_test_add_func("/migration/ports/crowd", test_ports_crowd);
+    g_test_add_func("/migration/ports/probe", test_probe);
     g_test_add_func("/migration/ports/queue-in-order", test_ports);
     return g_test_run();
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mig_predict: how long a move will take and how long the guest will stand still, from the size of
+ * what moves, the speed of the link and how fast the guest changes its memory. Pure; any thread.
+ */
+#ifndef MIGRATION_CORE_MIG_PREDICT_H
+#define MIGRATION_CORE_MIG_PREDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct MigPredictAsk {
+    int64_t memory, disks; /* bytes; all of the memory counts, QEMU does not say how much is used */
+    int64_t speed;         /* bytes per second, of link and limits; 0: not known */
+    int64_t dirty;         /* bytes per second */
+    int64_t downtime_ms;   /* the promise */
+} MigPredictAsk;
+
+typedef struct MigPrediction {
+    bool known;     /* else the speed was not */
+    bool converges; /* else the guest dirties faster than its memory moves */
+    int64_t total_ms, downtime_ms;
+    unsigned rounds; /* over the memory */
+} MigPrediction;
+
+/* Disks first, then the memory in rounds: in each the guest dirties what the next one has to send,
+ * until the rest fits into the promise. */
+MigPrediction mig_predict(const MigPredictAsk *ask);
+
+/* Does it pay to compress? Only on a link that is slower than a core compresses (zstd, level 1,
+ * some 400 MB/s, and then only if pages shrink), so: up to 1 Gbit/s. With a limit never: QEMU 7.2
+ * counts the bytes before they are compressed against it. */
+bool mig_compression_pays(int64_t link_speed, int64_t limit);
+
+#endif
