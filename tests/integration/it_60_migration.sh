@@ -65,7 +65,8 @@ against()
 {
     local word=$1
     shift
-    exits 5 on 1 qm migrate "$@" --dry-run >"$WORK/dry" 2>&1 && grep -q "$word" "$WORK/dry" && return
+    exits 5 on 1 qm migrate "$@" --dry-run >"$WORK/dry" 2>&1 &&
+        grep -q "$word" "$WORK/dry" && return
     cat "$WORK/dry"
     return 1
 }
