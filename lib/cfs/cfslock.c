@@ -91,8 +91,14 @@ int cfslock_renew(CfsLock *l, Err *err)
 {
     const struct timespec zero_now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
 
-    if (!still_ours(l) || utimensat(AT_FDCWD, l->path, zero_now, 0) < 0) {
+    if (!still_ours(l)) {
         return err_setf(err, -ESTALE, "lock '%s' is no longer ours", l->path);
+    }
+    if (utimensat(AT_FDCWD, l->path, zero_now, 0) < 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "lock '%s': %s", l->path,
+                        r == -EACCES ? "no quorum" : strerror(-r));
     }
     return 0;
 }

@@ -25,7 +25,8 @@ typedef struct CfsLock CfsLock;
 int cfslock_acquire(const char *pve, const char *name, unsigned timeout_ms, CfsLock **ret, Err *err)
     must_check;
 
-/* Gives it 120 s from now. -ESTALE when it is no longer ours: stop working at once. */
+/* Gives it 120 s from now. -ESTALE when it is no longer ours: stop working at once. -EACCES: no
+ * quorum. */
 int cfslock_renew(CfsLock *l, Err *err) must_check;
 
 /* Gives the lock back and frees. NULL is allowed. A failure to remove it is harmless: it expires.

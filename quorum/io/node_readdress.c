@@ -170,12 +170,12 @@ static CorosyncConf *copy_conf(const CorosyncConf *conf)
 /* corosync changes no address of a link in use: the node goes out, and comes in again. */
 static int take_out(NodeJob *job, ConfEdit *edit, Err *err)
 {
-    uint32_t id = (uint32_t)g_ascii_strtoull(node_job_get(job, "nodeid"), NULL, 10);
+    g_autoptr(GPtrArray) nodes = corosync_nodes(edit->conf);
+    const CorosyncNode *node = corosync_nodes_find(nodes, node_job_get(job, "node"));
     int r;
 
-    if (is_online(job, node_job_get(job, "nodeid")) && quorum_kick_node(id, err) < 0) {
-        node_job_say(job, "it could not be told to leave the ring: %s", err_text(err));
-        err_clear(err);
+    if (node != NULL) {
+        node_kick(job, node);
     }
     if ((r = corosync_conf_remove_node(edit->conf, node_job_get(job, "node"), err)) < 0 ||
         (r = conf_edit_commit(edit, err)) < 0) {

@@ -241,20 +241,70 @@ static int do_tombstone(NodeJob *job, Err *err)
     return node_tree_bury(job->change->paths->pve, &t, err);
 }
 
+/* Votes of the members other than `nodeid` that are up; `ret_online`: is that one up, too? */
+static uint32_t votes_without(const QuorumReport *report, uint32_t nodeid, bool *ret_online)
+{
+    uint32_t votes = report->facts.qdevice_votes;
+
+    *ret_online = false;
+    for (uint32_t i = 0; i < report->facts.n_members; i++) {
+        const QuorumMember *m = &report->facts.members[i];
+
+        votes += m->nodeid != nodeid ? m->votes : 0;
+        *ret_online = *ret_online || m->nodeid == nodeid;
+    }
+    return votes;
+}
+
+/* The others decide only among what is left (one of two, two of four): once the node is out of the
+ * ring its votes are not expected any more, or nobody could write the new configuration. */
+static int go_on_without(const NodeJob *job, const CorosyncNode *node, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + REMOVE_COUNT_TIMEOUT_SEC * G_USEC_PER_SEC;
+    bool online = true;
+    int r = -ETIMEDOUT;
+
+    while (r < 0 && g_get_monotonic_time() < deadline) {
+        g_autoptr(QuorumReport) report = NULL;
+
+        g_usleep(50 * 1000);
+        err_clear(err);
+        r = quorum_query(NULL, 0, &report, err);
+        if (r == 0) {
+            uint32_t votes = votes_without(report, node->nodeid, &online);
+            uint32_t quorum = report->facts.quorum;
+
+            r = online            ? -ETIMEDOUT
+                : votes >= quorum ? 0
+                                  : quorum_set_expected(report->facts.expected - node->votes, err);
+        }
+    }
+    if (r < 0) {
+        return err->code != 0 ? r
+                              : err_setf(err, r, "node '%s' does not leave the ring", node->name);
+    }
+    return cluster_wait_quorate(job->change->paths, REMOVE_COUNT_TIMEOUT_SEC, err);
+}
+
 /* A node that is up loses its place in the ring first, or it would have to live with a
  * corosync.conf that does not name it. */
-static void kick(const NodeJob *job)
+void node_kick(const NodeJob *job, const CorosyncNode *node)
 {
-    uint32_t id = (uint32_t)g_ascii_strtoull(node_job_get(job, "nodeid"), NULL, 10);
-    bool quorate;
-    g_autoptr(GArray) online = online_members(&quorate);
+    g_autoptr(QuorumReport) report = NULL;
+    Err err = ERR_INIT;
+    bool online = false, needed;
 
-    for (guint i = 0; i < online->len; i++) {
-        Err err = ERR_INIT;
-
-        if (g_array_index(online, uint32_t, i) == id && quorum_kick_node(id, &err) < 0) {
-            node_job_say(job, "it could not be told to leave the ring: %s", err_text(&err));
-        }
+    if (quorum_query(NULL, 0, &report, NULL) < 0) {
+        return; /* no corosync here: nobody could be told */
+    }
+    needed = votes_without(report, node->nodeid, &online) < report->facts.quorum;
+    if (!online) {
+        return;
+    }
+    if (quorum_kick_node(node->nodeid, &err) < 0) {
+        node_job_say(job, "it could not be told to leave the ring: %s", err_text(&err));
+    } else if (needed && go_on_without(job, node, &err) < 0) {
+        node_job_say(job, "%s", err_text(&err));
     }
 }
 
@@ -263,14 +313,16 @@ static int do_list(NodeJob *job, Err *err)
     const char *node = node_job_get(job, "node");
     g_auto(ConfEdit) edit = {0};
     g_autoptr(GPtrArray) nodes = NULL;
+    const CorosyncNode *found;
     int r = conf_edit_begin(job->change->paths->pve, &edit, err);
 
     if (r < 0) {
         return r == -EACCES ? -EPERM : r; /* no quorum: nothing was done */
     }
     nodes = corosync_nodes(edit.conf);
-    if (corosync_nodes_find(nodes, node) != NULL) {
-        kick(job);
+    found = corosync_nodes_find(nodes, node);
+    if (found != NULL) {
+        node_kick(job, found);
         if ((r = corosync_conf_remove_node(edit.conf, node, err)) < 0 ||
             (r = conf_edit_commit(&edit, err)) < 0) {
             return r;

@@ -32,6 +32,11 @@ int node_remove(const NodeChange *change, const RemoveOptions *opt, bool journal
 /* May the node leave? Problems as in depart_problems; NULL with `err`. */
 GPtrArray *node_remove_problems(const char *pve, const RemoveOptions *opt, Err *err);
 
+/* Tells corosync of a node that is up to leave the ring; failures are said, and only make it leave
+ * later. Where the others have quorum only among what is left, its votes are not expected any more.
+ */
+void node_kick(const NodeJob *job, const CorosyncNode *node);
+
 /* Waits until corosync expects as many votes as `conf` says. -ETIMEDOUT. */
 int node_wait_expected(const CorosyncConf *conf, unsigned timeout_sec, Err *err) must_check;
 
