@@ -10,6 +10,7 @@
 #include "quorum/io/witness_sync.h"
 
 #include <errno.h>
+#include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 #define CA_NICKNAME      "QNet CA" /* names that corosync-qdevice looks for */
 #define CLUSTER_NICKNAME "Cluster Cert"
 #define NOISE_SIZE       64
+#define ENROL_DIR        "/run/quorate-enrol" /* holds the key while it is made; one at a time */
+#define QNETD_PORT       5403
 
 static void say(const WitnessSetup *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -202,22 +205,40 @@ static void remove_directory(const char *path)
 /* ---- the tree ----------------------------------------------------------------------------------
  */
 
-static int copy(const char *from_dir, const char *to_dir, const char *name, Err *err)
-{
-    g_autofree char *from = g_build_filename(from_dir, name, NULL);
-    g_autofree char *data = NULL;
-    gsize size = 0;
-    int r = cfsfile_read(from, 4 * WITNESS_CRQ_MAX, &data, &size, err);
+static const char *const cert_names[] = {WITNESS_CA_FILE, WITNESS_P12_FILE};
 
-    if (r == 0) {
-        r = put(to_dir, name, data, size, err);
-        explicit_bzero(data, size);
+/* What the nodes need: these files' contents. */
+typedef struct Certs {
+    char *data[G_N_ELEMENTS(cert_names)];
+    gsize size[G_N_ELEMENTS(cert_names)];
+} Certs;
+
+static void certs_clear(Certs *c)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(cert_names); i++) {
+        if (c->data[i] != NULL) {
+            explicit_bzero(c->data[i], c->size[i]);
+        }
+        g_clear_pointer(&c->data[i], g_free);
     }
-    return r;
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Certs, certs_clear)
+
+static int certs_load(const char *dir, Certs *ret, Err *err)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(cert_names); i++) {
+        g_autofree char *path = g_build_filename(dir, cert_names[i], NULL);
+        int r = cfsfile_read(path, 4 * WITNESS_CRQ_MAX, &ret->data[i], &ret->size[i], err);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
 }
 
 /* The mark that tells each node to take the certificates comes last. */
-static int publish(const WitnessSetup *s, const char *dir, Err *err)
+static int publish(const WitnessSetup *s, const Certs *certs, Err *err)
 {
     g_autofree char *to = g_build_filename(s->paths->pve, WITNESS_TREE_DIR, NULL);
     g_autofree char *generation = NULL;
@@ -232,9 +253,10 @@ static int publish(const WitnessSetup *s, const char *dir, Err *err)
         return err_setf(err, r, "%s: %s", to, strerror(-r));
     }
     generation = g_strdup_printf("%08x\n", mark);
-    if ((r = copy(dir, to, WITNESS_CA_FILE, err)) < 0 ||
-        (r = copy(dir, to, WITNESS_P12_FILE, err)) < 0) {
-        return r;
+    for (guint i = 0; i < G_N_ELEMENTS(cert_names); i++) {
+        if ((r = put(to, cert_names[i], certs->data[i], certs->size[i], err)) < 0) {
+            return r;
+        }
     }
     return put(to, WITNESS_GEN_FILE, generation, strlen(generation), err);
 }
@@ -355,52 +377,136 @@ static int read_cluster(const WitnessSetup *s, CorosyncConf **ret, Err *err)
     return r;
 }
 
-static int set_up(
-    const WitnessSetup *s, const WitnessPeer *peer, const char *cluster, unsigned nodes, Err *err)
+/* A witness that does not answer here could only be taken back, after a minute of waiting. */
+static int check_answers(const char *host, Err *err)
 {
-    g_autofree char *dir = g_dir_make_tmp("quorate-witness.XXXXXX", NULL);
+    g_autoptr(GSocketClient) client = g_socket_client_new();
+    g_autoptr(GSocketConnection) connection = NULL;
+    g_autoptr(GError) gerror = NULL;
+
+    g_socket_client_set_timeout(client, WITNESS_CONNECT_TIMEOUT_SEC);
+    connection = g_socket_client_connect_to_host(client, host, QNETD_PORT, NULL, &gerror);
+    return connection != NULL
+               ? 0
+               : err_setf(err, -EHOSTUNREACH,
+                          "nothing answers on TCP port %d of '%s' (%s): does corosync-qnetd run "
+                          "there?",
+                          QNETD_PORT, host, gerror->message);
+}
+
+/* Gets certificates from the witness; nothing of them stays on this node. */
+static int
+exchange(const WitnessSetup *s, const WitnessPeer *peer, const char *cluster, Certs *ret, Err *err)
+{
     int r;
 
-    if (dir == NULL) {
-        return err_setf(err, -EIO, "no temporary directory can be made");
+    remove_directory(ENROL_DIR); /* of one that was killed: the local lock says that none runs */
+    if (g_mkdir(ENROL_DIR, 0700) < 0) {
+        r = -errno;
+        return err_setf(err, r, "%s: %s", ENROL_DIR, strerror(-r));
     }
     say(s, "exchanging certificates with '%s'", peer->host);
-    if ((r = enrol(dir, cluster, peer, err)) == 0) {
-        r = publish(s, dir, err);
+    if ((r = enrol(ENROL_DIR, cluster, peer, err)) == 0 &&
+        (r = check_answers(peer->host, err)) == 0) {
+        r = certs_load(ENROL_DIR, ret, err);
     }
-    remove_directory(dir);
-    if (r < 0) {
-        unpublish(s);
-        return r;
-    }
-    say(s, "adding the witness to corosync.conf");
-    if ((r = configure(s, peer->host, err)) < 0) {
-        unpublish(s);
-        return r;
-    }
-    say(s, "waiting for its vote");
-    if ((r = wait_here(s, peer->host, err)) < 0) {
-        Err e = ERR_INIT;
+    remove_directory(ENROL_DIR);
+    return r;
+}
 
-        say(s, "taking everything back");
-        if (deconfigure(s, &e) < 0) {
-            return err_wrapf(err, r, "taking it back failed too (%s)", err_text(&e));
+/* The witness that is replaced by --force. */
+typedef struct Former {
+    char *host; /* NULL: there is none */
+    Certs certs;
+} Former;
+
+static void former_clear(Former *f)
+{
+    g_free(f->host);
+    certs_clear(&f->certs);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Former, former_clear)
+
+static void keep_former(const WitnessSetup *s, const CorosyncConf *conf, Former *ret)
+{
+    g_autofree char *dir = g_build_filename(s->paths->pve, WITNESS_TREE_DIR, NULL);
+    CorosyncDevice d;
+
+    /* One whose certificates we do not have was not ours to begin with. */
+    if (corosync_device_get(conf, &d) && d.host != NULL &&
+        certs_load(dir, &ret->certs, NULL) == 0) {
+        ret->host = g_strdup(d.host);
+    }
+}
+
+static int take_back(const WitnessSetup *s, const Former *former, Err *err)
+{
+    Err e = ERR_INIT;
+    int r;
+
+    say(s, "taking everything back");
+    if (former->host != NULL) {
+        (void)((r = publish(s, &former->certs, err)) < 0 ||
+               (r = configure(s, former->host, err)) < 0);
+    } else {
+        r = deconfigure(s, err);
+        if (r == -ENOENT) { /* it was not in the configuration yet */
+            err_clear(err);
+            r = 0;
         }
         unpublish(s);
-        if (witness_sync(s->paths->pve, NULL, 0, &e) < 0) {
-            say(s, "%s; the daemon tries again", err_text(&e));
-        }
+    }
+    if (r == 0 && witness_sync(s->paths->pve, NULL, 0, &e) < 0) {
+        say(s, "%s; the daemon tries again", err_text(&e));
+    }
+    return r;
+}
+
+/* From the first change of the tree on; everything before leaves no trace. */
+static int bring_in(const WitnessSetup *s, const char *host, const Certs *certs, Err *err)
+{
+    int r = publish(s, certs, err);
+
+    if (r == 0) {
+        say(s, "adding the witness to corosync.conf");
+        r = configure(s, host, err);
+    }
+    if (r == 0) {
+        say(s, "waiting for its vote");
+        r = wait_here(s, host, err);
+    }
+    return r;
+}
+
+static int set_up(const WitnessSetup *s,
+                  const WitnessPeer *peer,
+                  const CorosyncConf *conf,
+                  const char *cluster,
+                  Err *err)
+{
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    g_auto(Certs) certs = {0};
+    g_auto(Former) former = {0};
+    Err e = ERR_INIT;
+    int r = exchange(s, peer, cluster, &certs, err);
+
+    if (r < 0) {
         return r;
+    }
+    keep_former(s, conf, &former);
+    if ((r = bring_in(s, peer->host, &certs, err)) < 0) {
+        return take_back(s, &former, &e) < 0
+                   ? err_wrapf(err, r, "taking it back failed too (%s)", err_text(&e))
+                   : r;
     }
     cluster_log(LOG_NOTICE, "the cluster has the witness '%s'", peer->host);
-    wait_for_others(s, nodes);
+    wait_for_others(s, nodes->len);
     return 0;
 }
 
 int witness_setup(const WitnessSetup *s, const WitnessPeer *peer, Err *err)
 {
     g_autoptr(CorosyncConf) conf = NULL;
-    g_autoptr(GPtrArray) nodes = NULL;
     const char *name;
     int lock = cluster_lock(s->paths, err);
     int r;
@@ -410,10 +516,9 @@ int witness_setup(const WitnessSetup *s, const WitnessPeer *peer, Err *err)
     }
     r = read_cluster(s, &conf, err);
     if (r == 0 && (r = check_setup(s, conf, err)) == 0 && !s->dry_run) {
-        nodes = corosync_nodes(conf);
         name = corosync_conf_get(conf, "totem.cluster_name");
         r = name != NULL && corosync_valid_name(name)
-                ? set_up(s, peer, name, nodes->len, err)
+                ? set_up(s, peer, conf, name, err)
                 : err_setf(err, -EINVAL, "the cluster has no proper name (totem.cluster_name)");
     }
     (void)close(lock); /* ends the lock */

@@ -10,8 +10,9 @@
 #include "quorum/core/witness.h"
 #include "quorum/io/cluster_create.h"
 
-#define WITNESS_VOTE_TIMEOUT_SEC 60 /* until the witness votes on this node */
-#define WITNESS_ALL_TIMEOUT_SEC  60 /* and on the others */
+#define WITNESS_CONNECT_TIMEOUT_SEC 10
+#define WITNESS_VOTE_TIMEOUT_SEC    60 /* until the witness votes on this node */
+#define WITNESS_ALL_TIMEOUT_SEC     60 /* and on the others */
 
 /* How the witness host is reached. */
 typedef struct WitnessPeer {

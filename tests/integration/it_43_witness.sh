@@ -74,6 +74,12 @@ setup()
     on 1 "echo '$(cat "$WORK/token")' | pvecm witness setup -"
 }
 
+nothing_left()
+{
+    on 1 'test ! -e /etc/pve/priv/qdevice && ! grep -q device /etc/pve/corosync.conf &&
+        test ! -e /run/quorate-enrol'
+}
+
 gone()
 {
     local n
@@ -114,9 +120,10 @@ lab start 2 joind
 
 must 'the witness host prints a token' new_token
 refuse 'another secret is refused' on 1 "pvecm witness setup $(other_secret)"
-check 'and left nothing' on 1 \
-    'test ! -e /etc/pve/priv/qdevice && ! grep -q device /etc/pve/corosync.conf'
+check 'and left nothing' nothing_left
+on 1 'mkdir -p /run/quorate-enrol && echo key >/run/quorate-enrol/of-a-killed-one'
 must 'the witness is set up' setup
+check 'and no key lies around' on 1 'test ! -e /run/quorate-enrol'
 must 'it votes on both nodes' status 1 "s['expected_votes'] == 3 and s['total_votes'] == 3"
 check 'status shows it as documented' on 1 "pvecm status | grep -q '^Flags: *Quorate Qdevice' &&
     pvecm status | grep -q '^0x00000001 *1 *A,V,NMW .*(local)' &&
@@ -148,6 +155,11 @@ refuse 'a second removal is refused' on 1 'pvecm witness remove'
 check 'for three nodes the documented setup wants force' refused_saying 'even number' \
     on 1 'pvecm qdevice setup 10.80.0.4'
 start_ssh
+lab stop 4 qnetd
+check 'a host whose corosync-qnetd is off is refused' refused_saying 'port 5403' \
+    on 1 'PATH=/etc/lab-bin:$PATH pvecm qdevice setup 10.80.0.4 --force'
+check 'and everything is taken back' nothing_left
+lab start 4 qnetd
 check 'and then does it by ssh' on 1 'PATH=/etc/lab-bin:$PATH pvecm qdevice setup 10.80.0.4 --force'
 check 'for odd numbers' on 1 "grep -q 'algorithm: lms' /etc/pve/corosync.conf"
 check 'and the witness votes' within 90 status 3 "s['total_votes'] == 5"
