@@ -26,6 +26,7 @@ noinst_LIBRARIES += %D%/libquorumio.a
 	%D%/io/join_classic.c %D%/io/join_classic.h \
 	%D%/io/join_client.c %D%/io/join_client.h \
 	%D%/io/join_gate.c %D%/io/join_gate.h \
+	%D%/io/join_links.c %D%/io/join_links.h \
 	%D%/io/join_records.c %D%/io/join_records.h \
 	%D%/io/join_server.c %D%/io/join_server.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \

@@ -8,21 +8,27 @@
 #include "quorum/io/certs.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/join_classic.h"
+#include "quorum/io/join_links.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/quorum_query.h"
 #include "quorum/io/services.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define JOIN_TARGET           "/api2/json/cluster/config/join2"
 #define COROSYNC_RESTARTS_MAX 5u
 #define GUEST_MAX             (1024u * 1024u)
+#define MIB                   (UINT64_C(1024) * 1024)
+#define JOIN_SPACE_MIN        (8 * MIB)          /* free for the database of any cluster */
+#define JOIN_TREE_MAX         (INT64_C(1) << 40) /* no tree is that large */
 
 typedef struct Guest {
     char *dir, *name; /* "qemu-server", "100.conf" */
@@ -334,6 +340,20 @@ static int check_state(Joiner *j, int *count, Err *err)
     return running < 0 ? running : 0;
 }
 
+/* Room for a tree of `tree` bytes: the database holds it, and while it is written once more. */
+static void check_space(Joiner *j, uint64_t tree, int *count)
+{
+    uint64_t need = JOIN_SPACE_MIN + 2 * tree;
+    struct statvfs st;
+
+    if (statvfs(j->opt->state_dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < need) {
+        problem(j, count,
+                "only %" PRIu64 " MiB are free in %s, the cluster's files need %" PRIu64 " MiB",
+                (uint64_t)st.f_bavail * st.f_frsize / MIB, j->opt->state_dir,
+                (need + MIB - 1) / MIB);
+    }
+}
+
 static int do_check(Joiner *j, Err *err)
 {
     g_autofree char *cwd = g_get_current_dir();
@@ -346,6 +366,7 @@ static int do_check(Joiner *j, Err *err)
         return r;
     }
     check_links(j, &count);
+    check_space(j, 0, &count);
     if (count > 0) {
         return err_setf(err, -EPERM, "this node cannot join (%d problem%s, see above)", count,
                         count == 1 ? "" : "s");
@@ -445,7 +466,8 @@ static int do_hello(Joiner *j, Err *err)
     g_autoptr(JsonParser) parser = NULL;
     JsonObject *data;
     JsonNode *node;
-    int r;
+    int64_t size;
+    int count = 0, r;
 
     if (!by_token(j)) {
         return classic_hello(j, err);
@@ -460,12 +482,13 @@ static int do_hello(Joiner *j, Err *err)
         return err_setf(err, -EBADMSG, "the cluster's answer lacks its list of problems");
     }
     for (guint i = 0; i < json_array_get_length(json_node_get_array(node)); i++) {
-        say(j, "problem: %s", json_array_get_string_element(json_node_get_array(node), i));
-        r = -EPERM;
+        problem(j, &count, "%s", json_array_get_string_element(json_node_get_array(node), i));
     }
-    return r < 0
-               ? err_setf(err, r, "the cluster '%s' cannot take this node in yet", j->token.cluster)
-               : 0;
+    size = json_object_get_int_member_with_default(data, "size", 0);
+    check_space(j, (uint64_t)CLAMP(size, 0, JOIN_TREE_MAX), &count);
+    return count > 0 ? err_setf(err, -EPERM, "the cluster '%s' cannot take this node in yet",
+                                j->token.cluster)
+                     : 0;
 }
 
 static char *saved(const Joiner *j, const char *name)
@@ -662,6 +685,19 @@ static int start_with_newer_conf(Joiner *j, Err *err)
     return service_start(SERVICE_COROSYNC, err);
 }
 
+/* A node that is in by one link, while another is dead, would be out when the first one fails. */
+static int check_reach(Joiner *j, Err *err)
+{
+    int r = join_links_wait(j->conf, strlen(j->conf), j->node, err);
+
+    if (r == -EHOSTUNREACH && j->opt->force) {
+        say(j, "warning: %s", err_text(err));
+        err_clear(err);
+        r = 0;
+    }
+    return r;
+}
+
 static int do_corosync(Joiner *j, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + CLUSTER_QUORATE_TIMEOUT_SEC * G_USEC_PER_SEC;
@@ -689,7 +725,7 @@ static int do_corosync(Joiner *j, Err *err)
         }
         g_usleep(100 * 1000);
     }
-    return 0;
+    return check_reach(j, err);
 }
 
 /* The token's own record is in the cluster's tree: seeing it means that the tree has arrived. So

@@ -23,7 +23,7 @@ typedef struct JoinClientOptions {
     ApiSession *session; /* without token: the login at the member; borrowed */
     uint32_t nodeid;     /* with a session: 0: the member chooses */
     int votes;           /* with a session: negative: the member's default */
-    bool force;          /* the cluster may list this name already; old keys here are set aside */
+    bool force;          /* this name may be listed, old keys be here (set aside), a link be dead */
     CorosyncLink links[COROSYNC_LINKS_MAX];
     const char *state_dir; /* /var/lib/pve-cluster */
     bool dry_run;          /* ask, tell the problems, change nothing */

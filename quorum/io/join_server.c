@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -101,6 +102,9 @@ int join_token_create(const char *pve, const JoinTokenOptions *opt, char **ret_l
     gsize size = 0;
     int r;
 
+    if (quorum_is_quorate(NULL) != 1) {
+        return err_setf(err, -EACCES, "the cluster has no quorum: nobody can join now");
+    }
     if ((r = cfsfile_read(conf_path, COROSYNC_CONF_SIZE_MAX, &text, &size, err)) < 0 ||
         (r = corosync_conf_parse(text, size, &conf, err)) < 0 ||
         (r = ca_key_digest(pve, ca, err)) < 0) {
@@ -161,7 +165,15 @@ static bool staged_by(const JoinRecord *record, const char *node)
     return record->used_by != NULL && strcmp(record->used_by, node) == 0 && record->staged.sec != 0;
 }
 
-static void answer_problems(const GPtrArray *problems, ApiAnswer *ret)
+/* Bytes of all files: the joining node must have room for them. 0: not known. */
+static uint64_t tree_size(const char *pve)
+{
+    struct statvfs st;
+
+    return statvfs(pve, &st) == 0 ? (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize : 0;
+}
+
+static void answer_problems(const GPtrArray *problems, uint64_t size, ApiAnswer *ret)
 {
     g_autoptr(GString) out = g_string_new("{\"data\":{\"problems\":[");
 
@@ -169,7 +181,7 @@ static void answer_problems(const GPtrArray *problems, ApiAnswer *ret)
         g_string_append(out, i > 0 ? "," : "");
         json_append_string(out, g_ptr_array_index(problems, i));
     }
-    g_string_append(out, "]}}");
+    g_string_append_printf(out, "],\"size\":%" G_GUINT64_FORMAT "}}", size);
     api_answer_set(ret, 200, out->str);
 }
 
@@ -202,7 +214,7 @@ do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswe
     if (problems->len == 0) {
         join_gate_announce();
     }
-    answer_problems(problems, ret);
+    answer_problems(problems, tree_size(s->pve), ret);
     return 0;
 }
 
@@ -459,8 +471,10 @@ make_ready(JoinServer *s, const JoinRequest *q, JoinRecord *record, const char *
         return r;
     }
     record->staged.sec = 0;
-    if ((r = join_record_write(path, record, err)) < 0) {
-        return r;
+    if (join_record_write(path, record, err) < 0) {
+        /* The vote is given, which counts; the record is put in order when it is overdue. */
+        trace(&s->tracer, TRACE_WARNING, "token of node '%s': %s", q->node, err_text(err));
+        err_clear(err);
     }
     conf_edit_tell(&edit);
     trace(&s->tracer, TRACE_NOTICE, "node '%s' has joined with %u vote(s)", q->node, record->votes);
@@ -492,18 +506,25 @@ static int do_ready(JoinServer *s,
     return 0;
 }
 
-/* Takes a staged node out of the list and frees the token for another try. */
+/* Takes a staged node out of the list, unless it has its votes, and frees the token for another
+ * try.
+ */
 static int unstage(
     JoinServer *s, const char *node, JoinRecord *record, const char *path, ConfEdit *edit, Err *err)
 {
     g_autoptr(GPtrArray) nodes = corosync_nodes(edit->conf);
     const CorosyncNode *found = corosync_nodes_find(nodes, node);
+    bool member = found != NULL && found->votes > 0; /* only the record missed that */
     int r;
 
-    if (found != NULL && found->votes == 0 &&
+    if (found != NULL && !member &&
         ((r = corosync_conf_remove_node(edit->conf, node, err)) < 0 ||
          (r = conf_edit_commit(edit, err)) < 0)) {
         return r;
+    }
+    if (!member) {
+        trace(&s->tracer, TRACE_NOTICE, "the join of node '%s' was taken back", node);
+        cluster_log(LOG_NOTICE, "the join of node '%s' was taken back", node);
     }
     if (g_strcmp0(record->made_by, CONFIG_API_ADDED_BY) == 0) {
         /* No token stands behind it that could be used again. */
@@ -511,14 +532,13 @@ static int unstage(
             r = -errno;
             return err_setf(err, r, "%s: %s", path, strerror(-r));
         }
-        trace(&s->tracer, TRACE_NOTICE, "node '%s' never showed up and was taken out", node);
         return 0;
     }
     record->staged.sec = 0;
-    record->uses_left++;
-    g_clear_pointer(&record->used_by, g_free);
-    trace(&s->tracer, TRACE_NOTICE, "the join of node '%s' was taken back", node);
-    cluster_log(LOG_NOTICE, "the join of node '%s' was taken back", node);
+    if (!member) {
+        record->uses_left++;
+        g_clear_pointer(&record->used_by, g_free);
+    }
     return join_record_write(path, record, err);
 }
 

@@ -312,6 +312,34 @@ int quorum_node_address(uint32_t nodeid, unsigned link, char **ret, Err *err)
     return 0;
 }
 
+int quorum_node_links(uint32_t nodeid, uint32_t *ret_links, Err *err)
+{
+    cmap_handle_t handle;
+    uint32_t links = 0;
+    bool any = false;
+    cs_error_t rc;
+
+    CS_RETRY(rc, cmap_initialize_map(&handle, CMAP_MAP_STATS));
+    if (rc != CS_OK) {
+        return fail(rc, "statistics map", err);
+    }
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        g_autofree char *key = g_strdup_printf("stats.knet.node%u.link%u.connected", nodeid, i);
+        uint8_t connected = 0;
+
+        if (cmap_get_uint8(handle, key, &connected) == CS_OK) {
+            any = true;
+            links |= connected != 0 ? 1u << i : 0;
+        }
+    }
+    (void)cmap_finalize(handle); /* nothing to do about a failing close */
+    if (!any) {
+        return err_setf(err, -ENOENT, "corosync tells nothing about links to node %u", nodeid);
+    }
+    *ret_links = links;
+    return 0;
+}
+
 int quorum_kick_node(uint32_t nodeid, Err *err)
 {
     corosync_cfg_callbacks_t callbacks = {.corosync_cfg_shutdown_callback = NULL};

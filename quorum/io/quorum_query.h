@@ -36,6 +36,10 @@ int quorum_kick_node(uint32_t nodeid, Err *err) must_check;
 /* Address of a node on a link as the running corosync has it. -ENOENT. Caller frees. */
 int quorum_node_address(uint32_t nodeid, unsigned link, char **ret, Err *err) must_check;
 
+/* On which links corosync has a connection to another node: bit N for link N. -ENOENT: it does not
+ * tell (a transport without knet, or the node is not in its list). */
+int quorum_node_links(uint32_t nodeid, uint32_t *ret_links, Err *err) must_check;
+
 /* Quorate now? 1, 0, or -errno. */
 int quorum_is_quorate(Err *err) must_check;
 

@@ -71,6 +71,11 @@ is_in()
         on 1 'grep -q guest2 /etc/pve/nodes/node2/qemu-server/200.conf' && expects_votes 2
 }
 
+in_or_out()
+{
+    is_out || is_in
+}
+
 refused_saying()
 {
     local text=$1 out
@@ -160,7 +165,7 @@ die_at()
         on 2 'cd /; pvecm recover' >>"$WORK/join.out" 2>&1
     fi
     cat "$WORK/join.out"
-    within 20 is_out || within 20 is_in
+    within 60 in_or_out
 }
 
 claims_of_deaths()
