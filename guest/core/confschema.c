@@ -301,7 +301,7 @@ int confschema_check(const char *key, const char *value, GPtrArray *unknown, cha
         if (r < 0) {
             return err_wrapf(err, r, "%s", key);
         }
-        *ret = g_strdup(value);
+        *ret = propstring_format(p);
         return 0;
     }
     named = option->value;

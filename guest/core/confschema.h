@@ -41,9 +41,9 @@ const ConfOption *confschema_at(size_t i);
  * index, -1 when the option has none. */
 const ConfOption *confschema_find(const char *key, int *ret_index);
 
-/* Checks `value` for `key` and gives its stored form (property strings are left as written).
- * -ENOENT for a key that is not in the table, -EINVAL with key and accepted values. For property
- * strings `unknown` works as in propstring_parse. Caller frees *ret. */
+/* Checks `value` for `key` and gives its stored form: booleans are 1 or 0, property strings have
+ * their usual order. -ENOENT for a key that is not in the table, -EINVAL with key and accepted
+ * values. For property strings `unknown` works as in propstring_parse. Caller frees *ret. */
 int confschema_check(const char *key, const char *value, GPtrArray *unknown, char **ret, Err *err)
     must_check;
 

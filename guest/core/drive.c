@@ -9,6 +9,7 @@
 
 STRTAB_DEFINE(drive_bus, DriveBus, DRIVE_BUS_LIST, DRIVE_BUS_N)
 
+#define MIB        1048576.0
 #define SERIAL_MAX 20 /* what a SCSI inquiry and an ATA identify page hold */
 
 /* The three directions of a limit: in configuration keys, and in QEMU's words. */
@@ -202,7 +203,7 @@ GArray *drive_limits(const Drive *d)
     for (size_t dir = 0; is_disk(d) && dir < G_N_ELEMENTS(directions); dir++) {
         const char *suffix = directions[dir].suffix;
         for (int what = 0; what < 2; what++) {
-            double bytes = limit_value(d, "mbps", suffix, rests[what]) * 1024 * 1024;
+            double bytes = limit_value(d, "mbps", suffix, rests[what]) * MIB;
             if (bytes < 1 && what == 0) {
                 bytes = limit_value(d, "bps", suffix, "");
             }
@@ -214,6 +215,46 @@ GArray *drive_limits(const Drive *d)
         }
     }
     return list;
+}
+
+/* The shortest text that drive_limits reads as these bytes again. Caller frees. */
+static char *mbps_text(double bytes)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    char format[] = "%.0f";
+
+    /* A bit more than the bytes: it is cut when read. Seven digits tell bytes apart. */
+    for (; format[2] <= '7'; format[2]++) {
+        (void)g_ascii_formatd(text, sizeof text, format, (bytes + 0.25) / MIB);
+        if ((int64_t)(g_ascii_strtod(text, NULL) * MIB) == (int64_t)bytes) {
+            break;
+        }
+    }
+    return g_strdup(text);
+}
+
+int drive_limits_to_mbps(PropString *props, Err *err)
+{
+    for (size_t dir = 0; dir < G_N_ELEMENTS(directions); dir++) {
+        g_autofree char *bps = g_strconcat("bps", directions[dir].suffix, NULL);
+        g_autofree char *mbps = g_strconcat("m", bps, NULL);
+        g_autofree char *text = NULL;
+        int r;
+
+        if (propstring_text(props, bps) == NULL) {
+            continue;
+        }
+        if (propstring_text(props, mbps) != NULL) {
+            return err_setf(err, -EINVAL, "'%s' and '%s' are the same limit", bps, mbps);
+        }
+        text = mbps_text(propstring_number(props, bps));
+        r = propstring_set(props, mbps, text, err);
+        if (r < 0) {
+            return r;
+        }
+        propstring_unset(props, bps);
+    }
+    return 0;
 }
 
 int drive_decode_text(const char *text, char **ret, Err *err)

@@ -49,6 +49,10 @@ typedef struct DriveLimit {
 /* The limits of a drive, DriveLimit elements. The caller owns the array. */
 GArray *drive_limits(const Drive *d);
 
+/* Limits in bytes (bps, bps_rd, bps_wr) become those in MB/s, which the file keeps. -EINVAL when
+ * both are given. */
+int drive_limits_to_mbps(PropString *props, Err *err) must_check;
+
 /* A URL-encoded text (serial, model) as it is meant; -EINVAL when that is not printable. */
 int drive_decode_text(const char *text, char **ret, Err *err) must_check;
 

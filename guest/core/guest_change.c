@@ -11,7 +11,6 @@
 
 #define DELETE_KEY "delete"
 #define UNUSED_MAX 256
-#define MAC_PREFIX "BC:24:11"
 
 void guest_change_init(GuestChange *c)
 {
@@ -479,11 +478,6 @@ int guest_check_lock(const VmConf *conf, bool skip, Err *err)
     return err_setf(
         err, -EBUSY,
         "the guest is locked (%s); when nothing works on it any more, 'qm unlock' helps", lock);
-}
-
-char *guest_mac(const guint8 bytes[3])
-{
-    return g_strdup_printf("%s:%02X:%02X:%02X", MAC_PREFIX, bytes[0], bytes[1], bytes[2]);
 }
 
 char *guest_uuid(const guint8 b[16])

@@ -59,9 +59,6 @@ int guest_keep_unused(VmConf *conf, const char *volid, Err *err) must_check;
  * `skip`. */
 int guest_check_lock(const VmConf *conf, bool skip, Err *err) must_check;
 
-/* "BC:24:11:XX:XX:XX" from three bytes. Caller frees. */
-char *guest_mac(const guint8 bytes[3]);
-
 /* "xxxxxxxx-xxxx-4xxx-..." from 16 bytes. Caller frees. */
 char *guest_uuid(const guint8 bytes[16]);
 

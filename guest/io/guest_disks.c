@@ -239,6 +239,10 @@ int guest_disk_resolve(GuestStore *s,
     } else if (r == 0 && propstring_text(p, "import-from") != NULL) {
         r = err_setf(err, -EINVAL, "%s: import-from goes with STORAGE:0", key);
     }
+    if (r == 0 && (option->flags & CONF_DISK)) {
+        r = drive_limits_to_mbps(p, err);
+        r = r < 0 ? err_wrapf(err, r, "%s", key) : 0;
+    }
     if (r == 0) {
         r = look_at(s, vmid, key, is_cdrom(option, p), p, err);
     }

@@ -59,11 +59,7 @@ static int normalise(const FreshSource *f, const char *key, const char *value, c
         *ret = fresh_tags(value);
         return 0;
     }
-    if (option->props == NULL && option->value.kind == PROP_BOOL) {
-        return confschema_check(key, value, NULL, ret, err); /* "on" is written as 1 */
-    }
-    *ret = g_strdup(value);
-    return 0;
+    return confschema_check(key, value, NULL, ret, err); /* "on" is written as 1 */
 }
 
 int guest_normalise(GuestStore *s, GHashTable *options, Err *err)

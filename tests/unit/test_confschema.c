@@ -148,6 +148,31 @@ static const char *const bad[][3] = {
     {"vmgenid", "2", "a UUID, 1"},
 };
 
+/* What the file keeps: 1 and 0; the default key first and bare, then required ones, then the rest.
+ */
+static void test_stored_form(void)
+{
+    static const char *const cases[][3] = {
+        {"onboot", "yes", "1"},
+        {"onboot", "off", "0"},
+        {"agent", "fstrim_cloned_disks=on,enabled=true", "1,fstrim_cloned_disks=1"},
+        {"cpu", "flags=+aes,hidden=no,cputype=host", "host,flags=+aes,hidden=0"},
+        {"net1", "tag=7,macaddr=BC:24:11:0A:0B:0C,model=virtio", "virtio=BC:24:11:0A:0B:0C,tag=7"},
+        {"numa0", "policy=bind,memory=64,hostnodes=0,cpus=0-1",
+         "cpus=0-1,hostnodes=0,memory=64,policy=bind"},
+        {"boot", "order=scsi0;net0", "order=scsi0;net0"},
+        {"boot", "", ""},
+        {"memory", "current=2048", "2048"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *stored = NULL;
+
+        g_assert_cmpint(confschema_check(cases[i][0], cases[i][1], NULL, &stored, NULL), ==, 0);
+        g_assert_cmpstr(stored, ==, cases[i][2]);
+    }
+}
+
 static void test_values(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -219,6 +244,7 @@ int main(int argc, char **argv)
     g_test_add_func("/confschema/table-is-sound", test_table_is_sound);
     g_test_add_func("/confschema/every-key-is-found", test_every_key_is_found);
     g_test_add_func("/confschema/values", test_values);
+    g_test_add_func("/confschema/stored-form", test_stored_form);
     g_test_add_func("/guestconf/defaults-and-warnings", test_guestconf);
     g_test_add_func("/guestconf/errors-name-the-line", test_guestconf_names_the_line);
     return g_test_run();

@@ -3,6 +3,7 @@
  * a start, addresses that never collide. Method: small tables; every device of the PCI map asked
  * for its place. */
 #include "guest/core/cmdbuild.h"
+#include "guest/core/confprops.h"
 #include "guest/core/confschema.h"
 #include "guest/core/qemucmd.h"
 
@@ -212,6 +213,38 @@ static void test_boot_order(void)
     }
 }
 
+/* The file keeps MB/s; the bytes a user gave come back from it unchanged. */
+static void test_limits_in_bytes(void)
+{
+    static const struct {
+        const char *bytes;
+        const char *stored;
+    } cases[] = {
+        {"1048576", "1"},       {"524288", "0.5"},
+        {"1000000", "0.953675"}, {"1", "0.000001"},
+        {"123456789", "117.737569"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(PropString) p = propstring_new(&props_scsi);
+        g_autoptr(GArray) limits = NULL;
+        Drive d = {.bus = DRIVE_SCSI, .props = p};
+
+        g_test_message("%s", cases[i].bytes);
+        g_assert_cmpint(propstring_set(p, "bps_wr", cases[i].bytes, NULL), ==, 0);
+        g_assert_cmpint(drive_limits_to_mbps(p, NULL), ==, 0);
+        g_assert_null(propstring_text(p, "bps_wr"));
+        g_assert_cmpstr(propstring_text(p, "mbps_wr"), ==, cases[i].stored);
+        limits = drive_limits(&d);
+        g_assert_cmpuint(limits->len, ==, 1);
+        g_assert_cmpstr(g_array_index(limits, DriveLimit, 0).name, ==, "bps-write");
+        g_assert_cmpint(g_array_index(limits, DriveLimit, 0).value, ==,
+                        g_ascii_strtoll(cases[i].bytes, NULL, 10));
+        g_assert_cmpint(propstring_set(p, "bps_wr", "5", NULL), ==, 0);
+        g_assert_cmpint(drive_limits_to_mbps(p, NULL), ==, -EINVAL);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -221,5 +254,6 @@ int main(int argc, char **argv)
     g_test_add_func("/qemucmd/cpu-limits", test_cpu_limits);
     g_test_add_func("/qemucmd/no-two-devices-share-a-slot", test_no_two_devices_share_a_slot);
     g_test_add_func("/qemucmd/boot-order", test_boot_order);
+    g_test_add_func("/qemucmd/limits-in-bytes", test_limits_in_bytes);
     return g_test_run();
 }
