@@ -62,6 +62,15 @@ static int find_section(const VmConf *conf, const VmSection **ret, Err *err)
     return *ret != NULL ? 0 : err_setf(err, -ENOENT, "no snapshot '%s'", qm_options.snapshot);
 }
 
+/* A snapshot with RAM starts with the machine and the processor that it was taken on. */
+static void as_recorded(const VmSection *section, QemuCmdParams *params)
+{
+    if (section->kind == VM_SECTION_SNAPSHOT) {
+        params->machine = vmsection_get(section, "runningmachine");
+        params->cpu = vmsection_get(section, "runningcpu");
+    }
+}
+
 static int make(uint32_t vmid, const VmConf *conf, QemuCmd **ret, Err *err)
 {
     HostWorldOptions options = {.root = qm_options.root,
@@ -76,6 +85,7 @@ static int make(uint32_t vmid, const VmConf *conf, QemuCmd **ret, Err *err)
         r = host_world_new(&options, &world, err);
     }
     if (r == 0) {
+        as_recorded(section, &params);
         r = qemucmd_build(section, host_world_facts(world), &params, ret, err);
     }
     return r;
