@@ -310,7 +310,9 @@ static int check_required(const PropString *p, Err *err)
     for (size_t i = 0; i < p->schema->n_keys; i++) {
         const PropKey *key = &p->schema->keys[i];
         if ((key->flags & PROP_REQUIRED) && p->values[i] == NULL) {
-            return err_setf(err, -EINVAL, "%s: '%s' is missing", p->schema->name, key->name);
+            g_autofree char *accepts = propkey_accepts(key);
+            return err_setf(err, -EINVAL, "%s: '%s' is missing (%s)", p->schema->name, key->name,
+                            accepts);
         }
     }
     return 0;
