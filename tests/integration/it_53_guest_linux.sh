@@ -29,22 +29,7 @@ if ! gcc -static -O1 -o "$WORK/init" "$TOP/tests/integration/linux_guest_init.c"
     echo '1..0 # SKIP no static C library'
     exit 77
 fi
-python3 - "$WORK/init" "$WORK/initrd" <<'END'
-import sys
-
-
-def entry(name, mode, data=b''):
-    name = name.encode() + b'\0'
-    head = b'070701' + b''.join(b'%08X' % value for value in (
-        0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)) + name
-    return head + b'\0' * (-len(head) % 4) + data + b'\0' * (-len(data) % 4)
-
-
-with open(sys.argv[1], 'rb') as file:
-    init = file.read()
-with open(sys.argv[2], 'wb') as file:
-    file.write(entry('dev', 0o40755) + entry('init', 0o100755, init) + entry('TRAILER!!!', 0))
-END
+python3 "$TOP/tests/integration/initrd.py" "$WORK/initrd" "init=$WORK/init"
 
 on()
 {
@@ -76,6 +61,7 @@ ended_by_guest()
     on 1 grep -q '"guest_requested" : true' "$RUN/110.exit"
 }
 
+APPEND='console=ttyS0 quiet panic=-1 mitigations=off no_timer_check'
 lab_up -n 1
 mkdir -p "$WORK/tank/images/110"
 on 1 mkdir -p /etc/pve/nodes/node1/qemu-server
@@ -86,7 +72,7 @@ dir: tank
 END
 qemu-img create -q -f qcow2 "$WORK/tank/images/110/vm-110-disk-0.qcow2" 64M
 on 1 sh -c 'cat >/etc/pve/qemu-server/110.conf' <<END
-args: -kernel $KERNEL -initrd $WORK/initrd -append "console=ttyS0 quiet panic=-1 mitigations=off"
+args: -kernel $KERNEL -initrd $WORK/initrd -append "$APPEND"
 kvm: 0
 memory: 192
 name: linux

@@ -12,4 +12,5 @@ TESTS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io %D%/test_ha_pat
 %C%_test_ha_patience_SOURCES = %D%/test_ha_patience.c
 %C%_test_ha_patience_LDADD = $(HA_IO_LIBS)
 THREADED_TESTS += %D%/test_ha_patience
-EXTRA_DIST += tests/integration/it_71_ha.sh
+EXTRA_DIST += tests/integration/it_71_ha.sh tests/integration/it_72_watchdog.sh
+EXTRA_DIST += tests/integration/watchdog_guest_init.c tests/integration/initrd.py
