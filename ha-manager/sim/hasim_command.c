@@ -247,7 +247,7 @@ static int service_add(const Call *c, Err *err)
     if (r < 0) {
         return r;
     }
-    hasim_world_add_guest(c->w, c->word[1], n->name);
+    hasim_world_default_load(c->w, hasim_world_add_guest(c->w, c->word[1], n->name));
     if (c->n > 5 && strcmp(c->word[5], "0") != 0) {
         strmap_set(n->running, c->word[1], GINT_TO_POINTER(1));
     } else {
@@ -286,11 +286,7 @@ static int set_stats(const Call *c, bool is_static, Err *err)
             return bad(c, i, err);
         }
     }
-    if (is_static) {
-        g->has_static = true;
-    } else {
-        g->has_dynamic = true;
-    }
+    g->has_static = g->has_static || is_static;
     return 0;
 }
 

@@ -211,7 +211,6 @@ static int load_stats(HaSimWorld *w, const char *dir, bool is_static, Err *err)
             g->load.maxcpu = ha_json_double(o, "maxcpu", 0);
             g->load.maxmem = ha_json_double(o, "maxmem", 0);
         } else {
-            g->has_dynamic = true;
             g->load.cpu = ha_json_double(o, "cpu", 0);
             g->load.mem = ha_json_double(o, "mem", 0);
         }
@@ -338,6 +337,9 @@ int hasim_scenario_load(HaSimWorld *w, const char *dir, GPtrArray **ret_lists, E
     }
     if (r == 0) {
         r = load_stats(w, dir, false, err);
+    }
+    for (guint i = 0; r == 0 && i < strmap_size(w->guests); i++) {
+        hasim_world_default_load(w, strmap_value(w->guests, i));
     }
     if (r == 0) {
         r = load_datacenter(w, dir, err);

@@ -128,6 +128,19 @@ HaSimGuest *hasim_world_guest(const HaSimWorld *w, const char *sid)
     return strmap_get(w->guests, sid);
 }
 
+void hasim_world_default_load(const HaSimWorld *w, HaSimGuest *g)
+{
+    if (w->default_static) {
+        g->has_static = true;
+        g->load.maxcpu = DEFAULT_GUEST_MAXCPU;
+        g->load.maxmem = DEFAULT_GUEST_MAXMEM;
+    }
+    if (w->default_dynamic && g->has_static) {
+        g->load.cpu = DEFAULT_GUEST_CPU;
+        g->load.mem = DEFAULT_GUEST_MEM;
+    }
+}
+
 void hasim_log(const HaSimWorld *w, const char *level, const char *source, const char *fmt, ...)
 {
     g_autofree char *text = NULL;
@@ -249,31 +262,6 @@ int hasim_world_edit(HaSimWorld *w, HaFile file, HaEdit edit, void *data, Err *e
     return r < 0 ? r : 0;
 }
 
-static HaLoad guest_load(const HaSimWorld *w, const HaSimGuest *g)
-{
-    HaLoad load = g->load;
-
-    if (!g->has_static && w->default_static) {
-        load.maxcpu = DEFAULT_GUEST_MAXCPU;
-        load.maxmem = DEFAULT_GUEST_MAXMEM;
-    }
-    if (!g->has_dynamic && w->default_dynamic) {
-        load.cpu = DEFAULT_GUEST_CPU;
-        load.mem = DEFAULT_GUEST_MEM;
-    }
-    return load;
-}
-
-static void
-add_guest_load(const HaSimWorld *w, const char *sid, const HaSimGuest *g, HaLoads *loads)
-{
-    HaLoad load = guest_load(w, g);
-
-    if (g->has_static || w->default_static) {
-        strmap_set(loads->guests, sid, g_memdup2(&load, sizeof load));
-    }
-}
-
 static HaLoad node_load(const HaSimWorld *w, const HaSimNode *n, HaScheduler mode)
 {
     HaLoad load = {.maxcpu = n->maxcpu, .maxmem = n->maxmem};
@@ -285,11 +273,10 @@ static HaLoad node_load(const HaSimWorld *w, const HaSimNode *n, HaScheduler mod
     load.maxmem = load.maxmem > 0 ? load.maxmem : DEFAULT_NODE_MAXMEM;
     for (guint i = 0; i < strmap_size(w->guests); i++) {
         const HaSimGuest *g = strmap_value(w->guests, i);
-        HaLoad of_guest = guest_load(w, g);
 
         if (strcmp(g->node, n->name) == 0 && strmap_has(n->running, strmap_key(w->guests, i))) {
-            load.cpu += of_guest.cpu;
-            load.mem += of_guest.mem;
+            load.cpu += g->load.cpu;
+            load.mem += g->load.mem;
         }
     }
     return load;
@@ -306,6 +293,11 @@ void hasim_world_loads(const HaSimWorld *w, HaScheduler mode, HaLoads *loads)
         }
     }
     for (guint i = 0; i < strmap_size(w->guests); i++) {
-        add_guest_load(w, strmap_key(w->guests, i), strmap_value(w->guests, i), loads);
+        const HaSimGuest *g = strmap_value(w->guests, i);
+
+        if (g->has_static) {
+            strmap_set(loads->guests, strmap_key(w->guests, i),
+                       g_memdup2(&g->load, sizeof g->load));
+        }
     }
 }

@@ -68,8 +68,7 @@ typedef struct HaSimGuest {
     char *lock;        /* in the configuration; NULL: none */
     int failed_starts; /* of a failing service, since the last success */
     int failed_moves;
-    bool has_static;
-    bool has_dynamic;
+    bool has_static; /* its static stats are known; without them no scheduler knows the guest */
     HaLoad load;
 } HaSimGuest;
 
@@ -108,6 +107,8 @@ HaSimNode *hasim_world_add_node(HaSimWorld *w, const char *name);
 HaSimNode *hasim_world_node(const HaSimWorld *w, const char *name); /* NULL: no such node */
 HaSimGuest *hasim_world_add_guest(HaSimWorld *w, const char *sid, const char *node);
 HaSimGuest *hasim_world_guest(const HaSimWorld *w, const char *sid);
+/* Gives a guest the stats it has where a scenario does not tell any. */
+void hasim_world_default_load(const HaSimWorld *w, HaSimGuest *g);
 
 void hasim_log(const HaSimWorld *w, const char *level, const char *source, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
