@@ -24,7 +24,7 @@ static int take_word(const char **p, GString *word, Err *err)
         } else if (quote != '\0' && *s == quote) {
             quote = '\0';
         } else if (*s == '\\' && s[1] != '\0' &&
-                   (quote == '\0' || (quote == '"' && (s[1] == '"' || s[1] == '\\')))) {
+                   (quote == '\0' || (quote == '"' && strchr("\"\\$`", s[1]) != NULL))) {
             s++;
             g_string_append_c(word, *s);
         } else {

@@ -147,6 +147,7 @@ static void words_are_split_as_a_shell_does(void)
         {"a\\ b \"q\\\"\\\\\" '\\'", "a b|q\"\\|\\"},
         {"''", ""},
         {"\"a\\nb\"", "a\\nb"},
+        {"\"a\\$b\\`c\"", "a$b`c"},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
