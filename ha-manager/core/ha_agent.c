@@ -113,7 +113,8 @@ HaExit ha_agent_run(const HaEnv *env, const HaJob *job, bool configured)
     }
     node = env->ops->guest_node(env->ctx, job->sid);
     if (g_strcmp0(node, env->node) != 0) {
-        if (job->uid == NULL && env->ops->agent_running(env->ctx, job->sid) == 0) {
+        if (job->uid == NULL && env->conduct.stops_first &&
+            env->ops->agent_running(env->ctx, job->sid) == 0) {
             return HA_EXIT_SUCCESS; /* to be down here, and it is */
         }
         ha_log(env, TRACE_ERR, "service '%s' not on this node", job->sid);

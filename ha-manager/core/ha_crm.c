@@ -206,10 +206,23 @@ static bool get_lock(HaCrm *crm)
     return (takes_over_disarmed(crm) && !crm->lease.watchdog) || ha_lease_guard(&crm->lease, since);
 }
 
+/* Takes over what the last master left; a failure is said here and leaves no manager. */
+static bool need_manager(HaCrm *crm)
+{
+    Err why = ERR_INIT;
+
+    if (crm->manager == NULL &&
+        ha_manager_new(crm->env, crm->last_seen, crm->epoch_seen, &crm->manager, &why) < 0) {
+        ha_log(crm->env, TRACE_ERR, "got unexpected error - %s", err_text(&why));
+    }
+    return crm->manager != NULL;
+}
+
 static void become_master(HaCrm *crm)
 {
     crm->idle_rounds = 0;
     set_state(crm, HA_CRM_MASTER);
+    (void)need_manager(crm); /* said there; tried again before the manager works */
 }
 
 static void leave_master(HaCrm *crm, HaCrmState state)
@@ -291,20 +304,16 @@ static void follow_disarm(HaCrm *crm)
 static void manage(HaCrm *crm)
 {
     Err why = ERR_INIT;
-    int r = 0;
 
     if (!crm->refreshed) {
         ha_log(crm->env, TRACE_NOTICE,
                "temporary inconsistent cluster state (cfs restart?), skip round");
         return;
     }
-    if (crm->manager == NULL) {
-        r = ha_manager_new(crm->env, crm->last_seen, crm->epoch_seen, &crm->manager, &why);
+    if (!need_manager(crm)) {
+        return;
     }
-    if (r == 0) {
-        r = ha_manager_round(crm->manager, crm->now, &why);
-    }
-    if (r < 0) {
+    if (ha_manager_round(crm->manager, crm->now, &why) < 0) {
         ha_log(crm->env, TRACE_ERR, "got unexpected error - %s", err_text(&why));
         return;
     }

@@ -17,6 +17,9 @@ const HaConduct ha_conduct_improved = {
     .follow_moves = true,
     .guard_thaw = true,
     .finish_moves = true,
+    .await_moves = true,
+    .stops_first = true,
+    .rules_by_nodes = true,
     .epoch = true,
     .freeze_max_ms = INT64_C(15) * 60 * 1000,
 };

@@ -187,6 +187,9 @@ typedef struct HaConduct {
     bool follow_moves;     /* a move nobody could report counts by where the guest is */
     bool guard_thaw;       /* a service thaws only once its LRM holds its lease again */
     bool finish_moves;     /* an LRM about to end still carries out moves away from it */
+    bool await_moves;      /* an LRM does not go idle while a service is on its way to it */
+    bool stops_first;      /* what the LRM itself stops, the manager's wishes do not put off */
+    bool rules_by_nodes;   /* a member never seen yet is no reason to compile the rules again */
     bool epoch;            /* manager_status carries the number of the master that wrote it */
     int64_t freeze_max_ms; /* 0: for ever; else a frozen service of a dead node is recovered */
 } HaConduct;

@@ -172,7 +172,7 @@ static void stand_down(HaLrm *lrm)
     release_lock(lrm);
 }
 
-/* Services here, or on their way here: those must find a lease under a watchdog. */
+/* Services here, or on their way here: those would better find a lease under a watchdog. */
 static bool has_services(const HaLrm *lrm)
 {
     const HaManagerStatus *ms = status(lrm);
@@ -180,7 +180,8 @@ static bool has_services(const HaLrm *lrm)
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const HaService *s = strmap_value(ms->services, i);
 
-        if (strcmp(s->node, lrm->env->node) == 0 || g_strcmp0(s->target, lrm->env->node) == 0) {
+        if (strcmp(s->node, lrm->env->node) == 0 ||
+            (lrm->env->conduct.await_moves && g_strcmp0(s->target, lrm->env->node) == 0)) {
             return true;
         }
     }

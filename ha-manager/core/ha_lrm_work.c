@@ -60,10 +60,17 @@ void ha_work_forget_stop_failures(HaWork *w)
     w->stop_failures = 0;
 }
 
-/* A stop that is reported to nobody: it outranks what the manager wants. */
+/* A stop that is reported to nobody. */
 static bool is_own_stop(const HaJob *job)
 {
     return job->uid == NULL;
+}
+
+/* As documented, what waits is replaced. A stop of ours that is lost that way would leave a guest
+ * running on a node that goes down. */
+static bool outranks(const HaWork *w, const HaJob *waiting)
+{
+    return w->env->conduct.stops_first && is_own_stop(waiting);
 }
 
 /* A stop waits for the worker that has the service: that one may be starting it. */
@@ -72,7 +79,7 @@ static void queue(HaWork *w, const char *sid, HaJob *job)
     const HaJob *before = strmap_get(w->waiting, sid);
 
     if (!is_own_stop(job) &&
-        (strmap_has(w->busy, sid) || (before != NULL && is_own_stop(before)))) {
+        (strmap_has(w->busy, sid) || (before != NULL && outranks(w, before)))) {
         ha_job_free(job);
         return;
     }

@@ -94,15 +94,6 @@ static HaScheduler wanted_scheduler(const HaManager *m)
     return mode >= 0 ? (HaScheduler)mode : HA_SCHEDULER_BASIC;
 }
 
-/* Says so when the word is none of ours. */
-static void check_scheduler(const HaManager *m)
-{
-    if (ha_scheduler_from_name(m->settings.scheduler) < 0) {
-        ha_log(m->env, TRACE_WARNING, "got unknown scheduler mode '%s', using 'basic'",
-               m->settings.scheduler);
-    }
-}
-
 int ha_manager_new(
     const HaEnv *env, StrMap *last_seen, uint64_t epoch_seen, HaManager **ret_manager, Err *err)
 {
@@ -130,7 +121,6 @@ int ha_manager_new(
     if (strcmp(m->settings.scheduler, ha_scheduler_name(HA_SCHEDULER_BASIC)) != 0) {
         ha_log(env, TRACE_INFO, "using scheduler mode '%s'", m->settings.scheduler);
     }
-    check_scheduler(m);
     *ret_manager = g_steal_pointer(&m);
     return 0;
 }
@@ -158,7 +148,7 @@ void ha_manager_free(HaManager *m)
     ha_usage_free(m->usage);
     ha_affinity_free(m->affinity);
     g_free(m->compiled_nodes);
-    g_free(m->fallback_why);
+    g_free(m->fallback_text);
     g_free(m);
 }
 
@@ -170,6 +160,17 @@ bool ha_manager_is_disarmed(const HaManager *m)
 const HaManagerStatus *ha_manager_status(const HaManager *m)
 {
     return m->ms;
+}
+
+/* Whether some member is not known yet, or something known is no member. */
+static bool members_differ(const HaManager *m)
+{
+    bool differ = strmap_size(m->members) != strmap_size(m->ms->nodes);
+
+    for (guint i = 0; !differ && i < strmap_size(m->members); i++) {
+        differ = !strmap_has(m->ms->nodes, strmap_key(m->members, i));
+    }
+    return differ;
 }
 
 static int read_members(HaManager *m, Err *err)
@@ -190,6 +191,7 @@ static int read_members(HaManager *m, Err *err)
             strmap_set(m->online, node, GINT_TO_POINTER(1));
         }
     }
+    m->nodes_changed = members_differ(m);
     return 0;
 }
 
@@ -238,7 +240,6 @@ static int update_settings(HaManager *m, Err *err)
     if (strcmp(before, m->settings.scheduler) != 0) {
         ha_log(m->env, TRACE_INFO, "switching scheduler mode from '%s' to '%s'", before,
                m->settings.scheduler);
-        check_scheduler(m);
     }
     return 0;
 }
@@ -324,15 +325,15 @@ static StrMap *nodes_in_state(const HaManager *m, HaNodeState state)
 }
 
 /* As documented in every round; improved: once, until the reason changes. */
-static void report_fallback(HaManager *m, HaScheduler mode, const char *why)
+static void report_fallback(HaManager *m, char *text_taken)
 {
-    if (m->env->conduct.report_config && g_strcmp0(m->fallback_why, why) == 0) {
-        return;
+    g_autofree char *before = g_steal_pointer(&m->fallback_text);
+
+    m->fallback_text = text_taken;
+    if (text_taken != NULL &&
+        (!m->env->conduct.report_config || g_strcmp0(before, text_taken) != 0)) {
+        ha_log(m->env, TRACE_WARNING, "%s", text_taken);
     }
-    g_free(m->fallback_why);
-    m->fallback_why = g_strdup(why);
-    ha_log(m->env, TRACE_WARNING, "fallback to 'basic' scheduler mode, init for '%s' failed - %s",
-           ha_scheduler_name(mode), why);
 }
 
 /* Usage for the wanted scheduler, or for basic when that one cannot be set up. */
@@ -340,6 +341,7 @@ static void make_usage(HaManager *m, const StrMap *online)
 {
     HaScheduler mode = wanted_scheduler(m);
     g_auto(HaLoads) loads = {NULL, NULL};
+    char *fallback = NULL;
     Err why = ERR_INIT;
     int r = 0;
 
@@ -350,11 +352,17 @@ static void make_usage(HaManager *m, const StrMap *online)
     if (r == 0) {
         r = ha_usage_new(mode, online, &loads, &m->usage, &why);
     }
+    if (ha_scheduler_from_name(m->settings.scheduler) < 0) {
+        fallback = g_strdup_printf("got unknown scheduler mode '%s', using 'basic'",
+                                   m->settings.scheduler);
+    }
     if (r < 0) {
-        report_fallback(m, mode, err_text(&why));
+        fallback = g_strdup_printf("fallback to 'basic' scheduler mode, init for '%s' failed - %s",
+                                   ha_scheduler_name(mode), err_text(&why));
         r = ha_usage_new(HA_SCHEDULER_BASIC, online, NULL, &m->usage, NULL);
         assert(r == 0); /* basic needs nothing that could be missing */
     }
+    report_fallback(m, fallback);
 }
 
 static int rebuild_usage(HaManager *m, Err *err)
@@ -423,6 +431,16 @@ static char *nodes_text(const HaManager *m)
     return g_string_free(out, FALSE);
 }
 
+/* As documented, a member that was never online makes every round look again (and complain again).
+ */
+static bool nodes_are_new(const HaManager *m, const char *nodes)
+{
+    if (m->compiled_nodes == NULL || m->env->conduct.rules_by_nodes) {
+        return g_strcmp0(m->compiled_nodes, nodes) != 0;
+    }
+    return m->nodes_changed;
+}
+
 static int update_rules(HaManager *m, Err *err)
 {
     g_autofree char *nodes = nodes_text(m);
@@ -439,7 +457,7 @@ static int update_rules(HaManager *m, Err *err)
     if (r < 0) {
         return r;
     }
-    if (g_strcmp0(m->compiled_nodes, nodes) == 0 && strcmp(m->rules_digest, rules->digest) == 0 &&
+    if (!nodes_are_new(m, nodes) && strcmp(m->rules_digest, rules->digest) == 0 &&
         strcmp(m->groups_digest, m->groups->digest) == 0 &&
         (!m->env->conduct.resource_digest ||
          strcmp(m->resources_digest, m->resources->digest) == 0)) {

@@ -33,11 +33,12 @@ struct HaManager {
     char groups_digest[41];
     char resources_digest[41];
     char *compiled_nodes; /* NULL: not compiled yet */
+    bool nodes_changed;   /* at the start of the round the members were not the known nodes */
 
     char seen_digest[HA_FILE_N][41]; /* of the texts whose defects were already reported */
     HaFile reporting;                /* the file that is being parsed */
 
-    char *fallback_why; /* why the wanted scheduler could not be used, last time */
+    char *fallback_text; /* last said about a scheduler that cannot be used; NULL: it can */
 
     int groups_countdown; /* rounds until groups are migrated */
     int hold_count;       /* rounds the imbalance has lasted */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define COMMENT_MAX  4096
-#define PRIORITY_MAX 1000000
+#define PRIORITY_MAX INT32_MAX
 
 static const char *const affinity_words[] = {"positive", "negative", NULL};
 
