@@ -141,6 +141,19 @@ static void drop_locked(Mount *m, MountNode *n, int r)
     n->settling++;
 }
 
+/* What was only applied before is lost. When the file is gone with it, then because its making was
+ * taken back, and not because somebody removed it: nothing that is written to it can be kept. Node
+ * lock held. */
+static void lost_locked(Mount *m, MountNode *n, int r)
+{
+    bool gone = true;
+    g_autoptr(Entry) e = mount_entry_locked(m, n, &gone);
+    drop_locked(m, n, r);
+    for (GSList *l = gone ? n->file->open : NULL; l != NULL; l = l->next) {
+        ((MountHandle *)l->data)->lost = r;
+    }
+}
+
 /* All that the handles wrote is durable, if nothing came meanwhile. Node lock held. */
 static void saved_locked(MountNode *n)
 {
@@ -189,13 +202,13 @@ static int commit_inflight(Mount *m, MountNode *n, ReplicaWait wait, Err *err)
 static int sync_applied(Mount *m, MountNode *n, uint64_t seq, int r, Err *err)
 {
     Err sync_err = ERR_INIT;
-    int s = seq > 0 ? MIN(engine_sync(m->engine, seq, &sync_err), 0) : 0;
+    int s = seq > 0 ? engine_sync(m->engine, seq, &sync_err) : 0;
     g_mutex_lock(&n->lock);
     if (n->file->seq == seq) {
         n->file->seq = 0;
     }
     if (s < 0) {
-        drop_locked(m, n, s);
+        lost_locked(m, n, s);
     } else if (r == 0) {
         saved_locked(n);
     }

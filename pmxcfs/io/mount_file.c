@@ -72,10 +72,15 @@ void mount_handle_refused(MountHandle *h, int error)
     g_mutex_unlock(&h->node->lock);
 }
 
+int mount_handle_error(const MountHandle *h)
+{
+    return h->error < 0 ? h->error : h->lost;
+}
+
 int mount_handle_result(MountHandle *h, int r)
 {
     g_mutex_lock(&h->node->lock);
-    r = r < 0 ? r : h->error;
+    r = r < 0 ? r : mount_handle_error(h);
     h->error = 0;
     g_mutex_unlock(&h->node->lock);
     return r;

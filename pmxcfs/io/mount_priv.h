@@ -306,6 +306,9 @@ typedef struct MountHandle {
     bool unsaved; /* wrote or cut what is not known to be durable */
     int error;    /* what it wrote was dropped, perhaps by the close of another handle: told by its
                      next write, and once by its fsync or close */
+    int lost;     /* the making of the file itself was taken back: told by all that it does. It may
+                     have been told by the close of a copy of the descriptor, which nobody looks
+                     at */
 } MountHandle;
 
 /* Takes its own reference of the node `ino`. */
@@ -315,6 +318,8 @@ void mount_handle_free(Mount *m, MountHandle *h);
 void mount_handle_cut(MountHandle *h);
 /* A write of it was refused: a truncation nobody wrote after is given up with it. */
 void mount_handle_refused(MountHandle *h, int error);
+/* The error that the next write of it gets, or 0. Node lock held. */
+int mount_handle_error(const MountHandle *h);
 /* `r`, or where that is 0 the error that the handle has not heard of. */
 int mount_handle_result(MountHandle *h, int r);
 /* The file was made by change `seq`, applied and perhaps not yet durable. */

@@ -61,8 +61,8 @@ static int resize_locked(Mount *m, MountNode *n, MountHandle *h, uint64_t size)
     if (base->type == ENTRY_DIR) {
         return -EISDIR;
     }
-    if (h != NULL && h->error < 0) {
-        return h->error;
+    if (h != NULL && mount_handle_error(h) < 0) {
+        return mount_handle_error(h);
     }
     if (size > limits.file_size_max) {
         return -EFBIG;

@@ -31,8 +31,8 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
     if (base == NULL) {
         return -ESTALE;
     }
-    if (h->error < 0) {
-        return h->error;
+    if (mount_handle_error(h) < 0) {
+        return mount_handle_error(h);
     }
     if (append) {
         /* Where the file ends now; the kernel's idea of that may be older. */
@@ -245,7 +245,7 @@ bool mount_handle_has_work(const MountHandle *h, bool release)
     g_mutex_lock(&h->node->lock);
     const MountFile *f = h->node->file;
     bool work = h->writes && (f->busy || mount_view_differs(h->node));
-    work = work || (!release && (f->seq > 0 || h->error < 0));
+    work = work || (!release && (f->seq > 0 || mount_handle_error(h) < 0));
     g_mutex_unlock(&h->node->lock);
     return work;
 }

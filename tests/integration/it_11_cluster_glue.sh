@@ -138,6 +138,21 @@ check 'full: a change there fails with ENOSPC' \
 check 'full: the next one too, at once' refused_soon 3 'No space left' 'touch /etc/pve/small'
 check 'full: reading goes on' reads 3 /etc/pve/told 'from node 1'
 check 'full: the others go on' at 1 'echo "while full" >/etc/pve/told; test -d /etc/pve/nodes'
+has_size()
+{
+    equal "$(at 1 "stat -c %s $1")" "$2"
+}
+# The file itself may be made and taken back before its content is written.
+no_silent_loss()
+{
+    local i
+    for i in 1 2 3 4 5; do
+        if at 3 "head -c 200000 /dev/zero >/etc/pve/new$i" 2>/dev/null; then
+            within 60 has_size "/etc/pve/new$i" 200000 || return 1
+        fi
+    done
+}
+check 'full: of new files nothing is lost that was not refused' no_silent_loss
 at 3 "rm $state/filler"
 check 'space returns: the node comes back by itself' within 60 reads 3 /etc/pve/told 'while full'
 check 'and writes' at 3 'echo again >/etc/pve/told'

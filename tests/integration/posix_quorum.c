@@ -117,6 +117,27 @@ static void test_disk(void)
     MT_OK(unlink(mt("dk")));
 }
 
+/* Goal: a file whose making the disk refused after it had been seen takes no bytes that would be
+ * lost in silence, although the close of a copy of its descriptor was told already: a shell makes
+ * one for its redirection and does not look at its close. */
+static void test_making_lost(void)
+{
+    mt_ctl("lose %d", ENOSPC);
+    int first = open(mt("ml"), O_WRONLY | O_CREAT | O_EXCL, 0640);
+    MT_OK(first);
+    int w = dup(first);
+    MT_OK(w);
+    MT_FAILS(close(first), ENOSPC);
+    MT_FAILS(write(w, "lost", 4), ENOSPC);
+    MT_FAILS(write(w, "lost", 4), ENOSPC);
+    MT_FAILS(fsync(w), ENOSPC);
+    MT_FAILS(close(w), ENOSPC);
+    MT_FAILS(access(mt("ml"), F_OK), ENOENT);
+    mt_text(mt("ml"), "kept");
+    g_assert_true(mt_has(mt("ml"), "kept"));
+    MT_OK(unlink(mt("ml")));
+}
+
 /* Goal: when the close of one fails, the other who wrote hears of it too, and nothing of either is
  * left to mix with the old content. */
 static void test_two_writers(void)
@@ -158,6 +179,7 @@ static void test_cut_given_up(void)
 
 void posix_add_quorum(void)
 {
+    posix_add_steered("/posix/quorum/making-of-a-file-lost", test_making_lost);
     posix_add_steered("/posix/quorum/two-writers-hear-of-a-failure", test_two_writers);
     posix_add_steered("/posix/quorum/a-cut-is-given-up-with-its-write", test_cut_given_up);
     posix_add_steered("/posix/quorum/modes", test_modes);

@@ -21,6 +21,8 @@ struct Engine {
     GArray *listeners;
     Feed *feed;
     gint quorate, fail_code;
+    int lose_code;    /* 0: none is to be lost */
+    MemdbDelta *lost; /* applied, and to be taken back */
     gint64 delay_us, advance_us;
     guint64 applied;
 };
@@ -69,6 +71,7 @@ void engine_free(Engine *e)
     if (e == NULL) {
         return;
     }
+    memdb_delta_unref(e->lost);
     memdb_free(e->db);
     g_array_unref(e->listeners);
     feed_free(e->feed);
@@ -190,7 +193,16 @@ static void notify_delta(Engine *e, const MemdbDelta *d, bool own)
 }
 
 /* Lock held. */
-static int change(Engine *e, const TreeOp *op, bool own)
+static void take_back(Engine *e, const MemdbDelta *d)
+{
+    g_autoptr(MemdbDelta) back = NULL;
+    memdb_undo(e->db, d, now(e), &back);
+    notify_delta(e, back, false);
+    e->applied--;
+}
+
+/* Lock held. */
+static int change(Engine *e, const TreeOp *op, bool own, ReplicaWait wait)
 {
     TreeOrigin from = {own ? 0 : REMOTE_WRITER, (uint32_t)(g_get_real_time() / G_USEC_PER_SEC)};
     g_autoptr(MemdbDelta) d = NULL;
@@ -202,11 +214,10 @@ static int change(Engine *e, const TreeOp *op, bool own)
     e->applied++;
     int fail = own ? g_atomic_int_exchange(&e->fail_code, 0) : 0;
     if (fail != 0) {
-        g_autoptr(MemdbDelta) back = NULL;
-        memdb_undo(e->db, d, now(e), &back);
-        notify_delta(e, back, false);
-        e->applied--;
+        take_back(e, d);
         r = fail;
+    } else if (wait == REPLICA_WAIT_APPLIED && e->lose_code != 0 && e->lost == NULL) {
+        e->lost = g_steal_pointer(&d);
     }
     return r;
 }
@@ -217,7 +228,7 @@ int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_s
         return -EACCES;
     }
     g_mutex_lock(&e->changes);
-    int r = change(e, op, true);
+    int r = change(e, op, true, wait);
     uint64_t seq = e->applied;
     int64_t delay = e->delay_us;
     g_mutex_unlock(&e->changes);
@@ -234,13 +245,20 @@ int engine_sync(Engine *e, uint64_t seq, Err *err)
 {
     (void)seq;
     (void)err;
+    int r = 0;
     g_mutex_lock(&e->changes);
     int64_t delay = e->delay_us;
+    if (e->lost != NULL) {
+        take_back(e, e->lost);
+        g_clear_pointer(&e->lost, memdb_delta_unref);
+        r = e->lose_code;
+        e->lose_code = 0;
+    }
     g_mutex_unlock(&e->changes);
     if (delay > 0) {
         g_usleep((gulong)delay);
     }
-    return 0;
+    return r;
 }
 
 /* As in local mode: an expired lock goes, a live one refuses the time 0. */
@@ -262,7 +280,7 @@ int engine_lock_poke(Engine *e, const char *path, Err *err)
     if (expired) {
         op.kind = TREE_OP_UNLOCK;
     }
-    r = change(e, &op, true);
+    r = change(e, &op, true, REPLICA_WAIT_DURABLE);
     g_mutex_unlock(&e->changes);
     return r < 0 ? r : expired ? -ENOENT : 0;
 }
@@ -278,7 +296,7 @@ void engine_listen(Engine *e, void (*fn)(void *ctx, const EngineNotice *n), void
 int engine_mem_remote(Engine *e, const TreeOp *op)
 {
     g_mutex_lock(&e->changes);
-    int r = change(e, op, false);
+    int r = change(e, op, false, REPLICA_WAIT_DURABLE);
     g_mutex_unlock(&e->changes);
     return r;
 }
@@ -326,6 +344,13 @@ void engine_mem_set_quorate(Engine *e, bool quorate)
 void engine_mem_fail_next(Engine *e, int code)
 {
     g_atomic_int_set(&e->fail_code, code);
+}
+
+void engine_mem_lose_next(Engine *e, int code)
+{
+    g_mutex_lock(&e->changes);
+    e->lose_code = code;
+    g_mutex_unlock(&e->changes);
 }
 
 void engine_mem_set_delay(Engine *e, int64_t us)

@@ -23,6 +23,9 @@ void engine_mem_set_quorate(Engine *e, bool quorate);
 /* The next change is applied, heard of, taken back, and answered with `code`. */
 void engine_mem_fail_next(Engine *e, int code);
 
+/* The next change that nobody waits for is taken back when somebody does, who gets `code`. */
+void engine_mem_lose_next(Engine *e, int code);
+
 /* Each change waits this long, after it was applied, until it is answered as durable. */
 void engine_mem_set_delay(Engine *e, int64_t us);
 

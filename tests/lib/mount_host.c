@@ -10,6 +10,7 @@
  *   replace NAME TEXT          the tree is replaced by itself plus a file
  *   quorum 0|1                 quorum is lost or gained
  *   fail ERRNO                 the next change of ours is taken back with this error
+ *   lose ERRNO                 the next making of a file is taken back when it is waited for
  *   delay MICROSECONDS         until a change is durable
  *   advance SECONDS            locks get older
  *   changes                    changes so far: prints their number
@@ -109,6 +110,8 @@ static int64_t command(Host *h, char **words)
         engine_mem_set_quorate(h->engine, number != 0);
     } else if (strcmp(word, "fail") == 0) {
         engine_mem_fail_next(h->engine, (int)-number);
+    } else if (strcmp(word, "lose") == 0) {
+        engine_mem_lose_next(h->engine, (int)-number);
     } else if (strcmp(word, "delay") == 0) {
         engine_mem_set_delay(h->engine, number);
     } else if (strcmp(word, "advance") == 0) {
