@@ -48,6 +48,11 @@ struct Dfsm {
     uint8_t saved_csum[WIRE_DFSM_CSUM_SIZE];
     MonoTime verify_at;
 
+    MonoTime answer_at; /* do something about members that do not answer */
+    bool begun;         /* the exchange of this view */
+    bool asked;         /* for it, in place of the lowest */
+    bool open;          /* SYNCED, and the states of some members are still to come */
+
     MonoTime stall_at;      /* report an exchange that takes too long */
     MonoTime healthy_since; /* SYNCED since */
     uint32_t leave_streak, connect_streak;
@@ -122,6 +127,11 @@ static void set_mode(Dfsm *d, GroupMode next, const char *why)
     d->stall_at = next == GROUP_MODE_START_SYNC || next == GROUP_MODE_UPDATE
                       ? mono_add_ms(d->now, DFSM_STALL_MS)
                       : MONO_NEVER;
+    d->answer_at = MONO_NEVER;
+    d->open = false;
+    if (next == GROUP_MODE_START_SYNC && d->cfg.answer_ms > 0) {
+        d->answer_at = mono_add_ms(d->now, d->cfg.answer_ms + d->self_index * DFSM_RANK_MS);
+    }
     if (next == GROUP_MODE_SYNCED && was != next) {
         d->healthy_since = d->now;
     }
@@ -146,6 +156,7 @@ Dfsm *dfsm_new(const DfsmConfig *cfg, const DfsmHooks *hooks, const Tracer *trac
     dfsm_queue_init(&d->second);
     g_queue_init(&d->unsent);
     d->verify_at = MONO_NEVER;
+    d->answer_at = MONO_NEVER;
     d->stall_at = MONO_NEVER;
     return d;
 }
@@ -540,6 +551,7 @@ static void on_view(Dfsm *d, const GroupEvent *ev)
     d->saved_id = d->verify_id;
     d->saved_epoch = (WireDfsmEpoch){0};
     d->verify_waiting = 0;
+    d->begun = d->asked = false;
     dfsm_queue_clear(&d->second);
     if (is_out(d->mode)) {
         return;
@@ -584,6 +596,10 @@ static void begin_exchange(Dfsm *d, GroupMember sender, const WireDfsmMessage *m
         return;
     }
     d->held = false;
+    d->begun = true;
+    if (d->mode == GROUP_MODE_START_SYNC && d->cfg.answer_ms > 0) {
+        d->answer_at = mono_add_ms(d->now, d->cfg.answer_ms);
+    }
     if (sender.nodeid != d->members[0].id.nodeid) {
         trace(&d->tracer, TRACE_WARNING, "dfsm[%s]: exchange begun by member %u, not the lowest",
               d->cfg.name, sender.nodeid);
@@ -637,6 +653,73 @@ static void collect_state(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
         }
     }
     states_complete(d);
+}
+
+/* ---- members that do not answer -------------------------------------------------------------- */
+
+static char *missing_members(const Dfsm *d)
+{
+    GString *missing = g_string_new(NULL);
+
+    for (uint32_t i = 0; i < d->n_members; i++) {
+        if (d->members[i].state == NULL) {
+            g_string_append_printf(missing, " %u", d->members[i].id.nodeid);
+        }
+    }
+    return g_string_free(missing, FALSE);
+}
+
+/* The lowest member should have begun, then all should have answered. */
+static void waited_for_answers(Dfsm *d)
+{
+    g_autofree char *missing = missing_members(d);
+
+    d->answer_at = MONO_NEVER;
+    if (!d->begun && !d->asked) {
+        d->asked = true;
+        d->answer_at = mono_add_ms(d->now, d->cfg.answer_ms);
+        dfsm_start_sync(d);
+        return;
+    }
+    trace(&d->tracer, TRACE_WARNING, "dfsm[%s]: goes on without members that do not answer:%s",
+          d->cfg.name, missing);
+    if (d->hooks.go_on(d->hooks.ctx, d->members, d->n_members, d->self_index) < 0) {
+        leave(d, GROUP_MODE_LEAVE, "states could not be used");
+        return;
+    }
+    set_mode(d, GROUP_MODE_SYNCED, "some members do not answer");
+    d->open = true;
+    mark_all_synced(d);
+    deliver_first_queue(d);
+}
+
+/* SYNC_START or STATE for us who went on: the silent member is back. True: it was one. */
+static bool take_late(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
+{
+    DfsmMember *member = find_member(d, sender);
+
+    if (!d->open || (m->head.type != WIRE_DFSM_SYNC_START && m->head.type != WIRE_DFSM_STATE)) {
+        return false;
+    }
+    if (m->head.type == WIRE_DFSM_SYNC_START) {
+        begin_exchange(d, sender, m);
+        return true;
+    }
+    if (member != NULL && member->state == NULL) {
+        member->state = g_bytes_new(m->payload, m->payload_size);
+    }
+    for (uint32_t i = 0; i < d->n_members; i++) {
+        if (d->members[i].state == NULL) {
+            return true;
+        }
+    }
+    d->open = false;
+    if (d->hooks.process_states(d->hooks.ctx, d->members, d->n_members, d->self_index) < 0) {
+        leave(d, GROUP_MODE_LEAVE, "states could not be used");
+        return true;
+    }
+    forget_states(d);
+    return true;
 }
 
 static void take_update(Dfsm *d, const WireDfsmMessage *m)
@@ -820,7 +903,9 @@ static void on_message(Dfsm *d, const GroupEvent *ev)
         }
         return;
     }
-    react(d, ev, &m);
+    if (!take_late(d, ev->sender, &m)) {
+        react(d, ev, &m);
+    }
 }
 
 /* Takes the oldest unsent message off the list; false when there was none. */
@@ -910,19 +995,14 @@ void dfsm_group_event(Dfsm *d, const GroupEvent *ev, MonoTime now, WallTime wall
 /* Names the members whose state is missing. */
 static void report_stall(Dfsm *d)
 {
-    g_autoptr(GString) missing = g_string_new(NULL);
+    g_autofree char *missing = missing_members(d);
 
     d->stall_at = mono_add_ms(d->now, DFSM_STALL_MS);
     if (d->held) {
         return; /* whoever holds it back reports */
     }
-    for (uint32_t i = 0; d->mode == GROUP_MODE_START_SYNC && i < d->n_members; i++) {
-        if (d->members[i].state == NULL) {
-            g_string_append_printf(missing, " %u", d->members[i].id.nodeid);
-        }
-    }
     trace(&d->tracer, TRACE_WARNING, "dfsm[%s]: synchronisation does not end: waiting for%s",
-          d->cfg.name, d->mode == GROUP_MODE_UPDATE ? " updates" : missing->str);
+          d->cfg.name, d->mode == GROUP_MODE_UPDATE ? " updates" : missing);
 }
 
 static void verify_when_due(Dfsm *d)
@@ -943,6 +1023,9 @@ void dfsm_tick(Dfsm *d, MonoTime now, WallTime wall)
     if (!mono_before(now, d->stall_at)) {
         report_stall(d);
     }
+    if (!mono_before(now, d->answer_at)) {
+        waited_for_answers(d);
+    }
     verify_when_due(d);
 }
 
@@ -957,7 +1040,9 @@ void dfsm_verify(Dfsm *d, MonoTime now, WallTime wall)
 
 MonoTime dfsm_next_tick(const Dfsm *d)
 {
-    return d->cfg.verify_interval_ms > 0 ? mono_min(d->stall_at, d->verify_at) : d->stall_at;
+    MonoTime at = mono_min(d->stall_at, d->answer_at);
+
+    return d->cfg.verify_interval_ms > 0 ? mono_min(at, d->verify_at) : at;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ typedef struct Dfsm Dfsm;
 #define DFSM_VERSION_RETRY_MS                                                                      \
     60000                     /* after meeting a newer protocol: its node may go away again        \
                                */
+#define DFSM_RANK_MS    500   /* each next member in line waits so much longer for an exchange */
 #define DFSM_HEALTHY_MS 30000 /* SYNCED for that long makes the next wait short again */
 
 /* A member as process_states sees it. */
@@ -71,6 +72,9 @@ typedef struct DfsmHooks {
     /* UPDATE_COMPLETE on a member that is not synced: take over what came. */
     int (*commit)(void *ctx);
     int (*deliver)(void *ctx, const DfsmDelivery *d);
+    /* Needed with `answer_ms`: some members have not told their state in time (`state` NULL). This
+     * one becomes SYNCED without them. When they tell it after all, process_states is called. */
+    int (*go_on)(void *ctx, DfsmMember *members, uint32_t n, uint32_t self);
     /* Optional: checksum for verification; a group without takes no part in it. */
     void (*checksum)(void *ctx, uint8_t ret_csum[WIRE_DFSM_CSUM_SIZE]);
 
@@ -99,6 +103,10 @@ typedef struct DfsmConfig {
     const char *name;           /* for the trace; static */
     uint32_t version;           /* of the protocol */
     int64_t verify_interval_ms; /* 0: never */
+    /* How long an exchange waits for a member that does not answer; 0: for ever, as documented.
+     * Only where the content does not depend on the order of messages of different members: each
+     * member goes on by its own clock. Documented members still wait. */
+    int64_t answer_ms;
     uint64_t seed;              /* for jitter */
 } DfsmConfig;
 

@@ -122,22 +122,46 @@ static GBytes *get_state(void *ctx)
     return status_log_state(g->status);
 }
 
+static void merge_logs(StatusGroup *g, const DfsmMember *members, uint32_t n, uint32_t self)
+{
+    g_autofree GBytes **rings = g_new0(GBytes *, n);
+    guint n_rings = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        /* Our own is taken from memory, where it may be newer by now. */
+        if (i != self && members[i].state != NULL) {
+            rings[n_rings++] = members[i].state;
+        }
+    }
+    status_log_merge(g->status, rings, n_rings);
+}
+
 /* All logs are there: everybody merges them and sends its keys again, so all have the same at once.
  */
 static int process_states(void *ctx, DfsmMember *members, uint32_t n, uint32_t self)
 {
     StatusGroup *g = ctx;
-    g_autofree GBytes **rings = g_new0(GBytes *, n);
-    guint n_rings = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         members[i].synced = true;
-        if (i != self) { /* our own is taken from memory, where it may be newer by now */
-            rings[n_rings++] = members[i].state;
-        }
     }
-    status_log_merge(g->status, rings, n_rings);
+    merge_logs(g, members, n, self);
     g->resync = true;
+    status_foreach_own(g->status, send_own_key, g);
+    if (dfsm_mode(g->dfsm) == GROUP_MODE_SYNCED) {
+        publish_address(g); /* we went on before; else when we become it */
+    }
+    return 0;
+}
+
+/* Keys belong to those who send them, and logs are merged in any order: so nobody has to wait. What
+ * others sent again may have come already: nothing of theirs counts as stale until all are there.
+ */
+static int go_on(void *ctx, DfsmMember *members, uint32_t n, uint32_t self)
+{
+    StatusGroup *g = ctx;
+
+    merge_logs(g, members, n, self);
     status_foreach_own(g->status, send_own_key, g);
     return 0;
 }
@@ -242,8 +266,10 @@ static void on_send_failed(void *ctx, uint64_t count, int code)
 
 StatusGroup *statusgroup_new(const StatusGroupConfig *cfg, Status *s, const Tracer *tracer)
 {
-    const DfsmConfig dfsm_cfg = {
-        .name = "status", .version = STATUSGROUP_VERSION, .seed = cfg->seed};
+    const DfsmConfig dfsm_cfg = {.name = "status",
+                                 .version = STATUSGROUP_VERSION,
+                                 .answer_ms = STATUSGROUP_ANSWER_MS,
+                                 .seed = cfg->seed};
     StatusGroup *g = g_new0(StatusGroup, 1);
     const DfsmHooks hooks = {
         .ctx = g,
@@ -252,6 +278,7 @@ StatusGroup *statusgroup_new(const StatusGroupConfig *cfg, Status *s, const Trac
         .leave = on_leave,
         .get_state = get_state,
         .process_states = process_states,
+        .go_on = go_on,
         .process_update = process_update,
         .commit = commit,
         .deliver = deliver,

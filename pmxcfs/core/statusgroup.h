@@ -17,10 +17,12 @@
 #include "pmxcfs/core/group.h"
 #include "pmxcfs/core/status.h"
 
-#define STATUSGROUP_NAME       "pve_kvstore_v1"
-#define STATUSGROUP_VERSION    0
-#define STATUSGROUP_UNSENT_MAX (8u * 1024u * 1024u) /* bytes the group has not taken; then -EBUSY  \
-                                                     */
+#define STATUSGROUP_NAME      "pve_kvstore_v1"
+#define STATUSGROUP_VERSION   0
+#define STATUSGROUP_ANSWER_MS 3000 /* a member that does not answer is not waited for longer */
+#define STATUSGROUP_UNSENT_MAX                                                                     \
+    (8u * 1024u * 1024u) /* bytes the group has not taken; then -EBUSY                             \
+                          */
 
 typedef struct StatusGroup StatusGroup;
 

@@ -20,6 +20,8 @@ typedef struct Node {
     StatusGroup *g;
     GroupMember id;
     bool in;        /* joined the group */
+    bool silent;    /* a stopped process: what comes for it waits */
+    GQueue unread;  /* of Unread */
     GPtrArray *rrd; /* of char*: "id=value" handed to the writer */
     guint joins;
 } Node;
@@ -28,6 +30,13 @@ typedef struct Message {
     GroupMember sender;
     GBytes *bytes;
 } Message;
+
+/* An event that a silent node has not seen yet. */
+typedef struct Unread {
+    GroupEvent ev;
+    GBytes *bytes;
+    GroupMember members[N], joined[N];
+} Unread;
 
 typedef struct Bus {
     Node nodes[N];
@@ -70,10 +79,40 @@ static void perform(Bus *b, Node *n, StatusGroupUpdate *up)
     }
 }
 
+static void keep_unread(Node *n, const GroupEvent *ev)
+{
+    Unread *u = g_new0(Unread, 1);
+
+    u->ev = *ev;
+    u->bytes = g_bytes_new(ev->data, ev->size);
+    u->ev.data = g_bytes_get_data(u->bytes, NULL);
+    for (guint i = 0; i < ev->n_members; i++) {
+        u->members[i] = ev->members[i];
+    }
+    for (guint i = 0; i < ev->n_joined; i++) {
+        u->joined[i] = ev->joined[i];
+    }
+    u->ev.members = u->members;
+    u->ev.joined = u->joined;
+    g_queue_push_tail(&n->unread, u);
+}
+
+static void unread_free(gpointer data)
+{
+    Unread *u = data;
+
+    g_bytes_unref(u->bytes);
+    g_free(u);
+}
+
 static void feed(Bus *b, Node *n, const GroupEvent *ev)
 {
     g_auto(StatusGroupUpdate) up = {0};
 
+    if (n->silent) {
+        keep_unread(n, ev);
+        return;
+    }
     statusgroup_update_init(&up);
     statusgroup_event(n->g, ev, b->now, b->wall, &up);
     perform(b, n, &up);
@@ -108,6 +147,7 @@ static void halt(Bus *b, guint i)
 {
     Node *n = &b->nodes[i];
 
+    g_queue_clear_full(&n->unread, unread_free);
     statusgroup_free(g_steal_pointer(&n->g));
     status_free(g_steal_pointer(&n->s));
     g_clear_pointer(&n->rrd, g_ptr_array_unref);
@@ -509,6 +549,83 @@ static void old_address_in_the_queue(void)
     bus_free(b);
 }
 
+/* Time passes for all that run. */
+static void wait_ms(Bus *b, int64_t ms)
+{
+    for (int64_t i = 0; i < ms; i += 100) {
+        b->now = mono_add_ms(b->now, 100);
+        for (guint k = 0; k < N; k++) {
+            Node *n = &b->nodes[k];
+            g_auto(StatusGroupUpdate) up = {0};
+
+            if (n->in && !n->silent) {
+                statusgroup_update_init(&up);
+                statusgroup_tick(n->g, b->now, b->wall, &up);
+                perform(b, n, &up);
+            }
+        }
+        run(b);
+    }
+}
+
+static void wake(Bus *b, guint i)
+{
+    Node *n = &b->nodes[i];
+    Unread *u;
+
+    n->silent = false;
+    while ((u = g_queue_pop_head(&n->unread)) != NULL) {
+        feed(b, n, &u->ev);
+        unread_free(u);
+    }
+}
+
+/* 18.1.5: a stopped process does not hold the others up, whichever it is, and is one of them again
+ * when it goes on. */
+static void silent_member(gconstpointer number)
+{
+    guint silent = GPOINTER_TO_UINT(number);
+    guint a = silent == 0 ? 1 : 0;
+    guint c = silent == 2 ? 1 : 2;
+    Bus *b = bus_new();
+
+    all_in(b);
+    set(b, silent, "kv/mine", "kept");
+    run(b);
+    b->nodes[silent].silent = true;
+    view(b, 7);
+    run(b);
+    b->wall.sec++;
+    set(b, a, "kv/x", "1");
+    write_log(b, c, "while one is silent");
+    run(b);
+    wait_ms(b, 2 * STATUSGROUP_ANSWER_MS + 2000);
+    for (guint i = 0; i < 3; i++) {
+        if (i != silent) {
+            g_assert_cmpint(statusgroup_mode(b->nodes[i].g), ==, GROUP_MODE_SYNCED);
+            assert_key(b, i, a == 0 ? "n1" : "n2", "kv/x", "1");
+        }
+    }
+    assert_same_log(b, 7u & ~(1u << silent));
+    b->wall.sec++;
+    wake(b, silent);
+    run(b);
+    set(b, silent, "kv/back", "yes");
+    write_log(b, silent, "back again");
+    run(b);
+    wait_ms(b, 2 * STATUSGROUP_ANSWER_MS);
+    for (guint i = 0; i < 3; i++) {
+        const char *names[] = {"n1", "n2", "n3"};
+
+        g_assert_cmpint(statusgroup_mode(b->nodes[i].g), ==, GROUP_MODE_SYNCED);
+        assert_key(b, i, names[a], "kv/x", "1");
+        assert_key(b, i, names[silent], "kv/mine", "kept");
+        assert_key(b, i, names[silent], "kv/back", "yes");
+    }
+    assert_same_log(b, 7);
+    bus_free(b);
+}
+
 static void out_of_the_group(void)
 {
     Bus *b = bus_new();
@@ -703,6 +820,9 @@ int main(int argc, char **argv)
     g_test_add_data_func("/statusgroup/restarted-daemon/same-pid", "same", restarted_daemon);
     g_test_add_func("/statusgroup/resync-keeps-versions", resync_keeps_versions);
     g_test_add_func("/statusgroup/old-address-in-the-queue", old_address_in_the_queue);
+    g_test_add_data_func("/statusgroup/silent-member/lowest", GUINT_TO_POINTER(0), silent_member);
+    g_test_add_data_func("/statusgroup/silent-member/middle", GUINT_TO_POINTER(1), silent_member);
+    g_test_add_data_func("/statusgroup/silent-member/last", GUINT_TO_POINTER(2), silent_member);
     g_test_add_func("/statusgroup/out-of-the-group", out_of_the_group);
     g_test_add_func("/statusgroup/refused-values-are-not-sent", refused_values_are_not_sent);
     g_test_add_func("/statusgroup/bad-messages-change-nothing", bad_messages_change_nothing);
