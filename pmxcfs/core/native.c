@@ -950,7 +950,7 @@ void native_tick(Replica *r)
     if (!mono_before(r->now, n->restart)) {
         n->restart = MONO_NEVER;
         if (rank(r) == 0) {
-            propose(r, "a member asks for it");
+            propose(r, "a member asks for it, or votes changed");
         }
     }
     if (!mono_before(r->now, n->alarm)) {
@@ -963,12 +963,35 @@ MonoTime native_next_tick(const Native *n)
     return n->n_peers > 0 ? mono_min(n->alarm, n->restart) : MONO_NEVER;
 }
 
+/* Would an exchange of the same members count otherwise than that of the term does? A node that was
+ * just added has no votes in a term which began before the node list was heard of: its disk would
+ * never count, and one more that stops would stop all. */
+static bool votes_changed(const Replica *r)
+{
+    const Native *n = r->native;
+    uint32_t needed, readers;
+
+    if (n->phase == NATIVE_PHASE_WAITING || n->phase == NATIVE_PHASE_DOCUMENTED ||
+        !find_needs(r, &needed, &readers)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        if (n->peers[i].in && n->peers[i].votes != votes_of(r, n->peers[i].id.nodeid)) {
+            return true;
+        }
+    }
+    return needed != n->needed || readers != n->readers;
+}
+
 void native_quorum(Replica *r)
 {
     if (!r->quorate && native_decides(r)) {
         ledger_release(r->ledger, 0, -EBUSY, REPLICA_TEXT_UNKNOWN, r->up);
     } else if (r->quorate && r->native->n_peers > 0) {
         try_start(r);
+        if (votes_changed(r)) {
+            ask_restart(r);
+        }
     }
 }
 

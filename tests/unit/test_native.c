@@ -38,6 +38,7 @@ typedef struct Bus {
     MonoTime now;
     bool slow_disks; /* nothing is written until disks() */
     guint normal, native;
+    uint32_t listed; /* nodes in the list that corosync gives */
 } Bus;
 
 static void step(Bus *b, uint32_t id, ReplicaEvent ev);
@@ -171,7 +172,7 @@ static void quorum(Bus *b, uint32_t id, bool quorate)
 
     step(b, id,
          (ReplicaEvent){
-             .kind = REPLICA_EV_QUORUM, .quorate = quorate, .nodes = nodes, .n_nodes = NODES});
+             .kind = REPLICA_EV_QUORUM, .quorate = quorate, .nodes = nodes, .n_nodes = b->listed});
 }
 
 /* A new view of the nodes in `set` (by bit); the others see one of themselves alone. */
@@ -225,15 +226,20 @@ static void start(Bus *b, uint32_t id, bool native)
     quorum(b, id, true);
 }
 
-static void bus_init(Bus *b, bool third_is_native)
+static void bus_begin(Bus *b, bool third_is_native, uint32_t listed)
 {
-    *b = (Bus){.now = {1000000}};
+    *b = (Bus){.now = {1000000}, .listed = listed};
     g_queue_init(&b->queue);
     for (uint32_t id = 1; id <= NODES; id++) {
         start(b, id, id < 3 || third_is_native);
     }
     view(b, ALL);
     settle(b);
+}
+
+static void bus_init(Bus *b, bool third_is_native)
+{
+    bus_begin(b, third_is_native, NODES);
 }
 
 static void bus_done(Bus *b)
@@ -420,6 +426,31 @@ static void a_silent_member_is_left_out(void)
     bus_done(&b);
 }
 
+/* Goal: the disk of a node that was just added counts as soon as the others have it in their list,
+ * which may come after it has joined the group. */
+static void a_node_that_is_added_counts(void)
+{
+    Bus b;
+
+    bus_begin(&b, true, 2);
+    pass(&b, NATIVE_ANSWER_MS);
+    g_assert_true(status(&b, 1).native && status(&b, 3).native);
+    b.listed = 3;
+    for (uint32_t id = 1; id <= NODES; id++) {
+        quorum(&b, id, true);
+    }
+    settle(&b);
+    pass(&b, NATIVE_RESTART_MS + 200);
+    b.nodes[2].deaf = true;
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/two-of-three"});
+    settle(&b);
+    g_assert_true(b.nodes[1].answered && b.nodes[1].result == 0);
+    g_assert_cmpuint(status(&b, 1).term, ==, 2);
+    pass(&b, NATIVE_ANSWER_MS);
+    g_assert_cmpuint(status(&b, 1).term, ==, 2); /* once is enough */
+    bus_done(&b);
+}
+
 static void with_a_foreign_member_the_documented_protocol_is_used(void)
 {
     Bus b;
@@ -515,6 +546,7 @@ int main(int argc, char **argv)
     g_test_add_func("/native/one-who-is-behind-loses-nothing-and-saves-nothing",
                     one_who_is_behind_loses_nothing_and_saves_nothing);
     g_test_add_func("/native/a-silent-member-is-left-out", a_silent_member_is_left_out);
+    g_test_add_func("/native/a-node-that-is-added-counts", a_node_that_is_added_counts);
     g_test_add_func("/native/with-a-foreign-member-the-documented-protocol-is-used",
                     with_a_foreign_member_the_documented_protocol_is_used);
     g_test_add_func("/native/large-files-travel-in-pieces", large_files_travel_in_pieces);
