@@ -118,6 +118,7 @@ int mount_new(Engine *engine,
     mount_node_told(m->nodes, root);
     mount_node_put(m->nodes, root);
     m->events = mount_events_new(m);
+    m->linger = mount_linger_new(m);
     engine_listen(engine, mount_notify_listen, m);
     *ret = m;
     return 0;
@@ -323,6 +324,7 @@ int mount_run(Mount *m, Err *err)
     if (run) {
         mount_notify_start(m->notify);
         mount_events_start(m->events);
+        mount_linger_start(m->linger);
         r = serve(m);
     }
     g_mutex_lock(&m->run_lock);
@@ -334,6 +336,7 @@ int mount_run(Mount *m, Err *err)
     mount_notify_stop(m->notify);
     mount_events_join(m->events);
     mount_guard_stop(m);
+    mount_linger_stop(m->linger);
     mount_commit_all(m);
     g_clear_pointer(&m->session, fuse_session_destroy); /* what the kernel still waits for, fails */
     mount_handles_free(m);
@@ -374,6 +377,7 @@ void mount_free(Mount *m)
     g_clear_pointer(&m->session, fuse_session_destroy);
     mount_notify_free(m->notify);
     mount_events_free(m->events);
+    mount_linger_free(m->linger);
     mount_gate_free(m->gate);
     mount_nodes_free(m->nodes);
     mount_stats_free(m->stats);

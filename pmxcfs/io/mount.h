@@ -12,11 +12,12 @@
  * entries, 2^63 + 1024 for tree inode 1, which no tree made here has.
  *
  * Writes. What is written through handles collects per file on this node and becomes one change
- * when a handle is closed or synced; close and fsync return when it is durable and report its
- * errors. Readers on this node see it at once, other nodes see the change. A handle's truncation
- * to zero is seen by others together with the first bytes written after it, or with close: a file
- * rewritten in place is never seen empty. Data that cannot be committed is dropped, with a log
- * line, and the caller of close or fsync gets the error.
+ * when a handle is closed or synced, or some seconds after the last write to a file that stays
+ * open; close and fsync return when it is durable and report its errors. Readers on this node see
+ * it at once, other nodes see the change. A handle's truncation to zero is seen by others together
+ * with the first bytes written after it, or with close: a file rewritten in place is never seen
+ * empty. Data that cannot be committed is dropped, with a log line, and the caller of close or
+ * fsync gets the error.
  *
  * Handles that may write use direct I/O: they see every byte at once but cannot be mapped shared.
  * Handles that only read use the page cache and can.

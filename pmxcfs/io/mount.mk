@@ -11,6 +11,7 @@ noinst_LIBRARIES += %D%/libpmxcfs_mount.a
 	%D%/mount_events.c \
 	%D%/mount_file.c \
 	%D%/mount_guard.c \
+	%D%/mount_linger.c \
 	%D%/mount_name.c \
 	%D%/mount_node.c \
 	%D%/mount_notify.c \

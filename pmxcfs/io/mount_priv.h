@@ -13,6 +13,7 @@
  *   mount_view.c     what a file looks like to whom
  *   mount_write.c    write, flush, fsync
  *   mount_commit.c   what was written becomes a change
+ *   mount_linger.c   also when the handle is not closed
  *   mount_setattr.c  truncate, times, chmod, chown
  *   mount_special.c  links and virtual files of the top level
  *   mount_events.c   the virtual file that waits for changes
@@ -94,6 +95,7 @@ typedef struct MountFile {
     guint cuts;     /* of them: those that cut the file to nothing, with nothing written after */
     uint32_t mtime; /* of the newest write, Unix seconds */
     uint64_t seq;   /* engine number of the newest change not yet known durable, or 0 */
+    guint looks;    /* of mount_linger.c, since the newest write */
 } MountFile;
 
 /* What the kernel knows of one inode, from the reply that names it to the forget. */
@@ -148,6 +150,7 @@ void mount_file_drop(Mount *m, MountNode *n);
 typedef struct MountNotify MountNotify;
 typedef struct MountGate MountGate;
 typedef struct MountEvents MountEvents;
+typedef struct MountLinger MountLinger;
 
 struct Mount {
     Engine *engine;
@@ -163,6 +166,7 @@ struct Mount {
     MountNotify *notify;
     MountGate *gate;
     MountEvents *events;
+    MountLinger *linger;
     atomic_uint_fast64_t changes;  /* deltas heard of */
     atomic_uint_fast64_t last_seq; /* newest engine number answered as applied */
     atomic_size_t pending;         /* bytes in overlays */
@@ -360,11 +364,19 @@ void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t s
 /* Makes what was written to the file one change and waits as `wait` says; also for what was only
  * applied before. `all`: also a truncation that nobody wrote after. 0 or -errno. What could not be
  * committed is dropped then, with all that is unsaved of the file: what one handle wrote may not
- * lie on what another failed to. Each handle is told, and there is a log line. Only from a task, or
- * when nobody is served. */
+ * lie on what another failed to. Each handle is told, and there is a log line. Only from a task, a
+ * thread that serves nobody, or when nobody is served. */
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err);
 /* Commits what is still open when nobody is served any more. */
 void mount_commit_all(Mount *m);
+/* Commits files that were written and then left open without another write for some seconds. The
+ * second one: something was written to `f` that is no change yet; node lock held. */
+MountLinger *mount_linger_new(Mount *m);
+void mount_linger_wrote(Mount *m, MountFile *f);
+void mount_linger_start(MountLinger *l);
+void mount_linger_stop(MountLinger *l); /* also when it was not started */
+void mount_linger_free(MountLinger *l);
+
 /* Frees the handles for which no release came. */
 void mount_handles_free(Mount *m);
 

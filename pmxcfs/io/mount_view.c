@@ -112,6 +112,7 @@ void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t s
     overlay_truncate(&f->overlay, mount_below_locked(n, base), size);
     atomic_fetch_sub(&m->pending, before - overlay_bytes(&f->overlay));
     f->mtime = mount_now();
+    mount_linger_wrote(m, f);
 }
 
 /* Bytes of `base` in [off, off + len), zeros where it has none. */

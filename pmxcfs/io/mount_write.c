@@ -55,6 +55,7 @@ write_locked(Mount *m, MountHandle *h, const char *data, size_t size, uint64_t o
     overlay_write(&f->overlay, (uint32_t)off, data, len);
     atomic_fetch_add(&m->pending, overlay_bytes(&f->overlay) - before);
     f->mtime = mount_now();
+    mount_linger_wrote(m, f);
     return (int)len;
 }
 

@@ -230,6 +230,29 @@ static void test_one_change(void)
     g_assert_cmpint(changes(), ==, ++n);
 }
 
+/* Goal: other nodes see what is written to a file that is never closed, but not each piece. */
+static void test_stays_open(void)
+{
+    mt_text(mt("log"), "a");
+    int64_t n = changes();
+    int fd = open(mt("log"), O_WRONLY | O_APPEND);
+    for (int i = 0; i < 2; i++) {
+        gint64 until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+        MT_OK(write(fd, "b", 1));
+        MT_OK(write(fd, "c", 1));
+        g_assert_cmpint(changes(), ==, n + i);
+        while (changes() == n + i) {
+            g_assert_cmpint(g_get_monotonic_time(), <, until);
+            g_usleep(50000);
+        }
+        g_assert_cmpint(changes(), ==, n + i + 1);
+    }
+    MT_OK(close(fd));
+    g_assert_cmpint(changes(), ==, n + 2);
+    g_assert_true(mt_has(mt("log"), "abcbc"));
+    MT_OK(unlink(mt("log")));
+}
+
 /* Goal: a redirection of a shell is one change, a bare one too. */
 static void test_shell(void)
 {
@@ -322,6 +345,7 @@ void posix_add_open(void)
     g_test_add_func("/posix/open/o-trunc", test_trunc);
     g_test_add_func("/posix/open/rewritten-is-never-empty", test_never_empty);
     posix_add_steered("/posix/open/one-change", test_one_change);
+    posix_add_steered("/posix/open/stays-open", test_stays_open);
     posix_add_steered("/posix/open/shell-redirection", test_shell);
     g_test_add_func("/posix/open/exclusive-create-has-one-winner", test_exclusive_create);
     g_test_add_func("/posix/open/flock-and-fcntl", test_file_locks);
