@@ -63,7 +63,7 @@ static const WireMigField welcome_fields[] = {
     END,
 };
 static const WireMigField check_fields[] = {
-    TABLE("needs", "memory, machine, qemu, kvm, cpu (flags), bridges, storages, space, network"),
+    TABLE("needs", "wait, memory, machine, qemu, kvm, cpu, bridges, storages, space, network"),
     BOOL("online", "the guest runs and shall go on running"),
     END,
 };

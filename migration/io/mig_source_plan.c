@@ -310,6 +310,7 @@ JsonTree *mig_source_needs(MigJob *j)
     Err err = ERR_INIT;
 
     jsontree_set_int(t, "vmid", j->vmid);
+    jsontree_set_bool(t, "wait", !j->request.dry_run);
     jsontree_set(t, "bridges", names(j->volumes->bridges));
     jsontree_set(t, "storages", names(j->volumes->storages));
     jsontree_set(t, "space", mig_volumes_space(j->volumes));

@@ -18,6 +18,8 @@
 
 #define STORAGE_CFG_MAX (1024 * 1024)
 #define STATUS_MS       20000
+#define GUARD_WAIT_MS   30000
+#define GUARD_LOOK_MS   200
 
 typedef struct Check {
     MigJob *job;
@@ -290,11 +292,27 @@ int mig_target_guarded(const MigJob *j, Err *err)
     return 0;
 }
 
+/* HA has just told the LRM here of the guest: it takes its lease within a round or two. */
+static int wait_guarded(Check *c, Err *err)
+{
+    unsigned tries =
+        jsontree_get_bool(c->needs, "wait", false) ? GUARD_WAIT_MS / GUARD_LOOK_MS : 0;
+
+    for (;;) {
+        int r = mig_target_guarded(c->job, err);
+
+        if (r != -EPERM || tries-- == 0) {
+            return r;
+        }
+        g_usleep(GUARD_LOOK_MS * 1000);
+    }
+}
+
 static void check_guard(Check *c)
 {
     Err err = ERR_INIT;
 
-    if (mig_target_guarded(c->job, &err) < 0) {
+    if (wait_guarded(c, &err) < 0) {
         problem(c, "ha", true, "%s", err_text(&err));
     } else {
         passed(c, "ha: not an HA guest, or guarded here");

@@ -169,8 +169,8 @@ slow_move()
     rm -f "$WORK/status"
     (
         trap - EXIT
-        lab exec 1 -- timeout 200 qm migrate "$1" node2 --online --with-local-disks --bwlimit 100 \
-            >"$WORK/move.log" 2>&1
+        lab exec 1 -- env QUORATE_HA_AGENT=1 timeout 200 qm migrate "$1" node2 --online \
+            --with-local-disks --bwlimit 100 >"$WORK/move.log" 2>&1
         echo $? >"$WORK/status.new"
         mv "$WORK/status.new" "$WORK/status"
     ) &
@@ -270,6 +270,23 @@ lab heal
 check 'unlocked when there is quorum again' within 90 placed 1 100
 check 'the target is clean' within 60 clean_on 2 100
 
+# ---- the target's LRM loses its lease on the way
+
+on 1 sh -c 'mkdir -p /etc/pve/ha && echo "vm: 100" >/etc/pve/ha/resources.cfg'
+check 'an HA guest to a node whose LRM has no lease: refused' against 'does not guard' 100 node2 \
+    --online
+lab exec 2 -- touch /run/quorate/ha-lrm.guarded
+slow_move 100
+check 'with a lease it is on its way' within 60 in_state 1 100 move
+lab exec 2 -- rm /run/quorate/ha-lrm.guarded
+set_speed 100 10000000000
+check 'the lease is lost meanwhile: the target does not let it run' ended 1
+check 'and says why' grep -q 'does not guard' "$WORK/move.log"
+check 'it counts on where it was' goes_on 1 100 "$was"
+check 'unlocked' placed 1 100
+check 'the target is clean' within 60 clean_on 2 100
+on 1 rm /etc/pve/ha/resources.cfg
+
 slow_move 100
 within 60 in_state 1 100 move
 check 'cancelled while memory moves' on 1 qm migrate-cancel 100
@@ -280,4 +297,63 @@ check 'time over: the move is given up' exits 1 on 1 qm migrate 100 node2 --onli
 check 'and the guest counts on' goes_on 1 100 "$was"
 check 'now it moves' on 1 qm migrate 100 node2 --online
 check 'and counts on there' goes_on 2 100 "$was"
+
+# ---- more moves than ports
+
+few_ports()
+{
+    lab kill 3 migrated
+    (
+        trap - EXIT
+        lab exec 3 -- sh -c 'echo $$ >/run/few.pid; exec quorate-migrated --ports 60001-60001' \
+            >/dev/null 2>&1
+    ) &
+    within 60 on 3 qm migrations >/dev/null
+}
+# away VMID OPTIONS...: from node 2 to node 3, in the background.
+away()
+{
+    local vmid=$1
+    shift
+    (
+        trap - EXIT
+        on 2 qm migrate "$vmid" node3 --online "$@" >"$WORK/away.$vmid" 2>&1
+        echo $? >"$WORK/away.$vmid.status"
+    ) &
+}
+ports_say()
+{
+    on 3 qm migrations | grep -q "^ports: $1"
+}
+arrived()
+{
+    within 90 test -s "$WORK/away.$1.status" && equal "$(cat "$WORK/away.$1.status")" 0 &&
+        placed 3 "$1" && runs_on 3 "$1"
+}
+check 'an agent with one port only' few_ports
+for v in 110 111 112; do
+    guest 2 "$v"
+    on 2 qm start "$v" >/dev/null
+done
+away 110 --bwlimit 100
+check 'the first has the port' within 60 in_state 2 110 move
+away 111
+check 'the second waits' within 60 ports_say '1 of 1 taken, 1 waiting'
+away 112
+check 'and the third' within 60 ports_say '1 of 1 taken, 2 waiting'
+check 'the second is told its place' within 60 grep -q 'place 1 in its queue' "$WORK/away.111"
+check 'so is the third' within 60 grep -q 'place 2 in its queue' "$WORK/away.112"
+check 'the first gives up' on 2 qm migrate-cancel 110
+check 'now the second comes through' arrived 111
+check 'and the third' arrived 112
+check 'nobody has a port or waits' within 60 ports_say '0 of 1 taken, 0 waiting'
+lab exec 3 -- sh -c 'kill $(cat /run/few.pid)'
+lab start 3 migrated >/dev/null
+
+# ---- agents killed at some moment of a short move; more moments are in migration_long.sh
+
+guest 1 400
+on 1 qm start 400 >/dev/null
+check "source's agent killed on the way" moment 20 lab kill 1 migrated
+check "target's agent killed on the way" moment 25 lab kill 2 migrated
 finish

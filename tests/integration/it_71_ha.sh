@@ -83,6 +83,11 @@ guest_runs()
         on "$1" qm status 100 2>/dev/null | grep -q running
 }
 
+guest_settled_on()
+{
+    guest_runs "$1" && shows "$1" "service vm:100 (node$1, started)"
+}
+
 guest_runs_on_one_of()
 {
     guest_runs "$1" || guest_runs "$2"
@@ -135,6 +140,11 @@ claims_of_taking_up()
         "$TOP/scripts/lab exec --name $LAB_NAME 1 -- ha-manager simulate node3 |
         grep -q 'exec:web: from node3 to node2 (started)'"
     refuse 'and without quorum nothing is left to simulate' on 1 ha-manager simulate node2 node3
+    check 'qm migrate of the guest asks HA' on 3 qm migrate 100 node1 --online
+    check 'which moves it as it runs, to a node that may have guarded nothing' within $WAIT \
+        guest_settled_on 1
+    check 'and back' on 1 qm migrate 100 node3 --online
+    check 'as it runs' within $WAIT guest_settled_on 3
 }
 
 claims_of_a_killed_node()

@@ -136,3 +136,29 @@ same_content()
         return 1
     return 0
 }
+
+# moment MS WHAT...: the guest of node 1 moves to node 2; so long after its begin WHAT is done.
+moment()
+{
+    local ms=$1
+    shift
+    was=$(counter 1 400)
+    rm -f "$WORK/mo.status"
+    (
+        trap - EXIT
+        on 1 qm migrate 400 node2 --online >"$WORK/mo" 2>&1
+        echo $? >"$WORK/mo.status"
+    ) &
+    sleep "0.$ms"
+    "$@" >/dev/null 2>&1
+    within 120 test -s "$WORK/mo.status" || return 1
+    lab heal
+    lab start 1 migrated >/dev/null 2>&1
+    lab start 2 migrated >/dev/null 2>&1
+    within 120 quiet 1 && within 120 quiet 2 || return 1
+    local here=1
+    on 1 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
+    within 90 placed "$here" 400 && runs_on "$here" 400 && goes_on "$here" 400 "$was" >/dev/null &&
+        within 60 clean_on $((3 - here)) 400 || return 1
+    [ "$here" = 1 ] || on 2 qm migrate 400 node1 --online >/dev/null
+}

@@ -6,6 +6,7 @@
     mig_probe.py after SOCKET NUMBER  waits until it prints a greater number, and prints that; fails
                                       when the first number it sees is lower
     mig_probe.py qmp SOCKET COMMAND ARGUMENTS
+    mig_probe.py ask SOCKET QUERY     prints the answer as JSON
 """
 import json
 import socket
@@ -55,10 +56,14 @@ def qmp(path, command, arguments):
             pass
         if 'error' in answer:
             sys.exit(answer['error']['desc'])
+    return answer['return']
 
 
 def main():
     verb, path = sys.argv[1:3]
+    if verb == 'ask':
+        print(json.dumps(qmp(path, sys.argv[3], {})))
+        return
     if verb == 'qmp':
         qmp(path, sys.argv[3], json.loads(sys.argv[4]))
         return

@@ -96,6 +96,67 @@ check 'a broken stream of post-copy is made anew' broken_stream
 check 'and the guest counts on' goes_on 1 300 "$was"
 on 1 qm stop 300 >/dev/null
 
+# ---- the limit of a node is shared
+
+# A guest that dirties next to nothing: what moves is the 64 KiB of its ROM and little more.
+agent_by_hand()
+{
+    local node=$1
+    shift
+    lab kill "$node" migrated
+    (
+        trap - EXIT
+        lab exec "$node" -- sh -c "echo \$\$ >/run/migrated.hand; exec quorate-migrated $*" \
+            >/dev/null 2>&1
+    ) &
+    within 60 on "$node" qm migrations >/dev/null
+}
+limit_of()
+{
+    on 1 "$PROBE" ask "$RUN/$1.qmp" query-migrate-parameters | grep -q "\"max-bandwidth\": $2[,}]"
+}
+agent_by_hand 1 --bwlimit 200
+guest 1 310
+guest 1 311
+on 1 qm start 310 >/dev/null
+on 1 qm start 311 >/dev/null
+slow_pair()
+{
+    local v
+    for v in 310 311; do
+        (
+            trap - EXIT
+            on 1 qm migrate "$v" node2 --online >/dev/null 2>&1
+        ) &
+        within 60 in_state 1 "$v" move || return 1
+    done
+}
+check 'two moves under a limit of the node' slow_pair
+check 'the first has half of it' within 60 limit_of 310 $((100 * 1024))
+check 'and the second the other half' within 60 limit_of 311 $((100 * 1024))
+check 'one is cancelled' on 1 qm migrate-cancel 311
+check 'the other one has all of it' within 60 limit_of 310 $((200 * 1024))
+on 1 qm migrate-cancel 310 >/dev/null
+on 1 qm stop 310 >/dev/null
+on 1 qm stop 311 >/dev/null
+lab exec 1 -- sh -c 'kill $(cat /run/migrated.hand)'
+lab start 1 migrated >/dev/null
+
+# ---- the limit of a storage
+
+guest 1 312 'scsi0: disk:312/vm-312-disk-0.raw,size=16M'
+volume 1 disk 312 vm-312-disk-0.raw raw
+on 1 qm start 312 >/dev/null
+on 1 sed -i 's,path /var/lib/other,&\n\tbwlimit migration=4000,' /etc/pve/storage.cfg
+storage_limit()
+{
+    local begin=$SECONDS
+    on 1 qm migrate 312 node2 --online --with-local-disks --targetstorage disk:other >/dev/null &&
+        [ $((SECONDS - begin)) -ge 3 ]
+}
+check '16 MiB at 4000 KiB/s take their time' storage_limit
+on 2 qm stop 312 >/dev/null
+
 # ---- with local disks: the source's agent killed, the source cut off
 
 # slow_move VMID: a move that takes long, in the background; its exit status in $WORK/status.
@@ -142,31 +203,6 @@ on 1 qm stop 102 >/dev/null
 
 # ---- killed and cut at many moments
 
-# moment MS WHAT...: the guest of node 1 moves to node 2; so long after its begin WHAT is done.
-moment()
-{
-    local ms=$1
-    shift
-    was=$(counter 1 400)
-    rm -f "$WORK/mo.status"
-    (
-        trap - EXIT
-        on 1 qm migrate 400 node2 --online >"$WORK/mo" 2>&1
-        echo $? >"$WORK/mo.status"
-    ) &
-    sleep "0.$ms"
-    "$@" >/dev/null 2>&1
-    within 120 test -s "$WORK/mo.status" || return 1
-    lab heal
-    lab start 1 migrated >/dev/null 2>&1
-    lab start 2 migrated >/dev/null 2>&1
-    within 120 quiet 1 && within 120 quiet 2 || return 1
-    local here=1
-    on 1 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
-    within 90 placed "$here" 400 && runs_on "$here" 400 && goes_on "$here" 400 "$was" >/dev/null &&
-        within 60 clean_on $((3 - here)) 400 || return 1
-    [ "$here" = 1 ] || on 2 qm migrate 400 node1 --online >/dev/null
-}
 guest 1 400
 on 1 qm start 400 >/dev/null
 for ms in 05 15 30 45 50 55 60 65 70 80 95; do
