@@ -2,12 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # What takes too long for each run of the tests: a hundred moves of one guest, eight guests at once,
 # post-copy with a broken stream, agents killed at many moments of a move, a link that is cut at
-# many moments. By hand: sudo tests/integration/migration_long.sh [MOVES]
+# many moments. By hand: sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts
+# are moves, eight, postcopy, limits, agents and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
+PARTS=" ${*:2} "
+[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents moments '
+part()
+{
+    case $PARTS in *" $1 "*) ;; *) return 1 ;; esac
+}
 
 make_rom || exit 1
 as --32 --defsym MIB=256 --defsym DIRTY=1024 "$TOP/tests/bench/bench_guest.S" -o "$WORK/b.o"
@@ -20,9 +27,6 @@ done
 
 # ---- many moves, with a local disk
 
-guest 1 101 'scsi0: disk:101/vm-101-disk-0.qcow2,size=16M'
-volume 1 disk 101 vm-101-disk-0.qcow2 qcow2
-on 1 qm start 101 >/dev/null
 many_moves()
 {
     local here=1 there=2 i was
@@ -39,9 +43,15 @@ many_moves()
     done
     same_content "$here" disk 101 vm-101-disk-0.qcow2 qcow2 && clean_on "$there" 101
 }
-check "$MOVES moves with a local disk: the count never goes back, the disk is whole" many_moves
-owner=$((1 + MOVES % 2))
-on "$owner" qm stop 101 >/dev/null
+part_moves()
+{
+    guest 1 101 'scsi0: disk:101/vm-101-disk-0.qcow2,size=16M'
+    volume 1 disk 101 vm-101-disk-0.qcow2 qcow2
+    on 1 qm start 101 >/dev/null
+    check "$MOVES moves with a local disk: the count never goes back, the disk is whole" many_moves
+    owner=$((1 + MOVES % 2))
+    on "$owner" qm stop 101 >/dev/null
+}
 
 # ---- eight at once
 
@@ -67,20 +77,13 @@ eight()
         on 2 qm stop "$v" >/dev/null
     done
 }
-check 'eight guests at once' eight
+part_eight()
+{
+    check 'eight guests at once' eight
+}
 
 # ---- post-copy
 
-guest 1 300
-on 1 sh -c "sed -i 's/^memory.*/memory: 256/; s,^args.*,args: -bios $WORK/busy,' \
-    /etc/pve/nodes/node1/qemu-server/300.conf"
-on 1 qm start 300 >/dev/null
-was=$(counter 1 300)
-check 'a guest that is too busy goes over to post-copy' on 1 qm migrate 300 node2 --online \
-    --bwlimit 20000 --timeout 2 --on-timeout postcopy
-check 'and counts on' goes_on 2 300 "$was"
-check 'nothing is left behind' clean_on 1 300
-was=$(counter 2 300)
 broken_stream()
 {
     (
@@ -92,9 +95,22 @@ broken_stream()
     within 60 in_state 2 300 run && on 2 "$PROBE" qmp "$RUN/300.qmp" migrate-pause '{}' || return 1
     within 90 test -s "$WORK/pc.status" && equal "$(cat "$WORK/pc.status")" 0
 }
-check 'a broken stream of post-copy is made anew' broken_stream
-check 'and the guest counts on' goes_on 1 300 "$was"
-on 1 qm stop 300 >/dev/null
+part_postcopy()
+{
+    guest 1 300
+    on 1 sh -c "sed -i 's/^memory.*/memory: 256/; s,^args.*,args: -bios $WORK/busy,' \
+        /etc/pve/nodes/node1/qemu-server/300.conf"
+    on 1 qm start 300 >/dev/null
+    was=$(counter 1 300)
+    check 'a guest that is too busy goes over to post-copy' on 1 qm migrate 300 node2 --online \
+        --bwlimit 20000 --timeout 2 --on-timeout postcopy
+    check 'and counts on' goes_on 2 300 "$was"
+    check 'nothing is left behind' clean_on 1 300
+    was=$(counter 2 300)
+    check 'a broken stream of post-copy is made anew' broken_stream
+    check 'and the guest counts on' goes_on 1 300 "$was"
+    on 1 qm stop 300 >/dev/null
+}
 
 # ---- the limit of a node is shared
 
@@ -115,11 +131,6 @@ limit_of()
 {
     on 1 "$PROBE" ask "$RUN/$1.qmp" query-migrate-parameters | grep -q "\"max-bandwidth\": $2[,}]"
 }
-agent_by_hand 1 --bwlimit 200
-guest 1 310
-guest 1 311
-on 1 qm start 310 >/dev/null
-on 1 qm start 311 >/dev/null
 slow_pair()
 {
     local v
@@ -131,31 +142,39 @@ slow_pair()
         within 60 in_state 1 "$v" move || return 1
     done
 }
-check 'two moves under a limit of the node' slow_pair
-check 'the first has half of it' within 60 limit_of 310 $((100 * 1024))
-check 'and the second the other half' within 60 limit_of 311 $((100 * 1024))
-check 'one is cancelled' on 1 qm migrate-cancel 311
-check 'the other one has all of it' within 60 limit_of 310 $((200 * 1024))
-on 1 qm migrate-cancel 310 >/dev/null
-on 1 qm stop 310 >/dev/null
-on 1 qm stop 311 >/dev/null
-lab exec 1 -- sh -c 'kill $(cat /run/migrated.hand)'
-lab start 1 migrated >/dev/null
-
-# ---- the limit of a storage
-
-guest 1 312 'scsi0: disk:312/vm-312-disk-0.raw,size=16M'
-volume 1 disk 312 vm-312-disk-0.raw raw
-on 1 qm start 312 >/dev/null
-on 1 sed -i 's,path /var/lib/other,&\n\tbwlimit migration=4000,' /etc/pve/storage.cfg
 storage_limit()
 {
     local begin=$SECONDS
     on 1 qm migrate 312 node2 --online --with-local-disks --targetstorage disk:other >/dev/null &&
         [ $((SECONDS - begin)) -ge 3 ]
 }
-check '16 MiB at 4000 KiB/s take their time' storage_limit
-on 2 qm stop 312 >/dev/null
+part_limits()
+{
+    agent_by_hand 1 --bwlimit 200
+    guest 1 310
+    guest 1 311
+    on 1 qm start 310 >/dev/null
+    on 1 qm start 311 >/dev/null
+    check 'two moves under a limit of the node' slow_pair
+    check 'the first has half of it' within 60 limit_of 310 $((100 * 1024))
+    check 'and the second the other half' within 60 limit_of 311 $((100 * 1024))
+    check 'one is cancelled' on 1 qm migrate-cancel 311
+    check 'the other one has all of it' within 60 limit_of 310 $((200 * 1024))
+    on 1 qm migrate-cancel 310 >/dev/null
+    on 1 qm stop 310 >/dev/null
+    on 1 qm stop 311 >/dev/null
+    lab exec 1 -- sh -c 'kill $(cat /run/migrated.hand)'
+    lab start 1 migrated >/dev/null
+
+    # ---- the limit of a storage
+
+    guest 1 312 'scsi0: disk:312/vm-312-disk-0.raw,size=16M'
+    volume 1 disk 312 vm-312-disk-0.raw raw
+    on 1 qm start 312 >/dev/null
+    on 1 sed -i 's,path /var/lib/other,&\n\tbwlimit migration=4000,' /etc/pve/storage.cfg
+    check '16 MiB at 4000 KiB/s take their time' storage_limit
+    on 2 qm stop 312 >/dev/null
+}
 
 # ---- with local disks: the source's agent killed, the source cut off
 
@@ -177,40 +196,52 @@ ended()
     tail -n 5 "$WORK/move.log"
     return 1
 }
-guest 1 102 'scsi0: disk:102/vm-102-disk-0.raw,size=16M'
-volume 1 disk 102 vm-102-disk-0.raw raw
-on 1 qm start 102 >/dev/null
-was=$(counter 1 102)
-slow_move 102
-within 60 in_state 1 102 mirror
-lab kill 1 migrated
-check 'agent on the source killed: the guest does not notice' goes_on 1 102 "$was"
-lab start 1 migrated >/dev/null
-check 'started again, it takes the move back' within 90 placed 1 102
-check 'and the target is clean' within 60 clean_on 2 102
-check 'the source has no journal left' within 60 quiet 1
+part_agents()
+{
+    guest 1 102 'scsi0: disk:102/vm-102-disk-0.raw,size=16M'
+    volume 1 disk 102 vm-102-disk-0.raw raw
+    on 1 qm start 102 >/dev/null
+    was=$(counter 1 102)
+    slow_move 102
+    within 60 in_state 1 102 mirror
+    lab kill 1 migrated
+    check 'agent on the source killed: the guest does not notice' goes_on 1 102 "$was"
+    lab start 1 migrated >/dev/null
+    check 'started again, it takes the move back' within 90 placed 1 102
+    check 'and the target is clean' within 60 clean_on 2 102
+    check 'the source has no journal left' within 60 quiet 1
 
-slow_move 102
-within 60 in_state 1 102 mirror
-lab partition 1/2,3
-check 'source cut off: the move fails' ended 1
-check 'and the guest runs on' goes_on 1 102 "$was"
-lab heal
-check 'unlocked when there is quorum again' within 90 placed 1 102
-check 'and the target is clean' within 90 clean_on 2 102
+    slow_move 102
+    within 60 in_state 1 102 mirror
+    lab partition 1/2,3
+    check 'source cut off: the move fails' ended 1
+    check 'and the guest runs on' goes_on 1 102 "$was"
+    lab heal
+    check 'unlocked when there is quorum again' within 90 placed 1 102
+    check 'and the target is clean' within 90 clean_on 2 102
 
-on 1 qm stop 102 >/dev/null
+    on 1 qm stop 102 >/dev/null
+}
 
 # ---- killed and cut at many moments
 
-guest 1 400
-on 1 qm start 400 >/dev/null
-for ms in 05 15 30 45 50 55 60 65 70 80 95; do
-    check "source's agent killed after 0.$ms s" moment "$ms" lab kill 1 migrated
-    check "target's agent killed after 0.$ms s" moment "$ms" lab kill 2 migrated
-    check "link cut after 0.$ms s" moment "$ms" lab partition 1/2,3
-    check "source's agent stalls after 0.$ms s" moment "$ms" \
-        sh -c "$TOP/scripts/lab pause --name $LAB_NAME 1 migrated; sleep 8; \
-            $TOP/scripts/lab resume --name $LAB_NAME 1 migrated"
+part_moments()
+{
+    guest 1 400
+    on 1 qm start 400 >/dev/null
+    for ms in 05 15 30 45 50 55 60 65 70 80 95; do
+        check "source's agent killed after 0.$ms s" moment "$ms" lab kill 1 migrated
+        check "target's agent killed after 0.$ms s" moment "$ms" lab kill 2 migrated
+        check "link cut after 0.$ms s" moment "$ms" lab partition 1/2,3
+        check "source's agent stalls after 0.$ms s" moment "$ms" \
+            sh -c "$TOP/scripts/lab pause --name $LAB_NAME 1 migrated; sleep 8; \
+                $TOP/scripts/lab resume --name $LAB_NAME 1 migrated"
+    done
+}
+
+for name in moves eight postcopy limits agents moments; do
+    if part "$name"; then
+        "part_$name"
+    fi
 done
 finish
