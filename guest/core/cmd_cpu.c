@@ -59,6 +59,22 @@ static char *model_of_command(const CmdBuild *b)
                          : g_strdup(b->cpu_model->qemu_name);
 }
 
+static int check_kind(const CmdBuild *b, Err *err)
+{
+    const CpuModel *m = b->cpu_model;
+    bool arm = b->arch == ARCH_AARCH64;
+
+    if (m->kind != CPU_ANY && arm != (m->kind == CPU_ARM_64)) {
+        return err_setf(err, -EINVAL, "cpu: model '%s' is not for arch %s", m->name,
+                        arch_name(b->arch));
+    }
+    if (m->kind == CPU_X86_32 && b->ovmf) {
+        return err_setf(err, -EINVAL, "bios: ovmf needs a 64-bit processor, '%s' (cpu) is none",
+                        m->name);
+    }
+    return 0;
+}
+
 int cmd_cpu_choose(CmdBuild *b, Err *err)
 {
     const PropString *cpu = cpu_option(b);
@@ -85,7 +101,7 @@ int cmd_cpu_choose(CmdBuild *b, Err *err)
                         "x86-64-v3, x86-64-v4, a model of QEMU, or custom-NAME",
                         name);
     }
-    return 0;
+    return check_kind(b, err);
 }
 
 /* --------------------------------------------------------------- topology */

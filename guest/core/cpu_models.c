@@ -20,6 +20,18 @@
     {                                                                                              \
         .name = n, .qemu_name = n                                                                  \
     }
+#define OLD(n, who)                                                                                \
+    {                                                                                              \
+        .name = n, .qemu_name = n, .vendor = who, .kind = CPU_X86_32                               \
+    }
+#define ANY(n)                                                                                     \
+    {                                                                                              \
+        .name = n, .qemu_name = n, .kind = CPU_ANY                                                 \
+    }
+#define ARM(n)                                                                                     \
+    {                                                                                              \
+        .name = n, .qemu_name = n, .kind = CPU_ARM_64                                              \
+    }
 #define LEVEL(n, set)                                                                              \
     {                                                                                              \
         .name = n, .qemu_name = "qemu64", .flags = set                                             \
@@ -37,17 +49,17 @@
     }
 
 static const CpuModel models[] = {
-    GENERIC("host"),
-    GENERIC("kvm32"),
+    ANY("host"),
+    OLD("kvm32", NULL),
     GENERIC("kvm64"),
-    GENERIC("max"),
-    GENERIC("qemu32"),
+    ANY("max"),
+    OLD("qemu32", NULL),
     GENERIC("qemu64"),
     LEVEL("x86-64-v2", V2_FLAGS),
     LEVEL("x86-64-v2-AES", V2_AES_FLAGS),
     LEVEL("x86-64-v3", V3_FLAGS),
     LEVEL("x86-64-v4", V4_FLAGS),
-    INTEL("486"),
+    OLD("486", "GenuineIntel"),
     INTEL("Broadwell"),
     INTEL("Broadwell-IBRS"),
     INTEL("Broadwell-noTSX"),
@@ -101,10 +113,10 @@ static const CpuModel models[] = {
     INTEL("Westmere"),
     INTEL("Westmere-IBRS"),
     INTEL("core2duo"),
-    INTEL("coreduo"),
-    INTEL("pentium"),
-    INTEL("pentium2"),
-    INTEL("pentium3"),
+    OLD("coreduo", "GenuineIntel"),
+    OLD("pentium", "GenuineIntel"),
+    OLD("pentium2", "GenuineIntel"),
+    OLD("pentium3", "GenuineIntel"),
     AMD("EPYC"),
     AMD("EPYC-Genoa"),
     AMD("EPYC-Genoa-v2"),
@@ -126,17 +138,17 @@ static const CpuModel models[] = {
     AMD("Opteron_G3"),
     AMD("Opteron_G4"),
     AMD("Opteron_G5"),
-    AMD("athlon"),
+    OLD("athlon", "AuthenticAMD"),
     AMD("phenom"),
-    GENERIC("cortex-a35"),
-    GENERIC("cortex-a53"),
-    GENERIC("cortex-a55"),
-    GENERIC("cortex-a57"),
-    GENERIC("cortex-a72"),
-    GENERIC("cortex-a76"),
-    GENERIC("neoverse-n1"),
-    GENERIC("neoverse-n2"),
-    GENERIC("neoverse-v1"),
+    ARM("cortex-a35"),
+    ARM("cortex-a53"),
+    ARM("cortex-a55"),
+    ARM("cortex-a57"),
+    ARM("cortex-a72"),
+    ARM("cortex-a76"),
+    ARM("neoverse-n1"),
+    ARM("neoverse-n2"),
+    ARM("neoverse-v1"),
 };
 
 const CpuModel *cpu_model_find(const char *name)

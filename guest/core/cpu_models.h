@@ -10,11 +10,20 @@
 #include "lib/conf/propstring.h"
 #include "lib/conf/sectionlines.h"
 
+/* Which guests can have a model. */
+typedef enum CpuKind {
+    CPU_X86_64,
+    CPU_X86_32, /* x86 without 64-bit mode */
+    CPU_ARM_64,
+    CPU_ANY, /* a name that QEMU has on each architecture */
+} CpuKind;
+
 typedef struct CpuModel {
     const char *name;
     const char *qemu_name; /* what QEMU calls it */
     const char *vendor;    /* that the guest must see; NULL: the host's */
     const char *flags;     /* "+aes;+avx" that make the level; NULL when QEMU knows it all */
+    CpuKind kind;
 } CpuModel;
 
 /* NULL when there is none of that name. */

@@ -91,7 +91,7 @@ EXPECTED = (
     (r'kvm - 1', 'qemu', 'needs hardware virtualization'),
     (r'cores - 8192|sockets - 128|vcpus - 8192', 'qm', 'more CPUs than any host here'),
     (r'memory current 67108864', 'qemu', 'more memory than the address space'),
-    (r'cpu cputype (cortex|neoverse)', 'qemu', 'a model of another architecture'),
+    (r'cpu cputype (cortex|neoverse)', 'qm', 'a model of another architecture'),
     (r'cpu cputype (ClearwaterForest|DiamondRapids|GraniteRapids|SierraForest|SapphireRapids-v[23]|'
      r'EPYC-(Genoa|Turin|v4|v5|Milan-v[23]|Rome-v[345]|Genoa-v2)|Icelake-Server-v6|'
      r'Skylake-Client-v4|SapphireRapids$)', 'older', 'models newer than this QEMU'),
