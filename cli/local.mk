@@ -49,5 +49,6 @@ sbin_PROGRAMS += %D%/pmxcfs-db
 %C%_pmxcfs_db_LDADD = %D%/libcmdline.a pmxcfs/io/libpmxcfs_store.a \
 	pmxcfs/core/libpmxcfs_core.a lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a \
 	$(SQLITE_LIBS) $(JSON_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS) -lpthread
+dist_bin_SCRIPTS += %D%/create_pmxcfs_db
 dist_man_MANS += %D%/pmxcfs-db.8
 dist_bashcompletion_DATA += %D%/completion/pmxcfs-db

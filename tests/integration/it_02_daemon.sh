@@ -207,6 +207,18 @@ END
 }
 check 'a strange database: served as far as it can be, and goes on' strange
 
+companion()
+{
+    mkdir -p "$WORK/made" "$WORK/in"
+    echo one >"$WORK/in/storage.cfg"
+    PATH=$BUILD/cli:$PATH "$TOP/cli/create_pmxcfs_db" "$WORK/in" "$WORK/made/config.db" || return 1
+    STATE=$WORK/made daemon -l || return 1
+    equal "$(cat "$PVE/storage.cfg")" one || return 1
+    daemon_stop
+}
+check 'create_pmxcfs_db makes a database that is served' companion
+check 'create_pmxcfs_db: wrong usage' status_is 255 "$TOP/cli/create_pmxcfs_db" "$WORK/in"
+
 read_only()
 {
     mkdir -p "$WORK/ro"
