@@ -4,8 +4,9 @@ noinst_LIBRARIES += %D%/libcmdline.a
 
 # pvecm
 bin_PROGRAMS += %D%/pvecm
+%C%_pvecm_CFLAGS = $(AM_CFLAGS) $(GIO_CFLAGS)
 %C%_pvecm_SOURCES = %D%/pvecm.c %D%/pvecm_verbs.h %D%/pvecm_ask.c %D%/pvecm_ask.h \
-	%D%/pvecm_join.c %D%/pvecm_make.c %D%/pvecm_nodes.c \
+	%D%/pvecm_internal.c %D%/pvecm_join.c %D%/pvecm_make.c %D%/pvecm_nodes.c \
 	%D%/pvecm_show.c \
 	%D%/pvecm_table.c %D%/pvecm_witness.c
 %C%_pvecm_LDADD = %D%/libcmdline.a quorum/libquorumio.a quorum/libquorumcore.a lib/cfs/libcfs.a \

@@ -4,6 +4,7 @@
 
 #include "quorum/io/corosync_key.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,6 +73,37 @@ static GOptionEntry add_options[] = {
     LINK_OPTION(5),
     LINK_OPTION(6),
     LINK_OPTION(7),
+    {0},
+};
+
+static GOptionEntry addnode_options[] = {
+    {"nodeid", 0, 0, G_OPTION_ARG_INT, &pvecm_make.nodeid, "Id of the node", "ID"},
+    {"votes", 0, 0, G_OPTION_ARG_INT, &pvecm_add_options.votes, "Votes of the node, default 1",
+     "N"},
+    {"new_node_ip", 0, 0, G_OPTION_ARG_STRING, &pvecm_internal_options.new_node_ip,
+     "Address of the node, for clusters with a single link", "ADDRESS"},
+    {"apiversion", 0, 0, G_OPTION_ARG_INT, &pvecm_internal_options.apiversion,
+     "Join API version of the node", "N"},
+    CLI_FLAG("force", pvecm_make.force, "The cluster may list this name already"),
+    DRY_RUN_OPTION,
+    LINK_OPTION(0),
+    LINK_OPTION(1),
+    LINK_OPTION(2),
+    LINK_OPTION(3),
+    LINK_OPTION(4),
+    LINK_OPTION(5),
+    LINK_OPTION(6),
+    LINK_OPTION(7),
+    {0},
+};
+
+static GOptionEntry mtunnel_options[] = {
+    CLI_FLAG("get_migration_ip",
+             pvecm_internal_options.get_migration_ip,
+             "Print this node's address for migrations"),
+    {"migration_network", 0, 0, G_OPTION_ARG_STRING, &pvecm_internal_options.migration_network,
+     "In this network, not in the one of datacenter.cfg", "CIDR"},
+    CLI_FLAG("run-command", pvecm_internal_options.run_command, "Refused: see 'qm migrate'"),
     {0},
 };
 
@@ -191,6 +223,10 @@ const CliVerb pvecm_verbs[] = {
      updatecerts_options, pvecm_updatecerts},
     {"check", "[FILE]", "Check a corosync.conf before it is used", 0, 1, NULL, pvecm_check},
     {"keygen", "FILE", "Make a new key for the messaging layer", 1, 1, NULL, pvecm_keygen},
+    {"addnode", "NODE", "List a node that joins (called by other programs)", 1, 1, addnode_options,
+     pvecm_addnode},
+    {"mtunnel", "[ARG...]", "Answer a node that migrates (called by other programs)", 0, INT_MAX,
+     mtunnel_options, pvecm_mtunnel},
     {"apiver", "", "Print the version of the join API", 0, 0, NULL, pvecm_apiver},
     {0},
 };

@@ -48,7 +48,18 @@ typedef struct PvecmWitnessOptions {
 } PvecmWitnessOptions;
 extern PvecmWitnessOptions pvecm_witness_options;
 
+/* Options of the verbs that programs of other nodes call. */
+typedef struct PvecmInternalOptions {
+    char *new_node_ip, *migration_network;
+    int apiversion;
+    gboolean get_migration_ip, run_command;
+} PvecmInternalOptions;
+extern PvecmInternalOptions pvecm_internal_options;
+
 extern const CliVerb pvecm_verbs[];
+
+int pvecm_addnode(char **operands, Err *err);
+int pvecm_mtunnel(char **operands, Err *err);
 
 int pvecm_delnode(char **operands, Err *err);
 int pvecm_leave(char **operands, Err *err);

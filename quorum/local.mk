@@ -32,6 +32,7 @@ noinst_LIBRARIES += %D%/libquorumio.a
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \
 	%D%/io/member_client.c %D%/io/member_client.h \
 	%D%/io/member_server.c %D%/io/member_server.h \
+	%D%/io/node_add.c %D%/io/node_add.h \
 	%D%/io/node_files.c %D%/io/node_files.h \
 	%D%/io/node_job.c %D%/io/node_job.h \
 	%D%/io/node_leave.c %D%/io/node_leave.h \

@@ -14,6 +14,7 @@
 #include "quorum/io/conf_edit.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/join_records.h"
+#include "quorum/io/node_add.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/node_tree.h"
 #include "quorum/io/quorum_query.h"
@@ -26,7 +27,6 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define API_VERSION     1
 #define MEMBERS_MAX     65536
 #define DELNODE_WAIT_MS 80000
 #define PASSWORD_MAX    128
@@ -171,7 +171,7 @@ static int get_index(ApiCall *c, Err *err)
 static int get_apiversion(ApiCall *c, Err *err)
 {
     (void)err;
-    c->data = jsontree_new_int(API_VERSION);
+    c->data = jsontree_new_int(NODE_ADD_API_VERSION);
     return 0;
 }
 
@@ -247,39 +247,28 @@ static int get_qdevice(ApiCall *c, Err *err)
 /* ---- adding a node ---------------------------------------------------------------------------
  */
 
-static void add_error(GString *out, const char *kind, guint n, const char *text)
+/* The faults found, as the endpoint tells them: errors beside the message, warnings in the answer.
+ */
+static void tell_problems(ApiCall *c, const GPtrArray *problems, bool failed, JsonTree *warnings)
 {
-    g_autoptr(JsonTree) value = jsontree_new_text(text);
-
-    g_string_append_printf(out, "%s\"%s%u\":", out->len > 1 ? "," : "", kind, n);
-    jsontree_append(out, value);
-}
-
-/* Faults of the present configuration: errors refuse, warnings are passed on. */
-static int check_present(ApiCall *c, const CorosyncConf *conf, JsonTree *warnings, Err *err)
-{
-    g_autoptr(GPtrArray) problems = corosync_check(conf);
     g_autoptr(GString) out = g_string_new("{");
     guint errors = 0, n = 0;
 
     for (guint i = 0; i < problems->len; i++) {
         const CorosyncProblem *p = g_ptr_array_index(problems, i);
         g_autofree char *text = corosync_problem_format(p);
+        g_autoptr(JsonTree) value = jsontree_new_text(text);
+        bool error = p->severity == COROSYNC_ERROR;
 
-        if (p->severity == COROSYNC_ERROR) {
-            add_error(out, "error", errors++, text);
-        } else {
-            add_error(out, "warning", n++, text);
+        g_string_append_printf(out, "%s\"%s%u\":", out->len > 1 ? "," : "",
+                               error ? "error" : "warning", error ? errors++ : n++);
+        jsontree_append(out, value);
+        if (!error) {
             jsontree_add(warnings, jsontree_new_text(text));
         }
     }
-    if (errors == 0) {
-        return 0;
-    }
     g_string_append_c(out, '}');
-    c->errors = g_strdup(out->str);
-    return err_setf(err, -EINVAL, "invalid corosync config: %u error%s, see 'errors'", errors,
-                    errors == 1 ? "" : "s");
+    c->errors = failed && errors > 0 ? g_strdup(out->str) : NULL;
 }
 
 static void fill_add(const ApiCall *c, CorosyncAddNode *add)
@@ -295,50 +284,6 @@ static void fill_add(const ApiCall *c, CorosyncAddNode *add)
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         add->link[i] = params_get(c->params, links[i]);
     }
-}
-
-/* Links come as `[address=]ADDRESS[,priority=N]`; the address counts. */
-static int plain_links(CorosyncAddNode *add, GPtrArray *keep, Err *err)
-{
-    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
-        CorosyncLink link = {0};
-        int r = add->link[i] != NULL ? corosync_link_parse(add->link[i], &link, err) : 0;
-
-        if (r < 0) {
-            return r;
-        }
-        if (add->link[i] != NULL && link.address == NULL) {
-            return err_setf(err, -EINVAL, "link%u: address is missing", i);
-        }
-        add->link[i] = link.address;
-        g_ptr_array_add(keep, link.address);
-    }
-    return 0;
-}
-
-static int write_waiting(const char *pve, const char *node, uint32_t votes, Err *err)
-{
-    uint8_t id[JOINTOKEN_ID_SIZE];
-    g_autofree char *dir = g_build_filename(pve, "priv", "join-tokens", NULL);
-    g_autofree char *path = NULL;
-    g_auto(JoinRecord) record = {.votes = votes, .staged = clock_wall()};
-
-    /* Its key is random and nobody knows it: no request can use this record. */
-    if (getrandom(id, sizeof id, 0) != sizeof id ||
-        getrandom(record.key, sizeof record.key, 0) != sizeof record.key) {
-        return err_setf(err, -EIO, "the kernel's random source gave nothing");
-    }
-    record.expires = (WallTime){record.staged.sec + JOIN_PENDING_SEC};
-    record.node = g_strdup(node);
-    record.used_by = g_strdup(node);
-    record.made_by = g_strdup(CONFIG_API_ADDED_BY);
-    path = join_record_path(pve, id);
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", dir, strerror(-r));
-    }
-    return join_record_write(path, &record, err);
 }
 
 static int answer_added(ApiCall *c, const CorosyncConf *conf, const JsonTree *warnings, Err *err)
@@ -366,66 +311,24 @@ static int answer_added(ApiCall *c, const CorosyncConf *conf, const JsonTree *wa
     return 0;
 }
 
-static int add_to_list(ApiCall *c, ConfEdit *edit, CorosyncAddNode *add, Err *err)
-{
-    g_autoptr(GPtrArray) nodes = corosync_nodes(edit->conf);
-    const CorosyncNode *known = corosync_nodes_find(nodes, add->name);
-    uint32_t votes = add->votes, id = 0;
-    int r;
-
-    if (known != NULL && !add->force) {
-        return err_setf(err, -EINVAL,
-                        "can't add existing node '%s'; remove it first or use 'force'", add->name);
-    }
-    if (known == NULL) {
-        add->votes = 0; /* until it has shown up */
-    }
-    if ((r = corosync_conf_add_node(edit->conf, add, &id, err)) < 0) {
-        return r;
-    }
-    /* The record first: a node in the list that no record knows would never be taken out again. */
-    if (known == NULL && votes > 0 && (r = write_waiting(c->pve, add->name, votes, err)) < 0) {
-        return r;
-    }
-    if ((r = node_tree_unbury(c->pve, add->name, err)) < 0 ||
-        (r = node_files_directories(c->pve, add->name, err)) < 0 ||
-        (r = conf_edit_commit(edit, err)) < 0) {
-        return r;
-    }
-    trace(c->tracer, TRACE_NOTICE, "node '%s' (id %u) was added by '%s' from %s", add->name, id,
-          c->caller.who, c->request->peer);
-    cluster_log(LOG_NOTICE, "node '%s' is joining, added by '%s' from %s", add->name, c->caller.who,
-                c->request->peer);
-    return 0;
-}
-
 static int post_node(ApiCall *c, Err *err)
 {
-    g_auto(ConfEdit) edit = {0};
+    g_autofree char *by = g_strdup_printf("by '%s' from %s", c->caller.who, c->request->peer);
     g_autoptr(JsonTree) warnings = jsontree_new_array();
-    g_autoptr(GPtrArray) keep = g_ptr_array_new_with_free_func(g_free);
-    CorosyncAddNode add = {0};
+    g_autoptr(GPtrArray) problems = NULL;
+    g_autoptr(CorosyncConf) conf = NULL;
+    NodeAdd add = {.pve = c->pve,
+                   .tracer = c->tracer,
+                   .by = by,
+                   .apiversion = params_int(c->params, "apiversion", 0)};
     int r;
 
-    if (!corosync_valid_name(c->part[0])) {
-        return err_setf(err, -EINVAL, "'%s' is no node name", c->part[0]);
+    fill_add(c, &add.node);
+    r = node_add(&add, &conf, &problems, err);
+    if (problems != NULL) {
+        tell_problems(c, problems, r < 0, warnings);
     }
-    if (params_int(c->params, "apiversion", 0) < API_VERSION - 1) {
-        return err_setf(err, -EINVAL, "unsupported old API version of the joining node");
-    }
-    fill_add(c, &add);
-    if ((r = plain_links(&add, keep, err)) < 0) {
-        return r;
-    }
-    if (quorum_is_quorate(NULL) != 1) {
-        return err_setf(err, -EACCES, "cluster not ready - no quorum?");
-    }
-    if ((r = conf_edit_begin(c->pve, &edit, err)) < 0 ||
-        (r = check_present(c, edit.conf, warnings, err)) < 0 ||
-        (r = add_to_list(c, &edit, &add, err)) < 0) {
-        return r;
-    }
-    return answer_added(c, edit.conf, warnings, err);
+    return r < 0 ? r : answer_added(c, conf, warnings, err);
 }
 
 static int delete_node(ApiCall *c, Err *err)
@@ -455,7 +358,7 @@ static bool is_member(const QuorumReport *report, uint32_t nodeid)
 static bool waits(const JoinRecord *record)
 {
     return record->staged.sec != 0 && record->used_by != NULL &&
-           g_strcmp0(record->made_by, CONFIG_API_ADDED_BY) == 0;
+           g_strcmp0(record->made_by, JOIN_RECORD_BY_PASSWORD) == 0;
 }
 
 static int give_votes(JoinServer *s, const char *path, const JoinRecord *record, Err *err)

@@ -13,8 +13,6 @@
 #include "lib/base/jsontree.h"
 #include "quorum/io/join_server.h"
 
-#define CONFIG_API_ADDED_BY "password" /* `made-by` of the records of such nodes */
-
 /* Answers in any case. */
 void config_api_handle(JoinServer *s, const ApiRequest *request, ApiAnswer *ret);
 

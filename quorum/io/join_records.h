@@ -10,6 +10,9 @@
 
 #define JOIN_RECORDS_MAX 1024 /* more are not looked at in one go */
 
+/* `made-by` of nodes that were added by the documented ways. */
+#define JOIN_RECORD_BY_PASSWORD "password"
+
 char *join_record_path(const char *pve, const uint8_t id[JOINTOKEN_ID_SIZE]); /* caller frees */
 int join_record_read(const char *path, JoinRecord *ret, Err *err) must_check;
 int join_record_write(const char *path, const JoinRecord *record, Err *err) must_check;

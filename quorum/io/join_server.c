@@ -526,7 +526,7 @@ static int unstage(
         trace(&s->tracer, TRACE_NOTICE, "the join of node '%s' was taken back", node);
         cluster_log(LOG_NOTICE, "the join of node '%s' was taken back", node);
     }
-    if (g_strcmp0(record->made_by, CONFIG_API_ADDED_BY) == 0) {
+    if (g_strcmp0(record->made_by, JOIN_RECORD_BY_PASSWORD) == 0) {
         /* No token stands behind it that could be used again. */
         if (unlink(path) < 0 && errno != ENOENT) {
             r = -errno;
