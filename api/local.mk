@@ -2,13 +2,15 @@
 # The REST API's outer shell: an unprivileged worker in front of root daemons.
 noinst_LIBRARIES += %D%/libapicore.a
 %C%_libapicore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
-%C%_libapicore_a_SOURCES = %D%/core/api_guard.c %D%/core/api_guard.h
+%C%_libapicore_a_SOURCES = %D%/core/api_format.c %D%/core/api_format.h
+%C%_libapicore_a_SOURCES += %D%/core/api_guard.c %D%/core/api_guard.h
 %C%_libapicore_a_SOURCES += %D%/core/api_route.c %D%/core/api_route.h
 %C%_libapicore_a_SOURCES += %D%/core/cluster_view.c %D%/core/cluster_view.h
 
 noinst_LIBRARIES += %D%/libapiio.a
 %C%_libapiio_a_CFLAGS = $(AM_CFLAGS) $(MICROHTTPD_CFLAGS) $(GNUTLS_CFLAGS)
-%C%_libapiio_a_SOURCES = %D%/io/api_front.c %D%/io/api_front.h
+%C%_libapiio_a_SOURCES = %D%/io/api_front.c %D%/io/api_front.h \
+	%D%/io/api_peer.c %D%/io/api_peer.h
 
 sbin_PROGRAMS += %D%/quorate-api
 %C%_quorate_api_SOURCES = %D%/main.c

@@ -147,7 +147,8 @@ static int serve(Watch *w, const char *run_dir, const char *user, Err *err)
 {
     Tracer tracer = log_tracer("api");
     Identity id = {0};
-    ApiFrontConfig cfg = {.port = (uint16_t)options.port, .run_dir = run_dir, .tracer = &tracer};
+    ApiFrontConfig cfg = {
+        .port = (uint16_t)options.port, .run_dir = run_dir, .pve = w->pve, .tracer = &tracer};
     ApiFront *front = NULL;
     int r = await_identity(w->pve, &id, err);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/io/api_front.h"
 
+#include "api/core/api_format.h"
 #include "api/core/api_guard.h"
 #include "api/core/api_route.h"
+#include "api/io/api_peer.h"
 #include "lib/port/api_socket.h"
 #include "lib/port/clock.h"
 
@@ -18,7 +20,8 @@
 
 struct ApiFront {
     struct MHD_Daemon *daemon;
-    char *cert, *key, *run_dir;
+    char *cert, *key, *run_dir, *pve;
+    char *self; /* name of this node */
     Tracer tracer;
     GMutex lock; /* protects guard */
     ApiGuard *guard;
@@ -83,13 +86,14 @@ static void fill_request(struct MHD_Connection *connection,
                          const char *method,
                          const char *path,
                          Call *call,
+                         ApiFormat *ret_format,
                          ApiRequest *r)
 {
     g_autoptr(GString) query = g_string_new(NULL);
 
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, add_query, query);
     r->method = g_strdup(method);
-    r->path = g_strdup(path);
+    r->path = api_format_path(path, ret_format);
     r->query = query->len > 0 ? g_strdup(query->str) : NULL;
     r->body = call->body->len > 0 ? g_bytes_new(call->body->data, call->body->len) : NULL;
     r->peer = peer_of(connection);
@@ -149,13 +153,36 @@ static void note_result(ApiFront *f, const char *peer, const ApiRequest *request
     }
 }
 
-static void forward(ApiFront *f, const ApiRequest *request, ApiAnswer *answer)
+/* Another node, or the daemon here. False when there was no answer to take anything from. */
+static bool
+ask(ApiFront *f, const ApiRoute *route, const ApiRequest *request, bool alone, ApiAnswer *answer)
+{
+    g_autofree char *node = api_peer_node(request->path, f->self);
+    g_autofree char *socket = g_build_filename(f->run_dir, route->socket, NULL);
+    Err err = ERR_INIT;
+
+    if (node != NULL && alone) {
+        api_answer_error(answer, 500, "this is not that node, and it was asked for by another one");
+        return false;
+    }
+    if (node != NULL) {
+        api_peer_ask(f->pve, node, request, answer);
+        return true;
+    }
+    if (api_socket_ask(socket, request, answer, &err) < 0) {
+        trace(&f->tracer, TRACE_ERR, "%s", err_text(&err));
+        api_answer_error(answer, 503, "the daemon behind this path does not answer");
+        return false;
+    }
+    return true;
+}
+
+/* `alone`: another node asks for its client; the request must not go further. */
+static void forward(ApiFront *f, const ApiRequest *request, bool alone, ApiAnswer *answer)
 {
     const ApiRoute *route = api_route_find(request->path);
     g_autofree char *peer = guarded_peer(request->peer);
-    g_autofree char *socket = NULL;
     gint64 began = g_get_monotonic_time();
-    Err err = ERR_INIT;
 
     if (route == NULL) {
         g_autofree char *text =
@@ -168,10 +195,7 @@ static void forward(ApiFront *f, const ApiRequest *request, ApiAnswer *answer)
         api_answer_error(answer, 429, "too many failed attempts; wait a little");
         return;
     }
-    socket = g_build_filename(f->run_dir, route->socket, NULL);
-    if (api_socket_ask(socket, request, answer, &err) < 0) {
-        trace(&f->tracer, TRACE_ERR, "%s", err_text(&err));
-        api_answer_error(answer, 503, "the daemon behind this path does not answer");
+    if (!ask(f, route, request, alone, answer)) {
         return;
     }
     note_result(f, peer, request, answer->status);
@@ -217,6 +241,7 @@ static enum MHD_Result on_request(void *ctx,
     Call *call = *slot;
     g_auto(ApiRequest) request = {0};
     g_auto(ApiAnswer) answer = {0};
+    ApiFormat format = API_FORMAT_JSON;
 
     (void)version;
     if (call == NULL) {
@@ -236,9 +261,13 @@ static enum MHD_Result on_request(void *ctx,
     if (call->too_large) {
         api_answer_error(&answer, 413, "the request is too large");
     } else {
-        fill_request(connection, method, path, call, &request);
-        forward(f, &request, &answer);
+        bool alone =
+            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "PVEDisableProxy") != NULL;
+
+        fill_request(connection, method, path, call, &format, &request);
+        forward(f, &request, alone, &answer);
     }
+    api_format_answer(format, &answer);
     return send_answer(connection, &answer);
 }
 
@@ -267,6 +296,8 @@ int api_front_start(const ApiFrontConfig *cfg, ApiFront **ret, Err *err)
     f->cert = g_strdup(cfg->cert);
     f->key = g_strdup(cfg->key);
     f->run_dir = g_strdup(cfg->run_dir);
+    f->pve = g_strdup(cfg->pve);
+    f->self = g_strndup(g_get_host_name(), strcspn(g_get_host_name(), "."));
     f->tracer = cfg->tracer != NULL ? *cfg->tracer : (Tracer){0};
     g_mutex_init(&f->lock);
     f->guard = api_guard_new();
@@ -307,5 +338,7 @@ void api_front_stop(ApiFront *f)
         g_free(f->key);
     }
     g_free(f->run_dir);
+    g_free(f->pve);
+    g_free(f->self);
     g_free(f);
 }

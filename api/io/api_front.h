@@ -2,7 +2,8 @@
 /*
  * api_front: HTTPS on the API port (libmicrohttpd, GnuTLS). Holds no privilege and no secret but
  * the node's TLS key: reads requests, bounds them, passes them to the root daemon that serves the
- * path, and sends its answer back. Threads of the library's own.
+ * path, and sends its answer back; one about another node goes to that node (api_peer). Threads of
+ * the library's own.
  */
 #ifndef API_IO_API_FRONT_H
 #define API_IO_API_FRONT_H
@@ -25,6 +26,7 @@ typedef struct ApiFrontConfig {
     const char *cert;    /* PEM: node certificate, then the CA's: clients pin the CA */
     const char *key;     /* PEM */
     const char *run_dir; /* where the daemons' sockets are */
+    const char *pve;     /* the tree: where the other nodes are */
     const Tracer *tracer;
 } ApiFrontConfig;
 

@@ -28,7 +28,8 @@ static void add_field(GString *out, const char *name, const char *value)
 int wire_http_request(const HttpRequest *r, GBytes **ret, Err *err)
 {
     const char *const strict[] = {r->method, r->host, r->target};
-    const char *const loose[] = {r->content_type, r->authorization, r->cookie, r->csrf};
+    const char *const loose[] = {r->content_type, r->authorization, r->cookie, r->csrf,
+                                 r->forwarded_for};
     GString *out;
     gsize size;
 
@@ -48,6 +49,8 @@ int wire_http_request(const HttpRequest *r, GBytes **ret, Err *err)
     add_field(out, "Authorization", r->authorization);
     add_field(out, "Cookie", r->cookie);
     add_field(out, "CSRFPreventionToken", r->csrf);
+    add_field(out, "PVEClientIP", r->forwarded_for);
+    add_field(out, "PVEDisableProxy", r->forwarded_for != NULL ? "true" : NULL);
     if (r->body_size > 0 || r->content_type != NULL) {
         g_string_append_printf(out, "Content-Length: %" G_GSIZE_FORMAT "\r\n", r->body_size);
     }

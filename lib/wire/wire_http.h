@@ -22,6 +22,7 @@ typedef struct HttpRequest {
     const char *authorization; /* value of extra "Authorization" field; NULL: none */
     const char *cookie;        /* NULL: none */
     const char *csrf;          /* CSRFPreventionToken; NULL: none */
+    const char *forwarded_for; /* address of the client that another node asks for; NULL: none */
     const void *body;
     gsize body_size;
 } HttpRequest;

@@ -190,6 +190,31 @@ claims_of_passwords()
     check 'and has its vote' within 60 expects_votes 2
 }
 
+envelope()
+{
+    on 1 "curl -sk $AUTH https://127.0.0.1:8006/api2/extjs$1" | tee "$WORK/extjs" |
+        grep -q "^{\"success\":$2"
+}
+
+claims_of_other_nodes()
+{
+    check 'the second node serves as well' start_api 2
+    check 'it asks the first one about its task' answers 200 2 GET \
+        "/nodes/node1/tasks/$UPID/status" "$AUTH"
+    check 'and tells what that says' json 2 "assert d['upid'] == '$UPID', d"
+    check 'with the rights of the caller alone' answers 401 2 GET \
+        "/nodes/node1/tasks/$UPID/status"
+    check 'a node that is none is named' answers 500 2 GET "/nodes/node9/tasks/x/log" "$AUTH"
+    check 'the web interface has its envelope' envelope /version '1,"data":{'
+    check 'for errors as well' envelope /nothing '0,"status":501,"data":null,"message":'
+    check 'what a foreign node asks by ssh is done, and taken back' on 1 \
+        "pvecm addnode node9 --force 1 --apiversion 1 --new_node_ip 10.80.0.9 &&
+        grep -q 'ring0_addr: 10.80.0.9' /etc/pve/corosync.conf && pvecm delnode node9"
+    check 'its address for migrations is told' equal \
+        "ip: '10.80.0.1'" "$(on 1 'pvecm mtunnel --get_migration_ip \
+        --migration_network 10.80.0.0/24')"
+}
+
 # By hand what a node that is not ours does: it has the answer of the member, writes key and
 # configuration, starts its daemons.
 join_by_hand()
@@ -248,5 +273,6 @@ check 'a cluster is made' on 1 'pvecm create lab1'
 check 'its API serves' start_api 1
 claims_of_the_endpoints
 claims_of_passwords
+claims_of_other_nodes
 claims_of_both_directions
 finish

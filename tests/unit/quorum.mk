@@ -43,7 +43,8 @@ check_PROGRAMS += tests/unit/test_wire_api tests/unit/test_api_core
 tests_unit_test_wire_api_SOURCES = tests/unit/test_wire_api.c
 tests_unit_test_wire_api_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
 tests_unit_test_api_core_SOURCES = tests/unit/test_api_core.c
-tests_unit_test_api_core_LDADD = api/libapicore.a lib/base/libbase.a $(GLIB_LIBS)
+tests_unit_test_api_core_LDADD = api/libapicore.a lib/wire/libwire.a lib/base/libbase.a \
+	$(GLIB_LIBS)
 TESTS += tests/unit/test_wire_api tests/unit/test_api_core
 
 check_PROGRAMS += tests/unit/test_join_plan

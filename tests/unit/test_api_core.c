@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: requests find their daemon, and guessing secrets gets slow without hurting anybody else. */
+#include "api/core/api_format.h"
 #include "api/core/api_guard.h"
 #include "api/core/api_route.h"
 #include "api/core/cluster_view.h"
@@ -15,6 +16,51 @@ static void routes_match_whole_components(void)
     g_assert_null(api_route_find("/api2/json/nodesandmore"));
     g_assert_null(api_route_find("/cluster/config"));
     g_assert_null(api_route_find("/api2/json"));
+}
+
+static void expect_envelope(uint32_t status, const char *body, const char *want)
+{
+    g_auto(ApiAnswer) a = {.status = status, .body = g_bytes_new(body, strlen(body))};
+
+    api_format_answer(API_FORMAT_EXTJS, &a);
+    g_assert_cmpuint(a.status, ==, 200);
+    g_assert_cmpmem(g_bytes_get_data(a.body, NULL), g_bytes_get_size(a.body), want, strlen(want));
+}
+
+static void the_path_names_the_format(void)
+{
+    static const struct {
+        const char *path, *want;
+        ApiFormat format;
+    } cases[] = {
+        {"/api2/json/version", "/api2/json/version", API_FORMAT_JSON},
+        {"/api2/extjs/version", "/api2/json/version", API_FORMAT_EXTJS},
+        {"/api2/extjs", "/api2/json", API_FORMAT_EXTJS},
+        {"/api2/extjsx/version", "/api2/extjsx/version", API_FORMAT_JSON},
+        {"/api2/html/version", "/api2/html/version", API_FORMAT_JSON},
+        {"", "", API_FORMAT_JSON},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        ApiFormat format = API_FORMAT_JSON;
+        g_autofree char *path = api_format_path(cases[i].path, &format);
+
+        g_assert_cmpstr(path, ==, cases[i].want);
+        g_assert_cmpint(format, ==, cases[i].format);
+    }
+}
+
+static void extjs_tells_success_and_failure_in_the_body(void)
+{
+    g_auto(ApiAnswer) json = {.status = 400, .body = g_bytes_new("{\"data\":null}", 13)};
+
+    expect_envelope(200, "{\"data\":[1]}", "{\"success\":1,\"data\":[1]}");
+    expect_envelope(403, "{\"data\":null,\"message\":\"no\"}",
+                    "{\"success\":0,\"status\":403,\"data\":null,\"message\":\"no\"}");
+    expect_envelope(200, "{}", "{\"success\":1 }");
+    api_format_answer(API_FORMAT_JSON, &json);
+    g_assert_cmpuint(json.status, ==, 400);
+    g_assert_cmpuint(g_bytes_get_size(json.body), ==, 13);
 }
 
 static void failures_cost_time_and_success_forgets(void)
@@ -141,6 +187,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/api/routes-match-whole-components", routes_match_whole_components);
+    g_test_add_func("/api/format/path", the_path_names_the_format);
+    g_test_add_func("/api/format/extjs", extjs_tells_success_and_failure_in_the_body);
     g_test_add_func("/api/guard/failures-cost-time", failures_cost_time_and_success_forgets);
     g_test_add_func("/api/guard/memory-is-bounded", memory_is_bounded);
     g_test_add_func("/api/the-cluster-is-told-from-the-tree", the_cluster_is_told_from_the_tree);

@@ -100,6 +100,22 @@ static void requests_cannot_be_split(void)
                     "Content-Length: 2\r\nAccept: application/json\r\nConnection: close\r\n\r\n{}");
 }
 
+static void forwarded_requests_say_so(void)
+{
+    HttpRequest r = {
+        .method = "GET", .host = "n1:8006", .target = "/x", .forwarded_for = "10.0.0.1"};
+    g_autoptr(GBytes) bytes = NULL;
+
+    g_assert_cmpint(wire_http_request(&r, &bytes, NULL), ==, 0);
+    g_autofree char *text = g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+    g_assert_cmpstr(text, ==,
+                    "GET /x HTTP/1.1\r\nHost: n1:8006\r\nPVEClientIP: 10.0.0.1\r\n"
+                    "PVEDisableProxy: true\r\nAccept: application/json\r\n"
+                    "Connection: close\r\n\r\n");
+    r.forwarded_for = "10.0.0.1\r\nX: y";
+    g_assert_cmpint(wire_http_request(&r, &bytes, NULL), ==, -EINVAL);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -108,5 +124,6 @@ int main(int argc, char **argv)
     g_test_add_func("/http/damaged-refused", damaged_answers_are_refused);
     g_test_add_func("/http/endless-headers-refused", endless_headers_are_refused);
     g_test_add_func("/http/requests-cannot-be-split", requests_cannot_be_split);
+    g_test_add_func("/http/forwarded-requests-say-so", forwarded_requests_say_so);
     return g_test_run();
 }
