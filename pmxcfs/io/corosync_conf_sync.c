@@ -29,7 +29,6 @@ CorosyncConfVerdict
 corosync_conf_verdict(const char *text, gsize size, const char *host, gsize host_size, Err *err)
 {
     uint64_t version = 0, host_version = 0;
-    g_autoptr(CorosyncConf) conf = NULL;
 
     if (size == 0 || (host != NULL && host_size == size && memcmp(host, text, size) == 0)) {
         return COROSYNC_CONF_SAME;
@@ -46,8 +45,8 @@ corosync_conf_verdict(const char *text, gsize size, const char *host, gsize host
                        host_version, version);
         return COROSYNC_CONF_OLDER;
     }
-    return corosync_conf_parse(text, size, &conf, err) < 0 ? COROSYNC_CONF_BAD
-                                                           : COROSYNC_CONF_INSTALL;
+    return corosync_check_text(text, size, NULL, 0, err) < 0 ? COROSYNC_CONF_BAD
+                                                             : COROSYNC_CONF_INSTALL;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -141,10 +140,6 @@ static void handle(CorosyncConfSync *s, GBytes *bytes, bool notify)
         return;
     case COROSYNC_CONF_INSTALL:
         break;
-    }
-    if (corosync_check_text(text, size, NULL, 0, &err) < 0) {
-        trace(&s->tracer, TRACE_WARNING, "corosync.conf of the cluster: %s", err_text(&err));
-        err_clear(&err);
     }
     if (corosync_conf_install(s->host_path, text, size, &err) < 0) {
         trace(&s->tracer, TRACE_ERR, "writing the host's corosync.conf failed: %s", err_text(&err));

@@ -2,12 +2,11 @@
 /*
  * corosync_conf_sync: brings the cluster's corosync.conf to this host (reference pmxcfs 14.3).
  *
- * What corosync could not read never reaches it: such a text is refused with a log line, as is one
- * whose version is lower than the host's. Other faults are logged, and the text is installed: the
- * nodes of a cluster must not end with different ones because some are pickier than others. Writing
- * (temp file, sync, rename, sync of the directory) and the call of corosync-cfgtool happen on a
- * thread of its own, so that nobody waits for them. Any thread may ask; requests are handled in
- * order, and only the newest waiting one counts.
+ * A bad file never reaches corosync: one that does not pass lib/conf/corosync_check is refused with
+ * a log line, as is one whose version is lower than the host's. Writing (temp file, sync, rename,
+ * sync of the directory) and the call of corosync-cfgtool happen on a thread of its own, so that
+ * nobody waits for them. Any thread may ask; requests are handled in order, and only the newest
+ * waiting one counts.
  */
 #ifndef PMXCFS_IO_COROSYNC_CONF_SYNC_H
 #define PMXCFS_IO_COROSYNC_CONF_SYNC_H
@@ -29,7 +28,7 @@ typedef enum CorosyncConfVerdict {
     COROSYNC_CONF_SAME,    /* identical, or empty: nothing to do */
     COROSYNC_CONF_INSTALL, /* write it */
     COROSYNC_CONF_OLDER,   /* the host has a newer one */
-    COROSYNC_CONF_BAD,     /* corosync could not read it; reason in err */
+    COROSYNC_CONF_BAD,     /* not a usable corosync.conf; reason in err */
 } CorosyncConfVerdict;
 CorosyncConfVerdict
 corosync_conf_verdict(const char *text, gsize size, const char *host, gsize host_size, Err *err);
