@@ -9,7 +9,7 @@
 
 /* Looks taken at an unchanged file before it is committed, and the time between two of them. Looks
  * are counted rather than seconds: a machine that stood still wrote nothing either. */
-#define LOOKS        5u
+#define LOOKS        8u
 #define LOOK_EVERY_S 1
 
 struct MountLinger {
@@ -41,12 +41,20 @@ void mount_linger_wrote(Mount *m, MountFile *f)
     }
 }
 
+/* A change that is refused drops what was written. So nothing is tried that may well do later:
+ * without quorum, or with half of a text that is checked as a whole. Node lock held. */
+static bool may_try(const Mount *m, const MountNode *n)
+{
+    bool whole = n->parent == FUSE_ROOT_ID && g_strcmp0(n->name, "corosync.conf") == 0;
+    return !whole && engine_quorate(m->engine);
+}
+
 /* Commits the file when it is time; true when something still waits. */
 static bool look_at(Mount *m, MountNode *n)
 {
     g_mutex_lock(&n->lock);
     bool waits = n->file != NULL && !overlay_is_empty(&n->file->overlay);
-    bool due = waits && ++n->file->looks >= LOOKS;
+    bool due = waits && ++n->file->looks >= LOOKS && may_try(m, n);
     g_mutex_unlock(&n->lock);
     if (due) {
         /* Who wrote it hears of an error with the next write, fsync or close. */
