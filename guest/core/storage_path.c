@@ -217,7 +217,10 @@ int volume_check_content(const HostFacts *host, const char *volid, Err *err)
     if (r < 0) {
         return r;
     }
-    r = volume_name_parse(storage, v.rest, &name, err);
+    r = storage_check_node(storage, host->node, err);
+    if (r == 0) {
+        r = volume_name_parse(storage, v.rest, &name, err);
+    }
     if (r < 0) {
         return r;
     }

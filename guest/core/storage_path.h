@@ -93,7 +93,8 @@ int volume_name_parse(const Storage *s, const char *volume, VolumeName *ret, Err
 int volume_locate(const HostFacts *host, const char *volid, VolumeSource **ret, Err *err)
     must_check;
 
-/* Refuses (-EINVAL) a storage that is not meant for what the volume is. */
+/* Refuses a storage that is not meant for what the volume is (-EINVAL), or that is disabled or not
+ * for the host's node (-EACCES). */
 int volume_check_content(const HostFacts *host, const char *volid, Err *err) must_check;
 
 /* Reading "vm-VMID-REST", "base-VMID-REST", and "base-.../vm-..." of clones: what kinds without

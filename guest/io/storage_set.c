@@ -51,12 +51,8 @@ int storage_set_use(const StorageSet *set, const char *id, const Storage **ret, 
     const Storage *s = NULL;
     int r = storagecfg_get(set->cfg, id, &s, err);
 
-    if (r == 0 && storage_flag(s, "disable", false)) {
-        r = err_setf(err, -EACCES, "storage '%s' is disabled", id);
-    }
-    if (r == 0 && !storage_on_node(s, set->tree->node)) {
-        r = err_setf(err, -EACCES, "storage '%s' is not for node '%s' (nodes %s)", id,
-                     set->tree->node, storage_prop(s, "nodes"));
+    if (r == 0) {
+        r = storage_check_node(s, set->tree->node, err);
     }
     if (r == 0) {
         r = storage_kind_of(s, &kind, err);

@@ -238,6 +238,18 @@ bool storage_on_node(const Storage *s, const char *node)
            in_list(nodes, node);
 }
 
+int storage_check_node(const Storage *s, const char *node, Err *err)
+{
+    if (storage_flag(s, "disable", false)) {
+        return err_setf(err, -EACCES, "storage '%s' is disabled", s->id);
+    }
+    if (!storage_on_node(s, node)) {
+        return err_setf(err, -EACCES, "storage '%s' is not for node '%s' (nodes %s)", s->id, node,
+                        storage_prop(s, "nodes"));
+    }
+    return 0;
+}
+
 bool storage_is_shared(const Storage *s)
 {
     const struct StorageKindRow *kind = kind_of(s->type);

@@ -48,6 +48,8 @@ bool storage_flag(const Storage *s, const char *key, bool fallback);
 bool storage_has_content(const Storage *s, const char *content);
 /* It is enabled and not restricted to other nodes. */
 bool storage_on_node(const Storage *s, const char *node);
+/* The same with the reason: -EACCES. */
+int storage_check_node(const Storage *s, const char *node, Err *err) must_check;
 /* All nodes see the same volumes. */
 bool storage_is_shared(const Storage *s);
 
