@@ -265,6 +265,20 @@ static void check_space(Check *c)
     }
 }
 
+/* Line `i` begins the section of a service: does HA do nothing about it? */
+static bool is_ignored(char **lines, int i)
+{
+    while (lines[i + 1] != NULL && g_ascii_isspace(*lines[i + 1])) {
+        g_auto(GStrv) words = g_strsplit_set(g_strstrip(lines[++i]), " \t", 2);
+
+        if (g_strcmp0(words[0], "state") == 0 && words[1] != NULL &&
+            strcmp(g_strstrip(words[1]), "ignored") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A guest that HA manages may only come to a node whose LRM would be reset by its watchdog when it
  * loses its lease (INV-6): the LRM says so by this file. */
 int mig_target_guarded(const MigJob *j, Err *err)
@@ -285,7 +299,7 @@ int mig_target_guarded(const MigJob *j, Err *err)
     }
     lines = g_strsplit(text, "\n", -1);
     for (int i = 0; lines[i] != NULL; i++) {
-        if (strcmp(g_strchomp(lines[i]), sid) == 0) {
+        if (strcmp(g_strchomp(lines[i]), sid) == 0 && !is_ignored(lines, i)) {
             return err_setf(err, -EPERM, "does not guard HA services now (its LRM holds no lease)");
         }
     }
@@ -295,8 +309,7 @@ int mig_target_guarded(const MigJob *j, Err *err)
 /* HA has just told the LRM here of the guest: it takes its lease within a round or two. */
 static int wait_guarded(Check *c, Err *err)
 {
-    unsigned tries =
-        jsontree_get_bool(c->needs, "wait", false) ? GUARD_WAIT_MS / GUARD_LOOK_MS : 0;
+    unsigned tries = jsontree_get_bool(c->needs, "wait", false) ? GUARD_WAIT_MS / GUARD_LOOK_MS : 0;
 
     for (;;) {
         int r = mig_target_guarded(c->job, err);

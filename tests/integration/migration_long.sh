@@ -114,7 +114,6 @@ part_postcopy()
 
 # ---- the limit of a node is shared
 
-# A guest that dirties next to nothing: what moves is the 64 KiB of its ROM and little more.
 agent_by_hand()
 {
     local node=$1
@@ -150,16 +149,16 @@ storage_limit()
 }
 part_limits()
 {
-    agent_by_hand 1 --bwlimit 200
+    agent_by_hand 1 --bwlimit 100
     guest 1 310
     guest 1 311
     on 1 qm start 310 >/dev/null
     on 1 qm start 311 >/dev/null
     check 'two moves under a limit of the node' slow_pair
-    check 'the first has half of it' within 60 limit_of 310 $((100 * 1024))
-    check 'and the second the other half' within 60 limit_of 311 $((100 * 1024))
+    check 'the first has half of it' within 60 limit_of 310 $((50 * 1024))
+    check 'and the second the other half' within 60 limit_of 311 $((50 * 1024))
     check 'one is cancelled' on 1 qm migrate-cancel 311
-    check 'the other one has all of it' within 60 limit_of 310 $((200 * 1024))
+    check 'the other one has all of it' within 60 limit_of 310 $((100 * 1024))
     on 1 qm migrate-cancel 310 >/dev/null
     on 1 qm stop 310 >/dev/null
     on 1 qm stop 311 >/dev/null

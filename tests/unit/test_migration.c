@@ -297,7 +297,9 @@ static void test_guard(void)
     g_assert_cmpint(g_mkdir(ha, 0700), ==, 0);
     put(ha, "resources.cfg", "vm: 1000\n\tstate started\n");
     g_assert_cmpint(mig_target_guarded(&j, &err), ==, 0);
-    put(ha, "resources.cfg", "vm: 1000\n\tstate started\n\nvm: 100\n\tstate started\n");
+    put(ha, "resources.cfg", "vm: 100\n\tmax_restart 2\n\tstate ignored\n\nvm: 101\n");
+    g_assert_cmpint(mig_target_guarded(&j, &err), ==, 0);
+    put(ha, "resources.cfg", "vm: 1000\n\tstate ignored\n\nvm: 100\n\tstate started\n");
     g_assert_cmpint(mig_target_guarded(&j, &err), ==, -EPERM);
     put(dir, "ha-lrm.guarded", "");
     g_assert_cmpint(mig_target_guarded(&j, &err), ==, 0);
