@@ -49,6 +49,8 @@ typedef struct MigStats {
     int64_t link_speed; /* measured, bytes per second; 0: not */
     bool dirty_known;
     MonoTime stopped_at;
+    int64_t phase_us[MIG_SRC_N]; /* time spent in each state of the source */
+    MonoTime phase_began;
 } MigStats;
 
 typedef struct MigJob MigJob;

@@ -375,6 +375,19 @@ static void count_result(MigJob *j, MigResult r)
     }
 }
 
+/* Where the time went, state by state. */
+static JsonTree *phase_times(const MigJob *j)
+{
+    JsonTree *t = jsontree_new_object();
+
+    for (int i = 0; i < MIG_SRC_N; i++) {
+        if (j->stats.phase_us[i] >= US_PER_MS) {
+            jsontree_set_int(t, mig_src_name((MigSrcState)i), j->stats.phase_us[i] / US_PER_MS);
+        }
+    }
+    return t;
+}
+
 /* What it really took, to be laid beside what was predicted. */
 static void say_figures(MigJob *j)
 {
@@ -424,6 +437,7 @@ static void op_report(MigJob *j)
     jsontree_set_int(t, "qemu_total_ms", j->stats.total_ms);
     jsontree_set_int(t, "transferred", j->stats.transferred);
     jsontree_set_int(t, "disk_bytes", j->stats.disk_done);
+    jsontree_set(t, "phases_ms", phase_times(j));
     mig_job_progress(j, t);
 }
 
@@ -537,8 +551,12 @@ static void perform(MigJob *j, MigOp op)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static void set_phase(MigJob *j)
+static void set_phase(MigJob *j, MigSrcState before)
 {
+    MonoTime now = clock_mono();
+
+    j->stats.phase_us[before] += mono_diff_us(now, j->stats.phase_began);
+    j->stats.phase_began = now;
     g_mutex_lock(&j->lock);
     (void)g_strlcpy(j->phase, mig_src_name(j->source.state), sizeof j->phase);
     g_mutex_unlock(&j->lock);
@@ -551,6 +569,7 @@ static void step(MigJob *j, const MigNote *n)
                    .op = (MigOp)n->op,
                    .r = n->r,
                    .text = n->text};
+    MigSrcState before;
     MigStep out;
 
     if (ev.kind == MIG_EV_DONE && ev.op == MIG_OP_MIGRATE) {
@@ -558,8 +577,9 @@ static void step(MigJob *j, const MigNote *n)
 
         j->source.quorate = q == 1; /* the guest may change hands only now */
     }
+    before = j->source.state;
     mig_source_step(&j->source, &ev, &out);
-    set_phase(j);
+    set_phase(j, before);
     for (unsigned i = 0; i < out.n; i++) {
         perform(j, out.ops[i]);
     }
@@ -601,7 +621,7 @@ static void handle(MigJob *j, MigNote *n)
 
 void mig_source_run(MigJob *j)
 {
-    j->stats.began = clock_mono();
+    j->stats.began = j->stats.phase_began = clock_mono();
     j->source.tracer = log_tracer("migrate");
     mig_job_note(j, j->restarted ? (int)MIG_EV_RESTART : (int)MIG_EV_START, 0, 0, NULL);
     while (!mig_source_ended(&j->source)) {
