@@ -12,6 +12,7 @@ STRTAB_DEFINE(arch, Arch, ARCH_LIST, ARCH_N)
 #define WINDOWS_MINOR 1
 
 #define VERSION_PART_MAX 999
+#define CANDIDATE_MICRO  90
 
 /* Highest revision known of a version. Versions that are not listed have revision 0 only. */
 static const struct {
@@ -152,11 +153,20 @@ bool machine_at_least(const Machine *m, int major, int minor, int revision)
     return m->minor != minor ? m->minor > minor : m->revision >= revision;
 }
 
+/* A release candidate, 7.1.93, has the machine types of the release it becomes. */
+static bool is_candidate(const QemuVersion *qemu)
+{
+    return qemu->micro >= CANDIDATE_MICRO;
+}
+
 static int refuse_too_new(const Machine *m, const QemuVersion *qemu, const char *node, Err *err)
 {
     g_autofree char *type = machine_type_text(m);
     int highest = highest_revision(m->major, m->minor);
 
+    if (is_candidate(qemu)) {
+        return 0; /* QEMU itself refuses what it has not */
+    }
     if (!qemu_version_at_least(qemu, m->major, m->minor)) {
         return err_setf(err, -ENOTSUP,
                         "machine: QEMU %d.%d.%d of node '%s' is too old for type '%s'", qemu->major,
