@@ -61,7 +61,10 @@ static int backend(const Memory *m, const char *id, int64_t mib, char **ret, Err
     int r;
 
     if (m->hugepages == NULL) {
-        *ret = g_strdup_printf("memory-backend-ram,id=%s,size=%" G_GINT64_FORMAT "M", id, mib);
+        /* The daemon that serves a directory reads the guest's memory. */
+        bool shared = cmd_has_virtiofs(m->b);
+        *ret = g_strdup_printf("memory-backend-%s,id=%s,size=%" G_GINT64_FORMAT "M%s",
+                               shared ? "memfd" : "ram", id, mib, shared ? ",share=on" : "");
         return 0;
     }
     r = hugepage_size(m, mib, &pages, err);

@@ -281,41 +281,44 @@ static void add_ivshmem(CmdBuild *b, const PropString *shm)
     cmd_device(b, "ivshmem-plain,memdev=ivshmem%s", addr);
 }
 
-static int add_virtiofs(CmdBuild *b, Err *err)
+bool cmd_has_virtiofs(const CmdBuild *b)
+{
+    for (int i = 0; i < VIRTIOFS_MAX; i++) {
+        if (guestconf_props_at(b->conf, "virtiofs", i) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_virtiofs(CmdBuild *b)
 {
     const PropString *memory = guestconf_props(b->conf, "memory");
-    bool any = false;
 
     for (int i = 0; i < VIRTIOFS_MAX; i++) {
         const PropString *fs = guestconf_props_at(b->conf, "virtiofs", i);
         if (fs == NULL) {
             continue;
         }
-        any = true;
         cmd_device_option(b, "-chardev", "socket,id=virtiofs%d,path=%s/virtiofsd/vm%u-fs%d", i,
                           b->host->run_dir, guestconf_vmid(b->conf), i);
         cmd_device(b, "vhost-user-fs-pci,queue-size=1024,chardev=virtiofs%d,tag=%s", i,
                    propstring_text(fs, "dirid"));
     }
-    if (!any) {
-        return 0;
+    if (!cmd_has_virtiofs(b) || guestconf_bool(b->conf, "numa")) {
+        return; /* memory of NUMA nodes is shared where it is made */
     }
-    if (guestconf_has(b->conf, "hugepages") || guestconf_bool(b->conf, "numa")) {
-        return err_setf(err, -EINVAL, "virtiofs: not possible with numa or huge pages");
-    }
-    /* The daemon that serves the directory reads the guest's memory. */
     cmd_option(b, "-object", "memory-backend-memfd,id=virtiofs-mem,size=%dM,share=on",
                memory != NULL ? (int)propstring_int(memory, "current") : MEMORY_DEFAULT);
     cmd_machine_flag(b, "memory-backend=virtiofs-mem");
-    return 0;
 }
 
-int cmd_shared_memory(CmdBuild *b, Err *err)
+void cmd_shared_memory(CmdBuild *b)
 {
     const PropString *shm = guestconf_props(b->conf, "ivshmem");
 
     if (shm != NULL) {
         add_ivshmem(b, shm);
     }
-    return add_virtiofs(b, err);
+    add_virtiofs(b);
 }

@@ -108,7 +108,7 @@ int cmd_hostpci(CmdBuild *b, Err *err) must_check;         /* cmd_hostpci.c */
 int cmd_memory(CmdBuild *b, Err *err) must_check;          /* cmd_memory.c */
 int cmd_nets(CmdBuild *b, Err *err) must_check;            /* cmd_net.c */
 int cmd_ports(CmdBuild *b, Err *err) must_check;           /* cmd_misc.c: serial, parallel */
-int cmd_shared_memory(CmdBuild *b, Err *err) must_check;   /* cmd_misc.c: ivshmem, virtiofs */
+void cmd_shared_memory(CmdBuild *b);                       /* cmd_misc.c: ivshmem, virtiofs */
 int cmd_smbios(CmdBuild *b, Err *err) must_check;          /* cmd_misc.c */
 void cmd_small_devices(CmdBuild *b);                       /* cmd_misc.c: agent, rng */
 void cmd_balloon_watchdog(CmdBuild *b);                    /* cmd_misc.c */
@@ -120,6 +120,9 @@ int cmd_viommu(CmdBuild *b, Err *err) must_check;          /* cmd_chipset.c */
 
 /* A property of the processor: of the option `cpu`, else of the custom model, else NULL. */
 const char *cmd_cpu_prop(const CmdBuild *b, const char *key);
+
+/* A directory of the host is given to the guest. */
+bool cmd_has_virtiofs(const CmdBuild *b);
 
 /* The firmware file that fits; used by cmd_firmware and cmd_confidential. */
 bool cmd_has_snp(const CmdBuild *b);

@@ -199,6 +199,13 @@ static int step_small_devices(CmdBuild *b, Err *err)
     return 0;
 }
 
+static int step_shared_memory(CmdBuild *b, Err *err)
+{
+    (void)err;
+    cmd_shared_memory(b);
+    return 0;
+}
+
 static int step_balloon(CmdBuild *b, Err *err)
 {
     (void)err;
@@ -222,7 +229,7 @@ static int (*const steps[])(CmdBuild *b, Err *err) = {
     cmd_hostpci,   cmd_usb_devices, cmd_ports,          cmd_audio,    cmd_tpm,
     cmd_smp,       step_board,      cmd_display,        step_time,    cmd_cpu,
     cmd_memory,    step_start,      step_small_devices, cmd_spice,    step_balloon,
-    cmd_disks,     cmd_nets,        cmd_shared_memory,  step_bridges, cmd_confidential,
+    cmd_disks,     cmd_nets,        step_shared_memory, step_bridges, cmd_confidential,
     cmd_viommu,
 };
 
