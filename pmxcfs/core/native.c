@@ -985,7 +985,7 @@ static bool votes_changed(const Replica *r)
 
 void native_quorum(Replica *r)
 {
-    if (!r->quorate && native_decides(r)) {
+    if (!r->quorate && ledger_confirmed(r->ledger) != UINT64_MAX) {
         ledger_release(r->ledger, 0, -EBUSY, REPLICA_TEXT_UNKNOWN, r->up);
     } else if (r->quorate && r->native->n_peers > 0) {
         try_start(r);

@@ -150,7 +150,7 @@ void native_perform(Replica *r, Request *q)
     data = g_bytes_get_data(bytes, &size);
     q->native = true;
     q->size = size;
-    q->deadline = mono_add_ms(r->now, REPLICA_ANSWER_MS);
+    q->deadline = mono_min(q->limit, mono_add_ms(r->now, REPLICA_ANSWER_MS));
     if (is_large(q)) {
         native_flush(r);
         n->stream = q;
@@ -257,6 +257,7 @@ static void judge_lock(Replica *r, const TreeOp *op)
     q->op = tree_op_copy(op);
     q->op->kind = TREE_OP_UNLOCK;
     q->deadline = mono_add_ms(r->now, REPLICA_SEND_MS);
+    q->limit = MONO_NEVER;
     g_queue_push_tail(&r->inbox, q);
 }
 

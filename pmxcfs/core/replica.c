@@ -21,6 +21,7 @@ static Request *request_new(const ReplicaEvent *ev)
     q->wait = ev->wait;
     q->op = tree_op_copy(ev->op);
     q->deadline = mono_add_ms(ev->now, REPLICA_SEND_MS);
+    q->limit = mono_add_ms(q->deadline, REPLICA_ANSWER_MS);
     return q;
 }
 
@@ -32,6 +33,13 @@ void request_answer(Replica *r, Request *q, int result, uint64_t seq, const char
     }
 }
 
+/* Nothing can be confirmed by a quorum, and nobody knows when again: who waits for that is told so
+ * at once. */
+static bool cannot_confirm(const Replica *r)
+{
+    return !r->quorate && ledger_confirmed(r->ledger) != UINT64_MAX;
+}
+
 void request_applied(Replica *r, Request *q, int result, MemdbDelta *delta)
 {
     uint64_t seq = ledger_add(r->ledger, delta, true, r->up);
@@ -41,6 +49,10 @@ void request_applied(Replica *r, Request *q, int result, MemdbDelta *delta)
     }
     if (q->wait == REPLICA_WAIT_APPLIED) {
         request_answer(r, q, result, seq, NULL);
+        return;
+    }
+    if (cannot_confirm(r)) {
+        request_answer(r, q, -EBUSY, seq, REPLICA_TEXT_UNKNOWN);
         return;
     }
     ledger_wait(r->ledger, q->token, seq, memdb_root(r->db).version, result, r->now, r->up);
@@ -172,6 +184,10 @@ static void on_sync(Replica *r, const ReplicaEvent *ev)
     }
     if (seq == 0) {
         update_answer(r->up, ev->token, 0, 0, NULL); /* this process has not changed anything yet */
+        return;
+    }
+    if (cannot_confirm(r)) {
+        update_answer(r->up, ev->token, -EBUSY, seq, REPLICA_TEXT_UNKNOWN);
         return;
     }
     ledger_wait(r->ledger, ev->token, seq, memdb_root(r->db).version, 0, r->now, r->up);

@@ -120,7 +120,7 @@ void replica_group_perform(Replica *r, Request *q)
     data = g_bytes_get_data(payload, &size);
     q->count = dfsm_send(r->dfsm, (uint16_t)q->op->kind, data, size);
     q->size = size;
-    q->deadline = mono_add_ms(r->now, REPLICA_ANSWER_MS);
+    q->deadline = mono_min(q->limit, mono_add_ms(r->now, REPLICA_ANSWER_MS));
     r->sent_bytes += size;
     g_queue_push_tail(&r->sent, q);
 }

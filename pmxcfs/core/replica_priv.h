@@ -24,7 +24,8 @@ struct Request {
     TreeOp *op;
     ReplicaWait wait;
     bool no_count; /* answer 0: the caller asked for a truncation */
-    MonoTime deadline;
+    MonoTime deadline; /* of the present stage */
+    MonoTime limit;    /* of all, however often it has to be sent again */
     uint64_t count; /* number of the message that carries it; 0: not sent */
     size_t size;    /* of that message */
     bool native;    /* it went, or is going, by the native protocol */

@@ -72,6 +72,10 @@ void sim_ring_free(SimRing *r);
 bool sim_ring_up(const SimRing *r, uint32_t host); /* corosync runs there */
 bool sim_ring_quorate(const SimRing *r, uint32_t host);
 uint32_t sim_ring_votes(const SimRing *r, uint32_t host);
+uint32_t sim_ring_hosts(const SimRing *r, uint32_t host); /* of its ring, by bit; 0: it is down */
+/* Fewer than a majority may go on, or have been told to: what others acknowledged may be lost, if
+ * only corosync, and not the process, has seen them since. */
+bool sim_ring_below_majority(const SimRing *r);
 /* What a process does through libcpg. */
 void sim_ring_connect(SimRing *r, uint32_t host, uint32_t pid); /* then CONNECTED or DISCONNECTED */
 void sim_ring_leave(SimRing *r, uint32_t host, uint32_t pid);
@@ -83,6 +87,8 @@ void sim_ring_stop(SimRing *r, uint32_t host);
 void sim_ring_start(SimRing *r, uint32_t host);
 void sim_ring_flow(SimRing *r, uint32_t host, bool stopped);
 void sim_ring_isolate_sender(SimRing *r, uint32_t host); /* cut off right after its next message */
+/* Lowers expected votes on the ring of `host` to its own, if all other hosts are off. */
+void sim_ring_lower_expected(SimRing *r, uint32_t host);
 void sim_ring_heal(SimRing *r); /* all hosts up and together, no ghosts, no flow control */
 
 /* ---- sim_disk.c ---- */
@@ -100,7 +106,7 @@ void sim_disk_write_initial(SimDisk *d, GPtrArray *entries, MemdbRoot root);
 /* The process ended: what was not committed is gone, the transaction on its way may be either. */
 void sim_disk_crash(SimDisk *d);
 void sim_disk_wipe(SimDisk *d);
-bool sim_disk_wiped(const SimDisk *d); /* ever, or changed in local mode */
+bool sim_disk_wiped(const SimDisk *d);        /* ever, or changed in local mode */
 void sim_disk_set_code(SimDisk *d, int code); /* every commit fails with it; 0: works */
 void sim_disk_set_slow(SimDisk *d, bool slow);
 
@@ -117,6 +123,10 @@ bool sim_node_native(const SimNode *n);
 bool sim_node_running(const SimNode *n);
 bool sim_node_paused(const SimNode *n);
 uint32_t sim_node_host(const SimNode *n);
+/* Since when the process has run without a pause; since when it has known that it has no quorum
+ * (MONO_NEVER: it has). */
+MonoTime sim_node_runs_since(const SimNode *n);
+MonoTime sim_node_inquorate_since(const SimNode *n);
 Memdb *sim_node_db(SimNode *n);
 void sim_node_status(SimNode *n, ReplicaStatus *ret);
 SimDisk *sim_node_disk(SimNode *n);
@@ -135,8 +145,8 @@ void sim_node_local_change(SimNode *n, const TreeOp *op);
 
 SimClients *sim_clients_new(Sim *sim);
 void sim_clients_free(SimClients *c);
-void sim_clients_step(SimClients *c); /* somebody does something */
-void sim_clients_sync(SimClients *c, uint32_t host); /* one fsync of what is there already */
+void sim_clients_step(SimClients *c);                 /* somebody does something */
+void sim_clients_sync(SimClients *c, uint32_t host);  /* one fsync of what is there already */
 void sim_clients_burst(SimClients *c, uint32_t host); /* several new files at once */
 /* Path of a file whose creation was acknowledged, or NULL. */
 char *sim_clients_acknowledged(SimClients *c);

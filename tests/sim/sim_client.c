@@ -19,6 +19,8 @@
 #define LOCKS       3u
 /* The longest a caller may wait: the product's deadlines one after the other, and the ticks. */
 #define ANSWER_MS_MAX (REPLICA_SEND_MS + REPLICA_ANSWER_MS + REPLICA_DURABLE_MS + 1000)
+/* Where all are native and the node knows that it has no quorum: until the new view at most. */
+#define REFUSE_MS_MAX 4000
 
 typedef enum CallKind {
     CALL_ANY,
@@ -90,12 +92,17 @@ void sim_clients_free(SimClients *c)
     g_free(c);
 }
 
-/* All members keep what they acknowledge. */
-static bool promises_kept(const SimClients *c)
+static bool all_native(const SimClients *c)
 {
     const SimOptions *opt = sim_options(c->sim);
 
     return opt->native && !opt->mixed;
+}
+
+/* All members keep what they acknowledge. */
+static bool promises_kept(const SimClients *c)
+{
+    return all_native(c) && !sim_ring_below_majority(sim_ring(c->sim));
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -275,6 +282,33 @@ static void ask_poke(SimClients *c)
     (void)submit(c, (Call){.kind = CALL_POKE, .host = host}, &op);
 }
 
+static MonoTime latest(MonoTime a, MonoTime b)
+{
+    return mono_before(a, b) ? b : a;
+}
+
+/* Nobody waits longer than promised (INV-4) for a process that runs. */
+static void check_deadline(SimClients *c, const Call *call)
+{
+    const SimNode *n = sim_node(c->sim, call->host);
+    MonoTime since = latest(call->begin, sim_node_runs_since(n));
+    MonoTime inquorate = sim_node_inquorate_since(n);
+
+    if (sim_node_paused(n)) {
+        return;
+    }
+    if (mono_diff_us(sim_now(c->sim), since) > ANSWER_MS_MAX * US_PER_MS) {
+        sim_fail(c->sim, "a caller on host %u (kind %d) waits for %.3f s", call->host,
+                 (int)call->kind, (double)mono_diff_us(sim_now(c->sim), since) / 1e6);
+    }
+    if (inquorate.us != MONO_NEVER.us && all_native(c) &&
+        mono_diff_us(sim_now(c->sim), latest(since, inquorate)) > REFUSE_MS_MAX * US_PER_MS) {
+        sim_fail(c->sim, "a caller on host %u (kind %d) waits for %.3f s without quorum",
+                 call->host, (int)call->kind,
+                 (double)mono_diff_us(sim_now(c->sim), latest(since, inquorate)) / 1e6);
+    }
+}
+
 static void check_deadlines(SimClients *c)
 {
     GHashTableIter it;
@@ -282,14 +316,7 @@ static void check_deadlines(SimClients *c)
 
     g_hash_table_iter_init(&it, c->calls);
     while (g_hash_table_iter_next(&it, NULL, &value)) {
-        const Call *call = value;
-        SimNode *n = sim_node(c->sim, call->host);
-
-        if (!sim_node_paused(n) &&
-            mono_diff_us(sim_now(c->sim), call->begin) > 2 * ANSWER_MS_MAX * US_PER_MS) {
-            sim_fail(c->sim, "a caller on host %u waits since %.3f s", call->host,
-                     (double)mono_diff_us(sim_now(c->sim), call->begin) / 1e6);
-        }
+        check_deadline(c, value);
     }
 }
 
@@ -391,6 +418,7 @@ void sim_clients_answer(SimClients *c, uint64_t token, int result)
     if (call == NULL) {
         sim_fail(c->sim, "token %" G_GUINT64_FORMAT " answered twice or never asked", token);
     }
+    check_deadline(c, call);
     answered(c, call, result);
     (void)g_hash_table_remove(c->calls, &token);
 }

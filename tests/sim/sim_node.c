@@ -16,6 +16,7 @@ typedef struct Inbox {
     void *data;
     TreeOp *op;
     ReplicaNode nodes[SIM_HOSTS_MAX];
+    uint32_t quorum_nodes[SIM_HOSTS_MAX];
 } Inbox;
 
 struct SimNode {
@@ -28,6 +29,7 @@ struct SimNode {
     GQueue inbox;   /* of Inbox* */
     bool scheduled; /* a run is on its way */
     bool paused, native;
+    MonoTime runs_since, inquorate_since;
     int64_t clock_sec;                /* of the wall clock at virtual time 0 */
     uint64_t timer, join, probe, run; /* generations: older ones on their way are void */
 };
@@ -104,6 +106,10 @@ static void handle(SimNode *n, Inbox *i)
     i->group.left = i->members != NULL ? i->group.joined + i->group.n_joined : NULL;
     i->group.data = i->data;
     i->ev.op = i->op;
+    if (i->ev.kind == REPLICA_EV_QUORUM) {
+        n->inquorate_since =
+            i->ev.quorate ? MONO_NEVER : mono_min(n->inquorate_since, sim_now(n->sim));
+    }
     replica_update_init(&up);
     replica_step(n->replica, &i->ev, &up);
     perform(n, &up);
@@ -166,6 +172,7 @@ void sim_node_pause(SimNode *n, bool paused)
     }
     sim_trace(n->sim, n->host, "%s", paused ? "paused" : "continued");
     n->paused = paused;
+    n->runs_since = sim_now(n->sim);
     if (!paused && !n->scheduled) {
         n->scheduled = true;
         later(n, sim_now(n->sim), run, n->run);
@@ -209,8 +216,12 @@ void sim_node_quorum(SimNode *n, bool quorate)
         i->ev.n_nodes = sim_options(n->sim)->hosts;
         for (uint32_t host = 1; host <= i->ev.n_nodes; host++) {
             i->nodes[host - 1] = (ReplicaNode){host, sim_ring_votes(sim_ring(n->sim), host)};
+            if (quorate && (sim_ring_hosts(sim_ring(n->sim), n->host) >> host & 1) != 0) {
+                i->quorum_nodes[i->ev.n_quorum_nodes++] = host;
+            }
         }
         i->ev.nodes = i->nodes;
+        i->ev.quorum_nodes = i->quorum_nodes;
     }
 }
 
@@ -349,6 +360,7 @@ void sim_node_start(SimNode *n)
         return;
     }
     n->pid = 1000 * n->host + ++n->starts;
+    n->runs_since = n->inquorate_since = sim_now(n->sim);
     n->db = memdb_new(&n->tracer, NULL);
     entries = sim_disk_read(n->disk, &root, &meta);
     if (memdb_load(n->db, entries, &root, sim_now(n->sim), NULL, &err) < 0) {
@@ -449,6 +461,16 @@ bool sim_node_running(const SimNode *n)
 bool sim_node_paused(const SimNode *n)
 {
     return n->paused;
+}
+
+MonoTime sim_node_runs_since(const SimNode *n)
+{
+    return n->runs_since;
+}
+
+MonoTime sim_node_inquorate_since(const SimNode *n)
+{
+    return n->inquorate_since;
 }
 
 uint32_t sim_node_host(const SimNode *n)

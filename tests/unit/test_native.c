@@ -319,6 +319,26 @@ static void answered_when_a_majority_has_it_on_disk(void)
     bus_done(&b);
 }
 
+/* Goal: without quorum nobody waits for what only a quorum can confirm, whenever he began. */
+static void without_quorum_nobody_waits(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_MKDIR, .path = "lock"});
+    b.slow_disks = true;
+    settle(&b); /* delivered, and on no disk */
+    g_assert_false(b.nodes[1].answered);
+    quorum(&b, 1, false);
+    g_assert_true(b.nodes[1].answered);
+    g_assert_cmpint(b.nodes[1].result, ==, -EBUSY);
+    b.nodes[1].answered = false;
+    step(&b, 1, (ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = 1, .seq = 1});
+    g_assert_true(b.nodes[1].answered);
+    g_assert_cmpint(b.nodes[1].result, ==, -EBUSY);
+    bus_done(&b);
+}
+
 /* Corosync tells of lost quorum first and of the new view later, or the other way round. */
 static void cut_off_before_the_own_message_is_refused_at_once(bool view_first)
 {
@@ -539,6 +559,7 @@ int main(int argc, char **argv)
     g_test_add_func("/native/members-find-out-and-begin-a-term", members_find_out_and_begin_a_term);
     g_test_add_func("/native/answered-when-a-majority-has-it-on-disk",
                     answered_when_a_majority_has_it_on_disk);
+    g_test_add_func("/native/without-quorum-nobody-waits", without_quorum_nobody_waits);
     g_test_add_func("/native/quorum-lost-then-view", quorum_lost_then_view);
     g_test_add_func("/native/view-then-quorum-lost", view_then_quorum_lost);
     g_test_add_func("/native/cut-off-after-the-own-message-acknowledges-nothing",
