@@ -89,7 +89,8 @@ static void check_terms(SimCheck *c, SimNode *n, const ReplicaStatus *status)
 {
     Term *mine;
 
-    if (!status->native || !sim_options(c->sim)->native || sim_options(c->sim)->mixed) {
+    if (!status->native || !sim_options(c->sim)->native || sim_options(c->sim)->mixed ||
+        sim_ring_below_majority(sim_ring(c->sim))) {
         return;
     }
     mine = find_term(c, status);

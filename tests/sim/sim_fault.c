@@ -174,6 +174,30 @@ static void fault_power(Sim *sim)
     end_later(sim, start_process, host, 1000, 25000);
 }
 
+static void lower_expected(Sim *sim, void *data)
+{
+    sim_ring_lower_expected(sim_ring(sim), GPOINTER_TO_UINT(data));
+}
+
+/* All but one lose power; the administrator lets the last one go on alone, and they come back. */
+static void fault_expected(Sim *sim)
+{
+    uint32_t one = any_host(sim);
+
+    if (!sim_chance(sim, 1, 8)) {
+        return; /* this ends the promise to keep what was acknowledged */
+    }
+    for (uint32_t host = 1; host <= sim_options(sim)->hosts; host++) {
+        if (host != one) {
+            sim_node_kill(sim_node(sim, host), false);
+            sim_ring_stop(sim_ring(sim), host);
+            end_later(sim, start_corosync, host, 6000, 20000);
+            end_later(sim, start_process, host, 5000, 25000);
+        }
+    }
+    end_later(sim, lower_expected, one, 3500, 5500);
+}
+
 static void fault_flow(Sim *sim)
 {
     uint32_t host = any_host(sim);
@@ -231,7 +255,7 @@ void sim_fault_step(Sim *sim)
         fault_pause, fault_pause,        fault_partition,      fault_partition,
         fault_merge, fault_corosync,     fault_isolate_sender, fault_power,
         fault_flow,  fault_disk_error,   fault_disk_slow,      fault_disk_lost,
-        fault_clock, fault_isolate_busy, fault_local_mode,
+        fault_clock, fault_isolate_busy, fault_local_mode,     fault_expected,
     };
 
     faults[sim_random(sim, 0, G_N_ELEMENTS(faults) - 1)](sim);

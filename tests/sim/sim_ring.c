@@ -43,6 +43,9 @@ typedef struct Host {
     uint64_t connection;
     bool active; /* the JOIN of this connection has been delivered */
     bool quorate;
+    uint32_t told;     /* hosts of the ring, as the process was told last */
+    uint32_t expected; /* votes, when they were lowered by hand; 0: those of all hosts */
+    bool waits;        /* two_node: has not seen the other since it was started */
 } Host;
 
 struct SimRing {
@@ -50,7 +53,9 @@ struct SimRing {
     Host hosts[SIM_HOSTS_MAX + 1];
     uint8_t part[SIM_HOSTS_MAX + 1]; /* hosts in the same part reach each other */
     uint32_t votes[SIM_HOSTS_MAX + 1];
-    uint64_t connections, reforms;   /* a reform that was overtaken is void */
+    bool two_node;                 /* corosync's, which also waits for all: one of two is enough */
+    bool lowered;                  /* expected votes were, once */
+    uint64_t connections, reforms; /* a reform that was overtaken is void */
 };
 
 typedef struct RingEvent {
@@ -141,7 +146,9 @@ SimRing *sim_ring_new(Sim *sim)
         h->members = g_array_new(FALSE, FALSE, sizeof(GroupMember));
         h->ghosts = g_array_new(FALSE, FALSE, sizeof(GroupMember));
         g_queue_init(&h->outbox);
+        h->told = ring->hosts;
     }
+    r->two_node = n_hosts(r) == 2 && sim_chance(sim, 1, 2);
     ring_unref(ring);
     return r;
 }
@@ -568,29 +575,92 @@ uint32_t sim_ring_votes(const SimRing *r, uint32_t host)
     return r->votes[host];
 }
 
-static bool have_quorum(const SimRing *r, uint32_t hosts)
+uint32_t sim_ring_hosts(const SimRing *r, uint32_t host)
 {
-    uint32_t all = 0, have = 0;
+    return r->hosts[host].up ? r->hosts[host].ring->hosts : 0;
+}
+
+bool sim_ring_below_majority(const SimRing *r)
+{
+    return r->lowered || r->two_node;
+}
+
+/* Votes of the hosts in `set`. */
+static uint32_t votes_in(const SimRing *r, uint32_t set)
+{
+    uint32_t votes = 0;
 
     for (uint32_t host = 1; host <= n_hosts(r); host++) {
-        all += r->votes[host];
-        have += (hosts & BIT(host)) != 0 ? r->votes[host] : 0;
+        votes += (set & BIT(host)) != 0 ? r->votes[host] : 0;
     }
-    return 2 * have > all;
+    return votes;
+}
+
+static uint32_t all_hosts(const SimRing *r)
+{
+    return BIT(n_hosts(r) + 1) - 2;
+}
+
+/* Members of one ring count with the highest number that one of them expects, and with no fewer
+ * votes than are there. */
+static bool have_quorum(SimRing *r, uint32_t host)
+{
+    uint32_t set = r->hosts[host].ring->hosts, have = votes_in(r, set), expected = have;
+
+    if (r->two_node) {
+        r->hosts[host].waits = r->hosts[host].waits && set != all_hosts(r);
+        return !r->hosts[host].waits;
+    }
+    for (uint32_t other = 1; other <= n_hosts(r); other++) {
+        const Host *h = &r->hosts[other];
+
+        if ((set & BIT(other)) != 0) {
+            expected = MAX(expected, h->expected > 0 ? h->expected : votes_in(r, all_hosts(r)));
+        }
+    }
+    r->hosts[host].expected = expected;
+    return 2 * have > expected;
 }
 
 static void update_quorum(SimRing *r)
 {
     for (uint32_t host = 1; host <= n_hosts(r); host++) {
         Host *h = &r->hosts[host];
-        bool quorate = h->up && have_quorum(r, h->ring->hosts);
+        bool quorate = h->up && have_quorum(r, host);
 
-        if (h->up && quorate != h->quorate) {
+        if (h->up && (quorate != h->quorate || h->told != h->ring->hosts)) {
+            h->told = h->ring->hosts;
             post(r, sim_random(r->sim, 0, sim_chance(r->sim, 1, 10) ? 400000 : 4000),
                  quorum_changes, (RingEvent){.host = host, .flag = quorate});
         }
         h->quorate = quorate;
     }
+}
+
+void sim_ring_lower_expected(SimRing *r, uint32_t host)
+{
+    uint32_t set = sim_ring_hosts(r, host);
+
+    for (uint32_t other = 1; other <= n_hosts(r); other++) {
+        bool in = (set & BIT(other)) != 0;
+
+        if (set == 0 || r->two_node || r->part[other] != r->part[host] ||
+            in != r->hosts[other].up) {
+            return;
+        }
+    }
+    sim_trace(r->sim, host, "expected votes are lowered to %u", votes_in(r, set));
+    r->lowered = true;
+    for (uint32_t other = 1; other <= n_hosts(r); other++) {
+        r->hosts[other].expected = (set & BIT(other)) != 0 ? votes_in(r, set) : 0;
+    }
+    update_quorum(r);
+}
+
+/* Who declares one half to be all has to see to it that the other half is off. */
+static bool may_part(const SimRing *r)
+{
+    return !r->two_node && !r->lowered;
 }
 
 /* The network was back before the token was given up: what was lost is sent again. */
@@ -655,7 +725,14 @@ static void reform_later(SimRing *r)
 void sim_ring_partition(SimRing *r, const uint8_t *part)
 {
     g_autoptr(GString) text = g_string_new(NULL);
+    bool parts = false;
 
+    for (uint32_t host = 1; host <= n_hosts(r); host++) {
+        parts = parts || part[host] != part[1];
+    }
+    if (parts && !may_part(r)) {
+        return;
+    }
     for (uint32_t host = 1; host <= n_hosts(r); host++) {
         r->part[host] = part[host];
         g_string_append_printf(text, " %u", part[host]);
@@ -699,7 +776,10 @@ void sim_ring_start(SimRing *r, uint32_t host)
     ring_unref(h->ring);
     h->ring = ring_new(BIT(host));
     h->delivered = 0;
-    h->quorate = have_quorum(r, BIT(host));
+    h->told = BIT(host);
+    h->expected = 0;
+    h->waits = r->two_node;
+    h->quorate = have_quorum(r, host);
     sim_node_quorum(sim_node(r->sim, host), h->quorate);
     reform_later(r);
 }
@@ -720,7 +800,7 @@ void sim_ring_flow(SimRing *r, uint32_t host, bool stopped)
 
 void sim_ring_isolate_sender(SimRing *r, uint32_t host)
 {
-    r->hosts[host].isolate = true;
+    r->hosts[host].isolate = may_part(r);
 }
 
 void sim_ring_heal(SimRing *r)
