@@ -38,6 +38,7 @@ noinst_LIBRARIES += %D%/io/libguest_io.a
 %C%_io_libguest_io_a_SOURCES += %D%/io/host_assume.c %D%/io/host_probe.c
 
 dist_man_MANS += %D%/vmid.conf.5
+%C%_core_libguest_core_a_SOURCES += %D%/core/hotplan.c %D%/core/hotplan.h
 %C%_core_libguest_core_a_SOURCES += %D%/core/guest_change.c %D%/core/guest_change.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tree.c %D%/io/guest_tree.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h

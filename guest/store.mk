@@ -19,3 +19,4 @@
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_cloudinit.c %D%/io/guest_cloudinit.h
 dist_man_MANS += %D%/storage.cfg.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_hot.c %D%/io/guest_hot.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_plug.c %D%/io/guest_plug.h

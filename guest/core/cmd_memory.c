@@ -6,10 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define STATIC_MIB      1024 /* what a guest with pluggable memory starts with */
-#define DIMM_MIB_FIRST  512
-#define DIMMS_PER_SIZE  32 /* then the size doubles */
-#define DIMM_SIZES      8
 #define HUGEPAGE_DIR    "/run/hugepages/kvm"
 #define PHYS_BITS_USUAL 40
 #define MAX_MIB         (4 * 1024 * INT64_C(1024)) /* 4 TiB of pluggable memory are enough */
@@ -255,15 +251,15 @@ static int plug_memory(Memory *m, Err *err)
 {
     int nodes[NUMA_NODES_MAX + 1] = {0};
     int n_nodes = memory_nodes(m, nodes);
-    int64_t dimm = g_strcmp0(m->hugepages, "1024") == 0 ? 1024 : DIMM_MIB_FIRST;
+    int64_t dimm = g_strcmp0(m->hugepages, "1024") == 0 ? 1024 : CMD_DIMM_MIB;
     int64_t sum = m->at_start;
 
-    for (int i = 0; i < DIMMS_PER_SIZE * DIMM_SIZES && sum < m->total; i++) {
+    for (int i = 0; i < CMD_DIMMS_PER_SIZE * CMD_DIMM_SIZES && sum < m->total; i++) {
         g_autofree char *id = g_strdup_printf("mem-dimm%d", i);
         g_autofree char *object = NULL;
         int r;
 
-        if (i > 0 && i % DIMMS_PER_SIZE == 0) {
+        if (i > 0 && i % CMD_DIMMS_PER_SIZE == 0) {
             dimm *= 2;
         }
         sum += dimm;
@@ -279,7 +275,7 @@ static int plug_memory(Memory *m, Err *err)
         }
         cmd_option(m->b, "-object", "%s", object);
         cmd_option(m->b, "-device", "pc-dimm,id=dimm%d,memdev=%s,node=%d", i, id,
-                   nodes[i % DIMMS_PER_SIZE % n_nodes]);
+                   nodes[i % CMD_DIMMS_PER_SIZE % n_nodes]);
     }
     return sum == m->total ? 0 : err_setf(err, -EINVAL, "memory: more than modules can be plugged");
 }
@@ -294,9 +290,9 @@ static int size_option(Memory *m, Err *err)
         return 0;
     }
     most = most_memory(m->b);
-    m->at_start = STATIC_MIB;
+    m->at_start = CMD_MEMORY_STATIC_MIB;
     if (g_strcmp0(m->hugepages, "1024") == 0) {
-        m->at_start = STATIC_MIB * m->sockets;
+        m->at_start = CMD_MEMORY_STATIC_MIB * m->sockets;
     }
     if (m->total < m->at_start || m->total > most) {
         return err_setf(err, -EINVAL,

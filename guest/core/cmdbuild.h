@@ -20,6 +20,12 @@
 #include <glib.h>
 #include <stdbool.h>
 
+/* Pluggable memory, in MiB: what is there at the start, then modules of growing size. */
+#define CMD_MEMORY_STATIC_MIB 1024
+#define CMD_DIMM_MIB          512
+#define CMD_DIMMS_PER_SIZE    32 /* then the size doubles */
+#define CMD_DIMM_SIZES        8
+
 typedef struct CmdBuild {
     const GuestConf *conf;
     const HostFacts *host;

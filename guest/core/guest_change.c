@@ -322,6 +322,7 @@ GArray *guest_pending_list(const VmConf *conf)
             item.key = a->key;
             item.current = a->value;
             item.removed = g_hash_table_contains(deletes, a->key);
+            item.forced = GPOINTER_TO_INT(g_hash_table_lookup(deletes, a->key)) != 0;
             m++;
         }
         if (order >= 0) {
@@ -474,6 +475,12 @@ int guest_check_lock(const VmConf *conf, bool skip, Err *err)
 
     if (lock == NULL || skip) {
         return 0;
+    }
+    if (strcmp(lock, "create") == 0 || strcmp(lock, "clone") == 0) {
+        return err_setf(err, -EBUSY,
+                        "the guest is locked (%s): when nothing makes it any more, 'qm destroy' "
+                        "removes what there is of it",
+                        lock);
     }
     return err_setf(
         err, -EBUSY,

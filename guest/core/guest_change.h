@@ -43,6 +43,7 @@ typedef struct GuestPending {
     const char *current; /* value now, or NULL */
     const char *next;    /* value that waits, or NULL */
     bool removed;        /* it will go */
+    bool forced;         /* and its volume is freed */
 } GuestPending;
 
 /* All keys of main and pending, sorted: GuestPending elements. The caller owns the array. */

@@ -258,3 +258,17 @@ GPtrArray *netplan_unplug(uint32_t vmid, int index, const NetFacts *facts)
     }
     return steps;
 }
+
+GPtrArray *netplan_detach(uint32_t vmid, int index, const PropString *net, const NetFacts *facts)
+{
+    GPtrArray *steps = netplan_unplug(vmid, index, facts);
+    Plan p = {.vmid = vmid, .index = index, .facts = facts, .steps = steps};
+    g_autofree char *tap = g_strdup_printf("tap%ui%d", vmid, index);
+
+    step(&p, "ip link set dev %s nomaster", tap);
+    if (propstring_text(net, "rate") != NULL && propstring_number(net, "rate") > 0) {
+        step(&p, "tc qdisc del dev %s root", tap);
+        step(&p, "tc qdisc del dev %s ingress", tap);
+    }
+    return steps;
+}

@@ -47,6 +47,9 @@ int netplan_plug(uint32_t vmid,
                  GPtrArray **ret,
                  Err *err) must_check;
 
+/* Commands that take a tap off all that netplan_plug(net) made, while its guest runs. */
+GPtrArray *netplan_detach(uint32_t vmid, int index, const PropString *net, const NetFacts *facts);
+
 /* Commands that remove what netplan_plug made beside the tap and is still there. */
 GPtrArray *netplan_unplug(uint32_t vmid, int index, const NetFacts *facts);
 

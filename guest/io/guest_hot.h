@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_hot: changes that a running guest takes at once: another disc in a CD drive, another target
- * of the balloon. All other changes wait for its next start. Reference: guest.md section 12.
- * Main thread; blocks as QMP does.
+ * guest_hot: changes that a running guest takes at once, as far as its option `hotplug` allows:
+ * disks and their limits, discs in CD drives, network cards, USB devices, processors, memory, the
+ * balloon, limits of its cgroup. All others wait for its next start, and so does what QEMU or the
+ * guest refuses. Reference: guest.md section 12. Main thread; blocks as guest_plug does.
  */
 #ifndef GUEST_IO_GUEST_HOT_H
 #define GUEST_IO_GUEST_HOT_H
@@ -12,8 +13,8 @@
 
 #include <stdint.h>
 
-/* Of what waits in the written configuration, tells QEMU what it can take, and writes that as done.
- * What QEMU refuses goes on waiting, with a warning. */
+/* Of what waits in the written configuration, does what can be done while the guest runs, and
+ * writes that as done, one option at a time. For all others it says why they go on waiting. */
 int guest_hot_apply(GuestStore *s, uint32_t vmid, GuestEdit *edit, Err *err) must_check;
 
 #endif

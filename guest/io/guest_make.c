@@ -237,17 +237,6 @@ static int check_plan(uint32_t vmid, const VmConf *conf, const GuestChange *chan
     return r == 0 ? guest_disks_check(vmconf_main(draft), vmid, err) : r;
 }
 
-static void free_all(GuestStore *s, uint32_t vmid, const GPtrArray *freed)
-{
-    for (guint i = 0; i < freed->len; i++) {
-        Err why = ERR_INIT;
-        if (volume_free_of(s->set, vmid, freed->pdata[i], &why) < 0) {
-            guest_say(s->host, GUEST_SAY_WARNING, "volume '%s' stays: %s",
-                      (const char *)freed->pdata[i], err_text(&why));
-        }
-    }
-}
-
 static void vmgenid_wish(GuestStore *s, GHashTable *options)
 {
     const char *value = g_hash_table_lookup(options, "vmgenid");
@@ -289,7 +278,7 @@ static int apply(GuestStore *s, uint32_t vmid, GuestSet *set, GuestEdit *edit, E
         return r;
     }
     guest_store_keep(s);
-    free_all(s, vmid, freed);
+    guest_store_free(s, vmid, freed);
     return set->change.running ? guest_hot_apply(s, vmid, edit, err) : 0;
 }
 

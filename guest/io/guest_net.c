@@ -188,6 +188,20 @@ int guest_net_unplug(const char *tap, Err *err)
     return run_steps(steps, err);
 }
 
+int guest_net_detach(const char *tap, const PropString *net, Err *err)
+{
+    g_autoptr(GPtrArray) steps = NULL;
+    uint32_t vmid;
+    int index;
+    int r = netplan_parse_tap(tap, &vmid, &index, err);
+
+    if (r < 0) {
+        return r;
+    }
+    steps = netplan_detach(vmid, index, net, &(NetFacts){.exists = interface_exists});
+    return run_steps(steps, err);
+}
+
 void guest_net_sweep(uint32_t vmid)
 {
     for (int i = 0; i < NETPLAN_CARDS_MAX; i++) {

@@ -26,7 +26,10 @@ int guest_net_plug(const char *run_dir, const char *tap, Err *err) must_check;
 /* Removes what belongs to this tap; what is not there is fine. */
 int guest_net_unplug(const char *tap, Err *err) must_check;
 
-/* The same for all cards of a guest that has ended. */
+/* Takes the tap of a running guest off what it was connected to as `net` says. */
+int guest_net_detach(const char *tap, const PropString *net, Err *err) must_check;
+
+/* guest_net_unplug for all cards of a guest that has ended. */
 void guest_net_sweep(uint32_t vmid);
 
 #endif

@@ -5,12 +5,18 @@
 
 #include <errno.h>
 
-int guest_qmp_open(const char *run_dir, uint32_t vmid, QmpClient **ret, Err *err)
+int guest_qmp_open_with(
+    const char *run_dir, uint32_t vmid, const QmpHandlers *handlers, QmpClient **ret, Err *err)
 {
     g_autofree char *path = guest_run_path(run_dir, vmid, "qmp");
-    int r = qmp_client_new(NULL, path, NULL, ret, err);
+    int r = qmp_client_new(NULL, path, handlers, ret, err);
 
     return r < 0 ? err_wrapf(err, r, "VM %u", vmid) : 0;
+}
+
+int guest_qmp_open(const char *run_dir, uint32_t vmid, QmpClient **ret, Err *err)
+{
+    return guest_qmp_open_with(run_dir, vmid, NULL, ret, err);
 }
 
 int guest_qmp_call(const char *run_dir,

@@ -16,6 +16,12 @@
 
 /* A connection that the caller frees soon. The text of errors names the guest. */
 int guest_qmp_open(const char *run_dir, uint32_t vmid, QmpClient **ret, Err *err) must_check;
+/* The same, with events; `handlers` (may be NULL) as in qmp_client_new. */
+int guest_qmp_open_with(const char *run_dir,
+                        uint32_t vmid,
+                        const QmpHandlers *handlers,
+                        QmpClient **ret,
+                        Err *err) must_check;
 
 /* Connect, one command, leave. Takes `arguments` (may be NULL); `timeout_ms` 0: by the command's
  * nature. The caller owns *ret; `ret` may be NULL. */

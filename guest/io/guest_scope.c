@@ -27,6 +27,15 @@ int64_t guest_scope_weight(int64_t cpuunits)
     return cpuunits <= 0 ? 100 : CLAMP(cpuunits, 1, 10000);
 }
 
+GuestLimits guest_scope_limits(const GuestConf *conf)
+{
+    const char *limit = guestconf_text(conf, "cpulimit");
+
+    return (GuestLimits){
+        .cpulimit = limit != NULL ? g_ascii_strtod(limit, NULL) : 0,
+        .cpuunits = guestconf_has(conf, "cpuunits") ? guestconf_int(conf, "cpuunits") : 0};
+}
+
 static bool exists(const char *path)
 {
     return access(path, F_OK) == 0;

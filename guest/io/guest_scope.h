@@ -7,6 +7,7 @@
 #ifndef GUEST_IO_GUEST_SCOPE_H
 #define GUEST_IO_GUEST_SCOPE_H
 
+#include "guest/core/guestconf.h"
 #include "lib/base/err.h"
 
 #include <glib.h>
@@ -25,6 +26,9 @@ typedef enum GuestScopeKind {
     GUEST_SCOPE_V2,
     GUEST_SCOPE_V1, /* cpu controller only */
 } GuestScopeKind;
+
+/* What a configuration asks for. */
+GuestLimits guest_scope_limits(const GuestConf *conf);
 
 /* Puts `pid` with all it starts into the scope of the guest and sets the limits. *ret says how;
  * GUEST_SCOPE_NONE with 0 when limits were not asked for and there is nothing to use. -ENOTSUP when

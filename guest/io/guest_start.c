@@ -208,14 +208,10 @@ static int talk(Start *s, Err *err)
 
 static int enter_scope(Start *s, Err *err)
 {
-    GuestLimits limits = {
-        .cpuunits = guestconf_has(s->gc, "cpuunits") ? guestconf_int(s->gc, "cpuunits") : 0};
+    GuestLimits limits = guest_scope_limits(s->gc);
     GuestScopeKind kind;
-    const char *limit = guestconf_text(s->gc, "cpulimit");
-    int r;
+    int r = guest_scope_enter(s->vmid, s->proc.pid, &limits, &kind, err);
 
-    limits.cpulimit = limit != NULL ? g_ascii_strtod(limit, NULL) : 0;
-    r = guest_scope_enter(s->vmid, s->proc.pid, &limits, &kind, err);
     if (r == 0 && kind == GUEST_SCOPE_V1) {
         guest_say(s->host, GUEST_SAY_PROGRESS,
                   "this host has cgroup v1 only: CPU limits hold, memory is not accounted");

@@ -94,6 +94,17 @@ void guest_store_undo(GuestStore *s)
     }
 }
 
+void guest_store_free(GuestStore *s, uint32_t vmid, const GPtrArray *freed)
+{
+    for (guint i = 0; i < freed->len; i++) {
+        Err why = ERR_INIT;
+        if (volume_free_of(s->set, vmid, freed->pdata[i], &why) < 0) {
+            guest_say(s->host, GUEST_SAY_WARNING, "volume '%s' stays: %s",
+                      (const char *)freed->pdata[i], err_text(&why));
+        }
+    }
+}
+
 /* ---------------------------------------------------------------- identity */
 
 static void fill_random(void *ctx, uint8_t *buf, size_t n)

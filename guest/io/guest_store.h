@@ -38,6 +38,9 @@ void guest_store_keep(GuestStore *s);
 /* The verb failed: what was made goes, newest first. */
 void guest_store_undo(GuestStore *s);
 
+/* Frees volumes (char *) that the guest's file does not name any more; what stays is told. */
+void guest_store_free(GuestStore *s, uint32_t vmid, const GPtrArray *freed);
+
 /* Where new identity comes from; asks for QEMU's version when `with_qemu`. */
 FreshSource guest_store_fresh(GuestStore *s, bool with_qemu);
 

@@ -255,14 +255,38 @@ on 1 qm stop 105
 if on 1 test -e /dev/net/tun; then
     on 1 ip link add vmbr0 type bridge
     on 1 ip link set vmbr0 up
-    guest 1 106 'net0: virtio,bridge=vmbr0' 'net1: e1000,bridge=vmbr0,firewall=1' \
+    on 1 ip link add vmbr1 type bridge
+    on 1 ip link set vmbr1 up
+    guest 1 106 'net0: virtio=BC:24:11:00:00:0A,bridge=vmbr0' \
+        'net1: e1000,bridge=vmbr0,firewall=1' \
         'net2: virtio,link_down=1'
     check 'a guest with network' on 1 qm start 106
     check 'its taps are connected' on 1 sh -c '
         test -e /sys/class/net/vmbr0/brif/tap106i0 && test -e /sys/class/net/vmbr0/brif/fwpr106p1 &&
         test -e /sys/class/net/fwbr106i1/brif/tap106i1 &&
         test -e /sys/class/net/fwbr106i1/brif/fwln106i1'
+    card()
+    {
+        on 1 qm set 106 --net0 "virtio=BC:24:11:00:00:0A,$1"
+    }
+    ports()
+    {
+        on 1 sh -c "ls /sys/class/net/$1/brif | grep -E '106[ip]0'"
+    }
+    check 'a card gets another bridge' card bridge=vmbr1,firewall=1
+    check 'at once' equal "$(ports vmbr1) $(ports vmbr0)" 'fwpr106p0 '
+    check 'and goes back' card bridge=vmbr0
+    check 'at once' equal "$(ports vmbr0) $(ports vmbr1)" 'tap106i0 '
+    check 'a bridge that is not there' says 'waits .* no bridge' card bridge=nobridge
+    check 'changes nothing' equal "$(ports vmbr0)" tap106i0
+    card bridge=vmbr0
+    check 'another card' on 1 qm set 106 --net3 e1000,bridge=vmbr1
+    check 'is connected' on 1 test -e /sys/class/net/vmbr1/brif/tap106i3
+    check 'a guest that does not give it up' says 'net3 waits .* within 20 s' \
+        on 1 qm set 106 --delete net3
+    check 'keeps it' on 1 test -e /sys/class/net/vmbr1/brif/tap106i3
     on 1 qm stop 106
+    check 'which goes with its end' on 1 sh -c '! grep net3 /etc/pve/qemu-server/106.conf'
     check 'nothing of it stays' equal "$(on 1 ls /sys/class/net | grep -E '106')" ''
 fi
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Goal: a guest with a real kernel keeps its memory over snapshot, rollback and suspend, and turns
 # itself off; the real guest agent is understood. Method: Debian's cloud kernel with a program that
-# counts; Debian's qemu-ga on the socket where a guest's would be.
+# counts; hardware comes and goes meanwhile; Debian's qemu-ga where a guest's would be.
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img gcc python3 apt-get apt-cache dpkg-deb
@@ -73,19 +73,72 @@ END
 qemu-img create -q -f qcow2 "$WORK/tank/images/110/vm-110-disk-0.qcow2" 64M
 on 1 sh -c 'cat >/etc/pve/qemu-server/110.conf' <<END
 args: -kernel $KERNEL -initrd $WORK/initrd -append "$APPEND"
+cores: 2
+hotplug: disk,network,usb,cpu,memory
 kvm: 0
-memory: 192
+memory: 1024
 name: linux
+numa: 1
 ostype: l26
 scsi0: tank:110/vm-110-disk-0.qcow2,size=64M
 scsihw: virtio-scsi-single
 serial0: socket
 tablet: 0
+vcpus: 1
 vga: serial0
 END
 
 check 'a Linux guest starts' on 1 qm start 110
 check 'its kernel and its first program run' within 240 counts
+
+# ---------------------------------------------------------------------- hardware comes and goes
+# hot ARGS...: QEMU takes all of it at once.
+hot()
+{
+    on 1 qm set 110 "$@" >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
+    ! grep waits "$WORK/said" && ! on 1 grep PENDING /etc/pve/qemu-server/110.conf
+}
+waits()
+{
+    on 1 qm set 110 "$@" 2>&1 | grep 'waits for the next start'
+}
+devices()
+{
+    on 1 "$PROBE" qmp "$RUN/110.qmp" qom-list '{"path": "/machine/peripheral"}' |
+        python3 -c 'import json, sys
+names = {entry["name"] for entry in json.load(sys.stdin)}
+print(*sorted(names & set(sys.argv[1:])))' cpu2 dimm0 net0 net1 scsi1 usb0 virtio1 virtioscsi1
+}
+limit()
+{
+    on 1 "$PROBE" qmp "$RUN/110.qmp" query-block | python3 -c 'import json, sys
+print(*(b["inserted"]["bps"] for b in json.load(sys.stdin) if b["device"] == "drive-scsi0"))'
+}
+DISK=tank:110/vm-110-disk-0.qcow2
+check 'a disk comes' hot --virtio1 tank:0.01
+check 'one with its controller' hot --scsi1 tank:0.01,iothread=1
+check 'network cards' hot --net0 virtio=BC:24:11:00:00:01 --net1 e1000,link_down=1
+check 'a USB device' hot --usb0 host=1234:5678
+check 'memory' hot --memory 1536
+check 'QEMU has them' equal "$(devices)" 'dimm0 net0 net1 scsi1 usb0 virtio1 virtioscsi1'
+check 'a cable is pulled' hot --net0 virtio=BC:24:11:00:00:01,link_down=1
+check 'limits of a disk in use' hot --scsi0 "$DISK,mbps=7"
+check 'count at once' equal "$(limit)" 7340032
+check 'its cache mode waits' waits --scsi0 "$DISK,cache=writeback"
+check 'for IDE there is no way either' waits --ide1 tank:0.01
+check 'and none for sockets' waits --sockets 2
+on 1 qm set 110 --revert scsi0,ide1,sockets
+check 'all but the limits go' hot --delete virtio1,scsi1,net0,net1,usb0
+check 'the memory too' hot --memory 1024
+check 'and the limits' hot --scsi0 "$DISK"
+check 'QEMU has none of it' equal "$(devices)" ''
+check 'the disks are kept' equal "$(on 1 grep -c '^unused' /etc/pve/qemu-server/110.conf)" 3
+check 'a processor comes' hot --vcpus 2
+check 'and is there' equal "$(devices)" cpu2
+check 'without KVM it cannot go' waits --vcpus 1
+on 1 qm set 110 --revert vcpus
+check 'the guest has seen all that and counts' counts
+
 before=$(counter)
 check 'a snapshot with memory' on 1 qm snapshot 110 early --vmstate
 # So far that the time a busy machine takes to look after the rollback does not matter.

@@ -14,3 +14,8 @@ check_PROGRAMS += %D%/test_snapplan
 %C%_test_snapplan_SOURCES = %D%/test_snapplan.c
 %C%_test_snapplan_LDADD = $(guest_core_ldadd)
 TESTS += %D%/test_snapplan
+
+check_PROGRAMS += %D%/test_hotplan
+%C%_test_hotplan_SOURCES = %D%/test_hotplan.c
+%C%_test_hotplan_LDADD = $(guest_core_ldadd)
+TESTS += %D%/test_hotplan
