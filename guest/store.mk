@@ -20,3 +20,4 @@
 dist_man_MANS += %D%/storage.cfg.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_hot.c %D%/io/guest_hot.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_plug.c %D%/io/guest_plug.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_mirror.c %D%/io/guest_mirror.h

@@ -5,6 +5,7 @@
 #include "guest/core/guest_change.h"
 #include "guest/io/guest_disks.h"
 #include "guest/io/guest_edit.h"
+#include "guest/io/guest_mirror.h"
 #include "guest/io/guest_qmp.h"
 #include "guest/io/volume.h"
 #include "lib/base/sizetext.h"
@@ -152,7 +153,9 @@ static int check_move(GuestStore *s,
                       Err *err)
 {
     g_auto(VolumeRef) ref = {0};
-    int r = guest_store_check_off(s, vmid, "must be stopped to move its disks", err);
+    int r = how->target_vmid != 0
+                ? guest_store_check_off(s, vmid, "must be stopped to give its disks away", err)
+                : 0;
 
     if (r == 0) {
         r = volume_ref(s->set, d->volid, &ref, err);
@@ -172,49 +175,114 @@ static int check_move(GuestStore *s,
     return r;
 }
 
+typedef struct Move {
+    GuestStore *s;
+    uint32_t vmid;
+    const DiskMove *how;
+    GuestEdit *edit;
+    const GuestDisk *disk;
+} Move;
+
+/* The file names the new volume. */
+static int write_moved(const Move *m, const char *volid, Err *err)
+{
+    VmConf *conf = guest_edit_conf(m->edit);
+    g_autofree char *value = NULL;
+    VolumeInfo info = {0};
+    int r = volume_info(m->s->set, volid, &info, err);
+
+    if (r < 0) {
+        return r;
+    }
+    value = guest_disk_with(m->disk, volid, info.size);
+    vmsection_set(vmconf_main(conf), m->how->disk, value);
+    if (!m->how->delete_source) {
+        r = guest_keep_unused(conf, m->disk->volid, err);
+    }
+    return r < 0 ? r : guest_edit_commit(m->edit, err);
+}
+
+/* The guest goes on with the copy. The file says so first: both sides are equal by then and stay
+ * so, and whoever dies in between leaves a file that names a good one. */
+static int move_running(const Move *m, const VolumeCopy *copy, Err *err)
+{
+    g_autoptr(VmConf) before = vmconf_copy(guest_edit_conf(m->edit));
+    g_autoptr(GuestMirror) mirror = NULL;
+    g_autofree char *volid = NULL;
+    Err back = ERR_INIT;
+    int r = strcmp(m->how->disk, "tpmstate0") == 0
+                ? err_setf(err, -EBUSY, "tpmstate0: is in use: stop the guest to move it")
+                : guest_mirror_open(m->s, m->vmid, &mirror, err);
+
+    if (r == 0) {
+        r = guest_mirror_add(mirror, m->disk, copy, &volid, err);
+    }
+    if (r == 0) {
+        r = guest_mirror_wait(mirror, err);
+    }
+    if (r == 0) {
+        r = write_moved(m, volid, err);
+    }
+    if (r < 0) {
+        g_clear_pointer(&mirror, guest_mirror_close); /* before the volume goes */
+        return r;
+    }
+    r = guest_mirror_switch(mirror, err);
+    if (r == 0) {
+        return 0;
+    }
+    g_clear_pointer(&mirror, guest_mirror_close);
+    guest_edit_replace(m->edit, g_steal_pointer(&before));
+    if (guest_edit_commit(m->edit, &back) < 0) {
+        guest_store_keep(m->s);
+        return err_wrapf(err, r, "the file names '%s', the guest uses the old one (%s)", volid,
+                         err_text(&back));
+    }
+    return r;
+}
+
+static int move_stopped(const Move *m, const VolumeCopy *copy, Err *err)
+{
+    g_autofree char *volid = NULL;
+    int r = volume_copy(m->s->set, copy, &volid, err);
+
+    if (r < 0) {
+        return r;
+    }
+    guest_store_add(m->s, volid);
+    return write_moved(m, volid, err);
+}
+
 static int
 move_to_storage(GuestStore *s, uint32_t vmid, const DiskMove *how, GuestEdit *edit, Err *err)
 {
     VmConf *conf = guest_edit_conf(edit);
     g_autoptr(GPtrArray) disks = NULL;
-    const GuestDisk *d = NULL;
-    g_autofree char *volid = NULL;
-    g_autofree char *value = NULL;
     VolumeCopy copy = {.storage = how->storage, .vmid = vmid, .format = how->format};
-    VolumeInfo info = {0};
+    Move m = {.s = s, .vmid = vmid, .how = how, .edit = edit};
     Err why = ERR_INIT;
-    int r = find_disk(conf, vmid, how->disk, &disks, &d, err);
+    int r = find_disk(conf, vmid, how->disk, &disks, &m.disk, err);
 
     if (r == 0) {
-        r = check_move(s, vmid, how, conf, d, err);
+        r = check_move(s, vmid, how, conf, m.disk, err);
+    }
+    if (r == 0) {
+        r = guest_store_running(s, vmid, err);
     }
     if (r < 0) {
         return r;
     }
-    copy.from = d->volid;
-    guest_say(s->host, GUEST_SAY_PROGRESS, "create full clone of drive %s (%s)", d->key, d->volid);
-    r = volume_copy(s->set, &copy, &volid, err);
-    if (r == 0) {
-        guest_store_add(s, volid);
-        r = volume_info(s->set, volid, &info, err);
-    }
-    if (r < 0) {
-        return r;
-    }
-    value = guest_disk_with(d, volid, info.size);
-    vmsection_set(vmconf_main(conf), how->disk, value);
-    if (!how->delete_source) {
-        r = guest_keep_unused(conf, d->volid, err);
-    }
-    if (r == 0) {
-        r = guest_edit_commit(edit, err);
-    }
+    copy.from = m.disk->volid;
+    guest_say(s->host, GUEST_SAY_PROGRESS, "create full clone of drive %s (%s)", how->disk,
+              copy.from);
+    r = r > 0 && !g_str_has_prefix(how->disk, "unused") ? move_running(&m, &copy, err)
+                                                        : move_stopped(&m, &copy, err);
     if (r < 0) {
         return r;
     }
     guest_store_keep(s);
-    if (how->delete_source && volume_free_of(s->set, vmid, d->volid, &why) < 0) {
-        guest_say(s->host, GUEST_SAY_WARNING, "volume '%s' stays: %s", d->volid, err_text(&why));
+    if (how->delete_source && volume_free_of(s->set, vmid, copy.from, &why) < 0) {
+        guest_say(s->host, GUEST_SAY_WARNING, "volume '%s' stays: %s", copy.from, err_text(&why));
     }
     return 0;
 }

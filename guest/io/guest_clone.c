@@ -4,6 +4,7 @@
 #include "guest/core/confschema.h"
 #include "guest/io/guest_disks.h"
 #include "guest/io/guest_edit.h"
+#include "guest/io/guest_mirror.h"
 #include "guest/io/volume.h"
 #include "lib/conf/propstring.h"
 
@@ -20,8 +21,10 @@ typedef struct Job {
     const GuestClone *how;
     uint32_t vmid;
     bool full;
-    bool in_use;  /* the source runs; then a snapshot of it is read */
-    VmConf *conf; /* of the new guest */
+    bool in_use;         /* the source runs and a snapshot of it is read */
+    bool running;        /* the source runs and its QEMU makes the copies */
+    VmConf *conf;        /* of the new guest */
+    GuestMirror *mirror; /* with `running` */
 } Job;
 
 static bool is_template(const VmSection *main)
@@ -66,6 +69,9 @@ static int new_copy(const Job *job, const GuestDisk *d, char **ret, Err *err)
     copy.storage = storage;
     guest_say(job->store->host, GUEST_SAY_PROGRESS, "create full clone of drive %s (%s)", d->key,
               d->volid);
+    if (job->running) {
+        return guest_mirror_add(job->mirror, d, &copy, ret, err);
+    }
     return volume_copy(job->store->set, &copy, ret, err);
 }
 
@@ -92,7 +98,9 @@ static int new_disk(const Job *job, const GuestDisk *d, char **ret_value, Err *e
     if (r < 0) {
         return err_wrapf(err, r, "%s", d->key);
     }
-    guest_store_add(job->store, volid);
+    if (!job->running) {
+        guest_store_add(job->store, volid);
+    }
     r = volume_info(job->store->set, volid, &info, err);
     if (r == 0) {
         *ret_value = guest_disk_with(d, volid, info.size);
@@ -100,12 +108,25 @@ static int new_disk(const Job *job, const GuestDisk *d, char **ret_value, Err *e
     return r;
 }
 
-static int new_disks(const Job *job, Err *err)
+static bool has_agent(const VmSection *main)
+{
+    const ConfOption *option = confschema_find("agent", NULL);
+    const char *value = vmsection_get(main, "agent");
+    g_autoptr(PropString) p = NULL;
+
+    return value != NULL && propstring_parse(option->props, value, NULL, &p, NULL) == 0 &&
+           propstring_bool(p, "enabled");
+}
+
+static int new_disks(Job *job, Err *err)
 {
     VmSection *main = vmconf_main(job->conf);
     g_autoptr(GPtrArray) disks = NULL;
     int r = guest_disks_of(main, false, &disks, err);
 
+    if (r == 0 && job->running) {
+        r = guest_mirror_open(job->store, job->vmid, &job->mirror, err);
+    }
     for (guint i = 0; r == 0 && i < disks->len; i++) {
         const GuestDisk *d = disks->pdata[i];
         g_autofree char *value = NULL;
@@ -114,6 +135,13 @@ static int new_disks(const Job *job, Err *err)
             vmsection_set(main, d->key, value);
         }
     }
+    if (r == 0 && job->running) {
+        r = guest_mirror_wait(job->mirror, err);
+    }
+    if (r == 0 && job->running) {
+        r = guest_mirror_part(job->mirror, has_agent(main), err);
+    }
+    g_clear_pointer(&job->mirror, guest_mirror_close); /* before volumes are taken back */
     return r;
 }
 
@@ -191,12 +219,14 @@ static int plan(Job *job, const VmConf *source, const VmSection **ret_from, Err 
     job->full = how->full || !template || how->storage != NULL || how->format != NULL ||
                 how->snapname != NULL;
     r = guest_store_running(job->store, job->vmid, err);
-    if (r > 0 && how->snapname == NULL) {
+    job->in_use = r > 0 && how->snapname != NULL;
+    job->running = r > 0 && how->snapname == NULL;
+    if (job->running && vmsection_get(*ret_from, "tpmstate0") != NULL) {
         return err_setf(err, -EBUSY,
-                        "guest %u runs: stop it, or clone one of its snapshots (--snapname)",
+                        "guest %u runs, and the emulator of its TPM has tpmstate0 open: stop it, "
+                        "or clone one of its snapshots (--snapname)",
                         job->vmid);
     }
-    job->in_use = r > 0;
     return r < 0 ? r : check_target(job, *ret_from, err);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/io/guest_destroy.h"
 
+#include "guest/core/guest_change.h"
 #include "guest/io/guest_disks.h"
 #include "guest/io/guest_edit.h"
 #include "guest/io/volume.h"
@@ -256,13 +257,25 @@ static void remove_firewall(const GuestStore *s, uint32_t vmid)
     }
 }
 
+/* A making of the guest that was cut off in the middle: we have its file's lock, so who had it is
+ * gone, and what it made is named nowhere. */
+static bool half_made(const VmConf *conf)
+{
+    const char *lock = vmsection_get(vmconf_main(conf), "lock");
+
+    return g_strcmp0(lock, "create") == 0 || g_strcmp0(lock, "clone") == 0;
+}
+
 int guest_destroy(GuestStore *s, uint32_t vmid, const GuestDestroy *how, Err *err)
 {
-    GuestEditOptions options = {.skiplock = how->skiplock};
+    GuestEditOptions options = {.skiplock = true};
     g_autoptr(GPtrArray) volumes = NULL;
     g_autoptr(GuestEdit) edit = NULL;
     int r = guest_edit_begin(s->host->tree, vmid, &options, &edit, err);
 
+    if (r == 0 && !half_made(guest_edit_conf(edit))) {
+        r = guest_check_lock(guest_edit_conf(edit), how->skiplock, err);
+    }
     if (r == 0) {
         r = check(s, vmid, how, guest_edit_conf(edit), err);
     }
@@ -270,7 +283,7 @@ int guest_destroy(GuestStore *s, uint32_t vmid, const GuestDestroy *how, Err *er
         return r;
     }
     volumes = guest_volumes_of(guest_edit_conf(edit));
-    if (how->unreferenced) {
+    if (how->unreferenced || half_made(guest_edit_conf(edit))) {
         add_unreferenced(s, vmid, volumes);
     }
     r = check_clones(s, volumes, vmid, err);

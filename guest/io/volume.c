@@ -363,26 +363,50 @@ static int copy_into(const StorageSet *set,
     return r;
 }
 
-int volume_copy(const StorageSet *set, const VolumeCopy *copy, char **ret_volid, Err *err)
+/* The empty volume that a copy goes to. */
+static int alloc_like(const StorageSet *set,
+                      const CopySource *source,
+                      const VolumeCopy *copy,
+                      char **ret_volid,
+                      Err *err)
 {
-    CopySource source = {0};
     g_autofree char *full_name = NULL;
-    g_autofree char *volid = NULL;
     const Storage *storage;
     const StorageKind *kind;
     VolumeSpec spec = {.vmid = copy->vmid};
+    int r = choose(set, copy->storage, copy->format, &storage, &kind, &spec.format, err);
+
+    if (r < 0) {
+        return r;
+    }
+    spec.format =
+        copy->format == NULL && has_format(kind, source->format) ? source->format : spec.format;
+    full_name = copy->name != NULL ? g_strdup_printf("%s.%s", copy->name, spec.format) : NULL;
+    spec.name = full_name;
+    spec.size = MAX(source->size, copy->size_min);
+    return volume_alloc(set, copy->storage, &spec, ret_volid, err);
+}
+
+int volume_alloc_like(const StorageSet *set, const VolumeCopy *copy, char **ret_volid, Err *err)
+{
+    CopySource source = {0};
     int r = open_source(set, copy->from, &source, err);
 
     if (r == 0) {
-        r = choose(set, copy->storage, copy->format, &storage, &kind, &spec.format, err);
+        r = alloc_like(set, &source, copy, ret_volid, err);
     }
+    g_free(source.path);
+    return r;
+}
+
+int volume_copy(const StorageSet *set, const VolumeCopy *copy, char **ret_volid, Err *err)
+{
+    CopySource source = {0};
+    g_autofree char *volid = NULL;
+    int r = open_source(set, copy->from, &source, err);
+
     if (r == 0) {
-        spec.format =
-            copy->format == NULL && has_format(kind, source.format) ? source.format : spec.format;
-        full_name = copy->name != NULL ? g_strdup_printf("%s.%s", copy->name, spec.format) : NULL;
-        spec.name = full_name;
-        spec.size = MAX(source.size, copy->size_min);
-        r = volume_alloc(set, copy->storage, &spec, &volid, err);
+        r = alloc_like(set, &source, copy, &volid, err);
     }
     if (r == 0) {
         r = copy_into(set, &source, copy, volid, err);

@@ -70,6 +70,10 @@ typedef struct VolumeCopy {
 int volume_copy(const StorageSet *set, const VolumeCopy *copy, char **ret_volid, Err *err)
     must_check;
 
+/* The first half of it: an empty volume of the right size and format. */
+int volume_alloc_like(const StorageSet *set, const VolumeCopy *copy, char **ret_volid, Err *err)
+    must_check;
+
 /* A linked clone of a base volume on the same storage. */
 int volume_clone(const StorageSet *set,
                  const char *base_volid,

@@ -60,7 +60,7 @@ storages_clean()
     have=$(find "$D1/images" "$D2/images" -type f -printf '%f\n' 2>/dev/null | sort -u)
     equal "$have" "$want" || return 1
     while read -r file; do
-        qemu-img check -q -f qcow2 "$file" || return 1
+        qemu-img check -U -q -f qcow2 "$file" || return 1
     done < <(find "$D1/images" "$D2/images" -name '*.qcow2')
 }
 
@@ -301,22 +301,79 @@ media_is()
 qm set 100 --delete efidisk0,tpmstate0,scsi7,unused0,unused1,hookscript --cores 1 >/dev/null
 qm set 100 --delete "$(seq -s, -f net%g 1 5)"
 truncate -s 2M "$D1/template/iso/y.iso"
+# So much that a copy at the limit below takes more than a minute.
+qemu-io -f raw -c 'write -q -P 0x3c 0 10M' "$(file_of 100 scsi0)" >/dev/null
 check 'start' qm start 100
-check 'options wait while it runs' qm set 100 --memory 96 --virtio1 d1:0.01
+check 'options wait while it runs' qm set 100 --memory 96 --sata1 d1:0.01
 check '... as pending' grep -q '^new memory: 96' <(qm pending 100)
-check '... and a revert drops them' qm set 100 --revert memory,virtio1
+check '... and a revert drops them' qm set 100 --revert memory,sata1
 check '... the new disk stays as unused' bash -c \
     "sed '/^\[/q' '$CONF/100.conf' | grep -q '^unused.*vm-100-disk'"
-check 'another disc is taken at once' qm set 100 --ide2 d1:iso/y.iso,media=cdrom
+at_once()
+{
+    qm set 100 "$@" >"$WORK/said" 2>&1 && ! grep waits "$WORK/said"
+}
+check 'another disc is taken at once' at_once --ide2 d1:iso/y.iso,media=cdrom
 check '... nothing waits' bash -c "! grep -q PENDING '$CONF/100.conf'"
 check '... and QEMU has it' media_is 'ide2\|y.iso' y.iso
 check 'an empty drive, too' qm set 100 --ide2 none,media=cdrom
 check 'resize while it runs' qm resize 100 scsi0 +4M
 check '... is what the image has' equal "$(stat -c %s "$(file_of 100 scsi0)")" 14931968
-check 'a running guest is not moved' says 'runs' qm move-disk 100 scsi0 d2
-check '... nor cloned' says 'runs' qm clone 100 145
-check '... nor destroyed' says 'runs' qm destroy 100
-check 'stop' qm stop 100
+check 'a running guest is not destroyed' says 'runs' qm destroy 100
+
+# ---- copies while it runs ----
+
+# cut VERB...: begins a slow copy; the caller then ends something and looks.
+cut()
+{
+    "$QM" "$@" --bwlimit 128 --root "$PVE" --run-dir "$WORK/run" >"$WORK/cut" 2>&1 &
+    CUT=$!
+    within 60 grep -q 'transferred' "$WORK/cut"
+}
+cut_ended()
+{
+    local status=0
+    wait "$CUT" || status=$?
+    cat "$WORK/cut"
+    equal "$status" 1
+}
+jobs_none()
+{
+    equal "$("$PROBE" qmp "$WORK/run/100.qmp" query-jobs)" '[]'
+}
+PROBE=$TOP/tests/integration/guest_probe.py
+check 'full clone while it runs' qm clone 100 145 --storage d2 --format qcow2
+check '... no job is left' jobs_none
+check 'a disk is moved while it runs' qm move-disk 100 scsi0 d2 --format qcow2
+check '... the old volume stays as unused' has_line 100 '^unused[0-9]*: d1:100/'
+check '... QEMU has the new one' media_is scsi0 "$(file_of 100 scsi0)"
+mount -t tmpfs -o size=2m small "$WORK/small"
+check 'full disk: a move while it runs' says 'No space' qm move-disk 100 scsi0 small
+check 'full disk: a clone while it runs' says 'No space' qm clone 100 146 --storage small
+check '... nothing is left' equal "$(find "$WORK/small" -type f; ls "$CONF")" "$(ls "$CONF" |
+    grep -v 146)"
+umount "$WORK/small"
+check '... no job is left either' jobs_none
+check 'a move is cut off' cut move-disk 100 scsi0 d1
+kill -TERM "$CUT"
+check '... and ends' cut_ended
+check '... with its volume' storages_clean
+check 'a move dies' cut move-disk 100 scsi0 d1
+kill -KILL "$CUT"
+wait "$CUT"
+check '... the next one takes over' qm move-disk 100 scsi0 d1 --format raw --delete
+check '... what is left is found' qm rescan --vmid 100
+check '... and goes' bash -c "for u in \$(grep -o '^unused[0-9]*' '$CONF/100.conf'); do
+    timeout 60 '$QM' set 100 --delete \$u --root '$PVE' --run-dir '$WORK/run' || exit 1; done"
+check '... QEMU has the moved one' media_is scsi0 "$(file_of 100 scsi0)"
+check 'QEMU dies in the middle of a clone' cut clone 100 146 --storage d2
+kill -KILL "$(cat "$WORK/run/100.pid")"
+check '... which ends' cut_ended
+check '... and leaves nothing' test ! -e "$CONF/146.conf"
+check '... nor a volume' storages_clean
+check 'the data went all the way' same_data raw "$(file_of 100 scsi0)" qcow2 "$(file_of 145 scsi0)"
+check '... from the first disk' qemu-io -f raw -c 'read -q -P 0x3c 0 10M' "$(file_of 100 scsi0)"
+check 'the clone goes' qm destroy 145
 
 # ---- interrupted ----
 
@@ -333,6 +390,18 @@ interrupted()
 }
 check 'a clone that is interrupted is gone' interrupted
 check '... with its volumes' storages_clean
+killed()
+{
+    "$QM" clone 100 145 --bwlimit 256 --root "$PVE" --run-dir "$WORK/run" >"$WORK/cut" 2>&1 &
+    within 60 grep -q 'full clone of drive scsi0' "$WORK/cut" || return 1
+    kill -KILL $!
+    wait $!
+    return 0
+}
+check 'a clone is killed' killed
+check '... and says how to go on' says "qm destroy" qm start 145
+check '... which removes all of it' qm destroy 145
+check '... whole' storages_clean
 
 # ---- without quorum ----
 
