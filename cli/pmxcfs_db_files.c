@@ -19,6 +19,9 @@
 #define INO       G_GUINT64_FORMAT
 #define LOST_NAME "lost+found"
 
+/* Longest name that file systems take; the tree takes longer ones. */
+#define DISK_NAME_MAX 255
+
 static int fail_at(Err *err, const char *what, const char *path)
 {
     int code = -errno;
@@ -94,12 +97,42 @@ static int open_parent(int dir, const char *path, int *ret_fd, const char **ret_
     return rc;
 }
 
+/* The path with too long names cut, and told apart by their hash. */
+static char *disk_path(const char *path)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_auto(GStrv) names = g_strsplit(path, "/", -1);
+
+    for (gsize i = 0; names[i] != NULL; i++) {
+        g_string_append(out, i > 0 ? "/" : "");
+        if (strlen(names[i]) <= DISK_NAME_MAX) {
+            g_string_append(out, names[i]);
+        } else {
+            g_string_append_printf(out, "%.200s~%08x", names[i], g_str_hash(names[i]));
+        }
+    }
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+static void note_long_names(DbSalvage *s, const GPtrArray *entries)
+{
+    for (guint i = 0; i < entries->len; i++) {
+        const Entry *e = g_ptr_array_index(entries, i);
+
+        if (strlen(e->name) > DISK_NAME_MAX) {
+            db_note(s, "inode %" INO ": name of %zu bytes is cut in the copy", e->inode,
+                    strlen(e->name));
+        }
+    }
+}
+
 static int write_entry(int dir, const char *path, const Entry *e, Err *err)
 {
+    g_autofree char *fitting = disk_path(path);
     const char *name = NULL;
     int parent = -1;
     int made = -1;
-    int rc = open_parent(dir, path, &parent, &name, err);
+    int rc = open_parent(dir, fitting, &parent, &name, err);
 
     if (rc == 0 && e->type == ENTRY_DIR) {
         rc = make_dir(parent, name, &made, err);
@@ -294,6 +327,8 @@ int db_verb_export(char **operands, Err *err)
     rc = rc < 0 ? rc : db_salvage_settle(&s, err);
     rc = rc < 0 ? rc : db_write_files(operands[0], &s, paths, &files, err);
     if (rc == 0) {
+        note_long_names(&s, s.kept);
+        note_long_names(&s, s.lost);
         print_notes(&s);
         g_print("%u files written to %s\n", files, operands[0]);
         rc = s.notes->len > 0 ? DB_EXIT_FOUND : CLI_EXIT_OK;

@@ -421,6 +421,33 @@ static void test_hostile_names(Place *p, gconstpointer unused)
     assert_content(p, "out/_etc_victim", "C");
 }
 
+/* The tree takes longer names than directories do: the copy has all content all the same. */
+static void test_long_names(Place *p, gconstpointer unused)
+{
+    g_autofree char *name = g_strnfill(300, 'n');
+    g_autofree char *sql = g_strdup_printf(
+        "INSERT INTO tree VALUES (50, 0, 24, 0, 1, 8, '%sa', x'41'),"
+        " (51, 0, 25, 0, 1, 4, '%sb', NULL), (52, 51, 26, 0, 1, 8, '%sc', x'42')",
+        name, name, name);
+    g_autofree char *errors = NULL;
+    g_autofree char *dir = in(p, "out");
+    g_autoptr(GDir) list = NULL;
+    const char *seen;
+    guint cut = 0;
+
+    (void)unused;
+    make_sample(p->db);
+    exec_many(p->db, sql);
+    g_assert_cmpint(run(p, NULL, &errors, "export -d DB DIR/out"), ==, EXIT_FOUND);
+    g_assert_nonnull(strstr(errors, "inode 52: name of 301 bytes is cut"));
+    assert_content(p, "out/top", "hello"); /* comes after them */
+    list = g_dir_open(dir, 0, NULL);
+    while ((seen = g_dir_read_name(list)) != NULL) {
+        cut += g_str_has_prefix(seen, "nnnn") && strchr(seen, '~') != NULL;
+    }
+    g_assert_cmpuint(cut, ==, 2);
+}
+
 /* Far deeper than any path: no crash, nothing endless. */
 static void test_hostile_depth(Place *p, gconstpointer unused)
 {
@@ -609,6 +636,7 @@ int main(int argc, char **argv)
     ADD("create-counts-as-documented", test_create);
     ADD("import-refuses-what-does-not-fit", test_import_refuses);
     ADD("hostile-names-stay-inside", test_hostile_names);
+    ADD("export-cuts-long-names", test_long_names);
     ADD("hostile-depth-ends", test_hostile_depth);
     ADD("repair-keeps-every-entry", test_repair_content);
     ADD("repair-keeps-readable-rows", test_repair_pages);
