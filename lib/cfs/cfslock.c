@@ -103,6 +103,11 @@ int cfslock_renew(CfsLock *l, Err *err)
     return 0;
 }
 
+ino_t cfslock_inode(const CfsLock *l)
+{
+    return l->inode;
+}
+
 void cfslock_release(CfsLock *l)
 {
     if (l == NULL) {

@@ -12,6 +12,7 @@
 #include "lib/base/err.h"
 
 #include <glib.h>
+#include <sys/types.h>
 
 #define CFSLOCK_LIFE_SEC 120 /* of a lock that is not renewed */
 #define CFSLOCK_HOLD_SEC 60  /* longest time to work under a lock without renewing it */
@@ -28,6 +29,9 @@ int cfslock_acquire(const char *pve, const char *name, unsigned timeout_ms, CfsL
 /* Gives it 120 s from now. -ESTALE when it is no longer ours: stop working at once. -EACCES: no
  * quorum. */
 int cfslock_renew(CfsLock *l, Err *err) must_check;
+
+/* Inode of the lock's directory: no other lock, earlier or later, has the same. */
+ino_t cfslock_inode(const CfsLock *l);
 
 /* Gives the lock back and frees. NULL is allowed. A failure to remove it is harmless: it expires.
  */

@@ -27,7 +27,7 @@ int conf_edit_begin(const char *pve, ConfEdit *ret, Err *err)
     g_auto(ConfEdit) e = {.pve = g_strdup(pve)};
     int r;
 
-    if ((r = cfslock_acquire(pve, CONF_EDIT_LOCK, timeout_ms, &e.lock, err)) < 0 ||
+    if ((r = own_lock_acquire(pve, CONF_EDIT_LOCK, timeout_ms, &e.lock, err)) < 0 ||
         (r = node_tree_conf(pve, &e.conf, err)) < 0) {
         return r;
     }
@@ -52,7 +52,7 @@ int conf_edit_commit(ConfEdit *e, Err *err)
     if ((r = corosync_check_text(text, strlen(text), NULL, 0, err)) < 0) {
         return err_wrapf(err, r, "the changed corosync.conf");
     }
-    if ((r = cfslock_renew(e->lock, err)) < 0 ||
+    if ((r = own_lock_renew(e->lock, err)) < 0 ||
         (r = cfsfile_write(staged, text, strlen(text), err)) < 0) {
         return r;
     }
@@ -67,7 +67,7 @@ int conf_edit_commit(ConfEdit *e, Err *err)
 
 void conf_edit_tell(ConfEdit *e)
 {
-    cfslock_release(g_steal_pointer(&e->lock));
+    own_lock_release(g_steal_pointer(&e->lock));
     conf_edit_spread(corosync_conf_version(e->conf));
 }
 
@@ -96,7 +96,7 @@ void conf_edit_spread(uint64_t want)
 
 void conf_edit_done(ConfEdit *e)
 {
-    cfslock_release(e->lock);
+    own_lock_release(e->lock);
     e->lock = NULL;
     corosync_conf_free(e->conf);
     e->conf = NULL;

@@ -7,15 +7,15 @@
 #ifndef QUORUM_IO_CONF_EDIT_H
 #define QUORUM_IO_CONF_EDIT_H
 
-#include "lib/cfs/cfslock.h"
 #include "lib/conf/corosync_nodes.h"
+#include "quorum/io/own_lock.h"
 
 #define CONF_EDIT_LOCK       "file-corosync_conf"
 #define CONF_EDIT_TIMEOUT_MS 10000
 
 typedef struct ConfEdit {
     char *pve;
-    CfsLock *lock;
+    OwnLock *lock;
     CorosyncConf *conf;
     uint64_t version; /* at the beginning */
 } ConfEdit;
