@@ -214,10 +214,25 @@ static int refusal(const HttpAnswer *a, Err *err)
                                         : "no reason given");
 }
 
+static int read_answer(const HttpAnswer *a, JsonParser **ret, Err *err)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    gsize size;
+    const char *text = g_bytes_get_data(a->body, &size);
+
+    if (!json_parser_load_from_data(parser, text, (gssize)size, NULL) ||
+        !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+        return err_setf(err, -EBADMSG, "the cluster's answer cannot be read");
+    }
+    *ret = g_steal_pointer(&parser);
+    return 0;
+}
+
 /* Asks one member after the other; only one that cannot be reached, or is not able to, sends us on.
- */
+ * A member that wants us to wait counts for more than one that is away: -EAGAIN. */
 static int ask(Joiner *j, JoinStep step, const char *csr, JsonParser **ret, Err *err)
 {
+    Err later = ERR_INIT;
     int r = -EHOSTUNREACH;
 
     for (guint i = 0; i < j->token.addresses->len; i++) {
@@ -228,16 +243,7 @@ static int ask(Joiner *j, JoinStep step, const char *csr, JsonParser **ret, Err 
         err_clear(err);
         r = ask_one(j, g_ptr_array_index(j->token.addresses, i), &q, &a, err);
         if (r == 0 && a.status == 200) {
-            g_autoptr(JsonParser) parser = json_parser_new();
-            gsize size;
-            const char *text = g_bytes_get_data(a.body, &size);
-
-            if (!json_parser_load_from_data(parser, text, (gssize)size, NULL) ||
-                !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
-                return err_setf(err, -EBADMSG, "the cluster's answer cannot be read");
-            }
-            *ret = g_steal_pointer(&parser);
-            return 0;
+            return read_answer(&a, ret, err);
         }
         if (r == 0) {
             r = refusal(&a, err);
@@ -245,6 +251,13 @@ static int ask(Joiner *j, JoinStep step, const char *csr, JsonParser **ret, Err 
         if (r == -EPERM || r == -EEXIST || r == -EBADMSG || r == -EKEYREJECTED) {
             return r;
         }
+        if (r == -EAGAIN) {
+            later = *err;
+        }
+    }
+    if (later.code != 0) {
+        *err = later;
+        r = -EAGAIN;
     }
     return r;
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Goal: nodes leave, are removed, come back, get other names and addresses, each by one command that
 # is safe to repeat; wherever it is killed it is finished or taken back; a removed node is told at
-# the door and joins again by a token; nodes that join at the same time all get in.
-# Method: a lab of four nodes, joined at once. The long walk over every step is
+# the door and joins again by a token.
+# Method: a lab of four nodes. The long walk over every step is
 # scripts/soak-nodes; here each command dies once before and once behind its point of no return.
 # Timeout: 420
 . "$(dirname "$0")/lib.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Goal: what goes wrong while a node joins is said in words a person can act on, the node is fully
 # out with its own configuration afterwards, and the cluster is quorate with the version it had.
-# Method: a cluster with two links in a lab of four nodes; one network, disk, name, token or
+# Method: a cluster with two links in a lab of six nodes; one network, disk, name, token or
 # authority is wrong at a time.
 # Timeout: 420
 . "$(dirname "$0")/lib.sh"
@@ -28,7 +28,12 @@ make_bare()
     case $node in
     1 | 3) on "$node" 'mount -t tmpfs -o size=32m,mode=755 none /var/lib/pve-cluster' ;;
     esac
-    lab start "$node" pmxcfs || return 1
+    lab start "$node" pmxcfs
+}
+
+give_guest()
+{
+    local node=$1
     within 60 on "$node" 'test -e /etc/pve/.version'
     on "$node" "mkdir -p /etc/pve/nodes/node$node/qemu-server &&
         echo 'name: guest$node' >/etc/pve/nodes/node$node/qemu-server/${node}00.conf"
@@ -225,8 +230,6 @@ space_comes_back()
 {
     empty 1
     within 60 on 1 'rm -f /etc/pve/big.* && echo x >/etc/pve/sound && rm /etc/pve/sound' || return 1
-    # A lock whose holder could not give it back expires; no need to wait for that here.
-    on 1 'rmdir /etc/pve/priv/lock/file-corosync_conf 2>/dev/null; true'
     on 3 'pvecm recover' && within 60 in_or_out
 }
 
@@ -250,13 +253,44 @@ claims_of_changes()
     check 'in the end it is in' within 60 is_in 3 2
 }
 
-lab_up -n 4 --bare
-for n in 1 2 3 4; do
+# Three nodes with tokens of their own, and all of them get in.
+three_at_once()
+{
+    local n failed=0 pids=() tokens=()
+    for n in $LOSER 5 6; do
+        tokens[n]=$(token)
+    done
+    for n in $LOSER 5 6; do
+        lab exec "$n" -- sh -c "cd /; pvecm add ${tokens[n]} $(links "$n")" >"$WORK/three.$n" 2>&1 &
+        pids[n]=$!
+    done
+    for n in $LOSER 5 6; do
+        wait "${pids[n]}" || failed=$((failed + 1))
+    done
+    cat "$WORK"/three.*
+    return "$failed"
+}
+
+claims_of_a_crowd()
+{
+    local n
+    check 'three nodes join at the same moment' three_at_once
+    for n in $LOSER 5 6; do
+        check "and node $n is in" within 60 is_in "$n" 5
+    done
+}
+
+lab_up -n 6 --bare
+for n in 1 2 3 4 5 6; do
     make_bare "$n"
+done
+for n in 1 2 3 4 5 6; do
+    give_guest "$n"
 done
 must 'a cluster with two links is made' on 1 "pvecm create lab1 $(links 1)"
 must 'its API serves' start_api 1
 claims_of_refusals
 claims_of_two_nodes
 claims_of_changes
+claims_of_a_crowd
 finish
