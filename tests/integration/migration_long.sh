@@ -3,14 +3,14 @@
 # What takes too long for each run of the tests: a hundred moves of one guest, eight guests at once,
 # post-copy with a broken stream, agents killed at many moments of a move, a link that is cut at
 # many moments. By hand: sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts
-# are moves, eight, postcopy, limits, agents and moments; without one all of them.
+# are moves, eight, postcopy, limits, agents, killed and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
 PARTS=" ${*:2} "
-[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents moments '
+[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents killed moments '
 part()
 {
     case $PARTS in *" $1 "*) ;; *) return 1 ;; esac
@@ -224,6 +224,29 @@ part_agents()
 
 # ---- killed and cut at many moments
 
+kill_qemu()
+{
+    lab exec 2 -- sh -c "kill -9 \$(cat $RUN/400.pid)"
+}
+# A whole node, and it comes back.
+kill_node()
+{
+    lab kill 2
+    within 120 test -s "$WORK/mo.status"
+    lab start 2
+    lab wait --timeout 90
+}
+part_killed()
+{
+    local MAY_END=yes
+    guest 1 400
+    on 1 qm start 400 >/dev/null
+    for ms in 25 35 45 55 70; do
+        check "target's QEMU killed after 0.$ms s" moment "$ms" kill_qemu
+        check "target's node killed after 0.$ms s" moment "$ms" kill_node
+    done
+    on 1 qm stop 400 >/dev/null
+}
 part_moments()
 {
     guest 1 400
@@ -238,7 +261,7 @@ part_moments()
     done
 }
 
-for name in moves eight postcopy limits agents moments; do
+for name in moves eight postcopy limits agents killed moments; do
     if part "$name"; then
         "part_$name"
     fi
