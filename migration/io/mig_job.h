@@ -95,6 +95,7 @@ struct MigJob {
     MigLease *lease[2]; /* ports: memory, disks */
     char *start_config, *listen;
     bool secure, source_paused;
+    bool not_ha;         /* when it was complete, the guest was not HA's */
     GPtrArray *made;     /* char *: volumes made here */
     JsonTree *pairs;     /* {old, new} of those whose name changed; NULL: none */
     JsonTree *pairs_all; /* {old, new} of all */

@@ -572,11 +572,6 @@ static void step(MigJob *j, const MigNote *n)
     MigSrcState before;
     MigStep out;
 
-    if (ev.kind == MIG_EV_DONE && ev.op == MIG_OP_MIGRATE) {
-        int q = mig_tree_quorate(&j->setup->tree, NULL);
-
-        j->source.quorate = q == 1; /* the guest may change hands only now */
-    }
     before = j->source.state;
     mig_source_step(&j->source, &ev, &out);
     set_phase(j, before);

@@ -447,6 +447,8 @@ static void poll_memory(MigJob *j)
     if (t == NULL) {
         return; /* its end is reported on its own */
     }
+    /* Here, and not when the guest is stopped: without quorum the rename fails as well. */
+    j->source.quorate = mig_tree_quorate(&j->setup->tree, &err) == 1;
     note_stats(j, t);
     p = progress(j);
     jsontree_set_int(p, "transferred", j->stats.transferred);

@@ -279,31 +279,40 @@ static bool is_ignored(char **lines, int i)
     return false;
 }
 
-/* A guest that HA manages may only come to a node whose LRM would be reset by its watchdog when it
- * loses its lease (INV-6): the LRM says so by this file. */
-int mig_target_guarded(const MigJob *j, Err *err)
+int mig_target_is_ha(const MigJob *j, Err *err)
 {
-    g_autofree char *guard = g_build_filename(j->setup->own_run, "ha-lrm.guarded", NULL);
     g_autofree char *path = g_build_filename(j->setup->tree.pve, "ha", "resources.cfg", NULL);
     g_autofree char *sid = g_strdup_printf("vm: %u", j->vmid);
     g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
-    int r;
+    int r = cfsfile_read(path, STORAGE_CFG_MAX, &text, NULL, err);
 
-    if (access(guard, F_OK) == 0) {
-        return 0;
-    }
-    r = cfsfile_read(path, STORAGE_CFG_MAX, &text, NULL, err);
     if (r < 0) {
         return r == -ENOENT ? 0 : r;
     }
     lines = g_strsplit(text, "\n", -1);
     for (int i = 0; lines[i] != NULL; i++) {
         if (strcmp(g_strchomp(lines[i]), sid) == 0 && !is_ignored(lines, i)) {
-            return err_setf(err, -EPERM, "does not guard HA services now (its LRM holds no lease)");
+            return 1;
         }
     }
     return 0;
+}
+
+/* A guest that HA manages may only come to a node whose LRM would be reset by its watchdog when it
+ * loses its lease (INV-6): the LRM says so by this file. */
+int mig_target_guarded(const MigJob *j, Err *err)
+{
+    g_autofree char *guard = g_build_filename(j->setup->own_run, "ha-lrm.guarded", NULL);
+    int r;
+
+    if (access(guard, F_OK) == 0) {
+        return 0;
+    }
+    r = j->not_ha ? 0 : mig_target_is_ha(j, err);
+    return r <= 0
+               ? r
+               : err_setf(err, -EPERM, "does not guard HA services now (its LRM holds no lease)");
 }
 
 /* HA has just told the LRM here of the guest: it takes its lease within a round or two. */

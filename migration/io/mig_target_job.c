@@ -317,6 +317,19 @@ static void on_ready(MigJob *j, MigNote *n)
     mig_job_note(j, MIG_TEV_LINKED, 0, 0, NULL);
 }
 
+static void on_qemu(MigJob *j, const char *status)
+{
+    if (strcmp(status, "completed") == 0) {
+        Err err = ERR_INIT;
+
+        /* Now, while the source renames the configuration: the guest stands still until it runs. */
+        j->not_ha = mig_target_is_ha(j, &err) == 0;
+        mig_job_note(j, MIG_TEV_LOADED, 0, 0, NULL);
+    } else if (strcmp(status, "postcopy-active") == 0) {
+        mig_job_note(j, MIG_TEV_POSTCOPY, 0, 0, NULL);
+    }
+}
+
 static void handle(MigJob *j, MigNote *n)
 {
     switch (n->kind) {
@@ -339,11 +352,7 @@ static void handle(MigJob *j, MigNote *n)
         on_command(j, n);
         break;
     case MIG_NOTE_QEMU:
-        if (strcmp(n->text, "completed") == 0) {
-            mig_job_note(j, MIG_TEV_LOADED, 0, 0, NULL);
-        } else if (strcmp(n->text, "postcopy-active") == 0) {
-            mig_job_note(j, MIG_TEV_POSTCOPY, 0, 0, NULL);
-        }
+        on_qemu(j, n->text);
         break;
     case MIG_NOTE_QEMU_GONE:
         mig_job_note(j, MIG_TEV_QEMU_GONE, 0, 0, n->text);

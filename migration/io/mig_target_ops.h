@@ -17,6 +17,8 @@ void mig_target_check(MigJob *j);
 /* 0: the guest is not HA's, or this node guards HA services; else -EPERM, or -errno when nobody can
  * tell. Asked before anything is done and again right before the guest runs. */
 int mig_target_guarded(const MigJob *j, Err *err) must_check;
+/* 1: HA manages the guest; 0: not; -errno. */
+int mig_target_is_ha(const MigJob *j, Err *err) must_check;
 /* Address for the streams: in `network` (CIDR), or that of this node in the cluster. */
 int mig_target_address(MigJob *j, const char *network, char **ret, Err *err) must_check;
 
