@@ -510,11 +510,16 @@ static bool has_us(const Dfsm *d, const GroupEvent *ev)
 
 static void rebuild_members(Dfsm *d, const GroupEvent *ev)
 {
+    DfsmMember fresh[GROUP_MEMBERS_MAX];
+
     forget_states(d);
-    d->n_members = ev->n_members;
-    for (uint32_t i = 0; i < d->n_members; i++) {
-        d->members[i] = (DfsmMember){.id = ev->members[i]};
+    for (uint32_t i = 0; i < ev->n_members; i++) {
+        const DfsmMember *old = find_member(d, ev->members[i]);
+
+        fresh[i] = (DfsmMember){.id = ev->members[i], .spoke = old != NULL && old->spoke};
     }
+    d->n_members = ev->n_members;
+    memcpy(d->members, fresh, d->n_members * sizeof fresh[0]);
     qsort(d->members, d->n_members, sizeof d->members[0], compare_members);
     for (uint32_t i = 0; i < d->n_members; i++) {
         if (group_member_equal(&d->members[i].id, &d->self)) {
@@ -870,6 +875,16 @@ static void react(Dfsm *d, const GroupEvent *ev, const WireDfsmMessage *m)
     }
 }
 
+/* UPDATE is also how another protocol travels, and VERIFY says nothing new. */
+static void note_speaker(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
+{
+    DfsmMember *member = find_member(d, sender);
+
+    if (member != NULL && m->head.type <= WIRE_DFSM_STATE) {
+        member->spoke = true;
+    }
+}
+
 static void on_message(Dfsm *d, const GroupEvent *ev)
 {
     WireDfsmMessage m;
@@ -896,6 +911,7 @@ static void on_message(Dfsm *d, const GroupEvent *ev)
         leave(d, GROUP_MODE_LEAVE, "malformed message");
         return;
     }
+    note_speaker(d, ev->sender, &m);
     if (m.head.type != WIRE_DFSM_NORMAL && m.head.type != WIRE_DFSM_SYNC_START &&
         !wire_dfsm_epoch_equal(&m.head.epoch, &d->epoch)) {
         if (d->hooks.foreign_epoch != NULL) {

@@ -38,6 +38,7 @@ typedef struct Dfsm Dfsm;
 typedef struct DfsmMember {
     GroupMember id;
     bool synced;   /* has the group's state; process_states sets it */
+    bool spoke;    /* a message of the documented protocol came from it, in this view or before */
     GBytes *state; /* payload of its STATE; NULL outside of an exchange */
 } DfsmMember;
 

@@ -178,7 +178,7 @@ void native_send(Replica *r, const WireNative *m)
 static bool all_native(const Native *n)
 {
     for (uint32_t i = 0; i < n->n_peers; i++) {
-        if (!n->peers[i].native) {
+        if (!n->peers[i].native && !n->peers[i].silent) {
             return false;
         }
     }
@@ -402,6 +402,20 @@ static void leave_view(Replica *r)
     native_set_phase(r, NATIVE_PHASE_DOCUMENTED, "out of the group");
 }
 
+/* Has the member said anything by the documented protocol? */
+static bool has_spoken(const Replica *r, GroupMember who)
+{
+    uint32_t n;
+    const DfsmMember *members = dfsm_members(r->dfsm, &n);
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (group_member_equal(&members[i].id, &who)) {
+            return members[i].spoke;
+        }
+    }
+    return false;
+}
+
 /* What is known of a process holds as long as it stays a member. */
 static void rebuild_peers(Replica *r, const DfsmMember *members, uint32_t n_members)
 {
@@ -420,6 +434,7 @@ static void rebuild_peers(Replica *r, const DfsmMember *members, uint32_t n_memb
             if (group_member_equal(&old[j].id, &p->id)) {
                 p->native = p->native || old[j].native;
                 p->foreign = old[j].foreign;
+                p->silent = old[j].silent;
                 p->suspect = old[j].suspect && !is_self(r, p);
             }
         }
@@ -437,7 +452,7 @@ void native_view(Replica *r, const DfsmMember *members, uint32_t n_members)
     native_batch_reset(r); /* frees the streams of the old peers */
     native_content_drop(n);
     rebuild_peers(r, members, n_members);
-    n->started = false;
+    n->started = n->probed = false;
     n->restart = MONO_NEVER;
     n->since = r->now;
     if (r->cfg.durability == REPLICA_DURABILITY_QUORUM) {
@@ -470,7 +485,7 @@ static void on_hello(Replica *r, NativePeer *peer, const WireNative *m)
         return; /* another one than ours is foreign */
     }
     peer->native = true;
-    peer->foreign = false;
+    peer->foreign = peer->silent = false;
     peer->suspect = false;
     peer->hello_term = MAX(m->promised, m->term);
     for (uint32_t i = 0; i < m->n_members; i++) {
@@ -482,7 +497,7 @@ static void on_hello(Replica *r, NativePeer *peer, const WireNative *m)
         other = native_peer(n, who);
         if (other != NULL) {
             other->native = true;
-            other->foreign = false;
+            other->foreign = other->silent = false;
         }
     }
     if (running && (!peer->in || (m->flags & WIRE_NATIVE_HELLO_WANT) != 0)) {
@@ -536,7 +551,8 @@ static void reset_peers(Native *n, const WireNative *m)
         wire_native_member(m, i, &nodeid, &pid, &share);
         p->in = share > 0;
         p->votes = share > 0 ? share - 1 : 0;
-        p->native = true; /* else nobody could have proposed it */
+        p->native = p->native || p->in;
+        p->silent = !p->native; /* else nobody could have proposed it */
         p->foreign = false;
         p->suspect = !p->in;
         p->has_state = p->promised = p->synced = p->blank = false;
@@ -876,6 +892,12 @@ static void pass_over(Replica *r)
     }
 }
 
+/* When to look whether a documented exchange has ended. */
+static MonoTime documented_alarm(const Replica *r)
+{
+    return mono_add_ms(r->now, NATIVE_ANSWER_MS + (int64_t)rank(r) * NATIVE_RANK_MS);
+}
+
 static void waited_too_long(Replica *r)
 {
     Native *n = r->native;
@@ -888,7 +910,14 @@ static void waited_too_long(Replica *r)
         }
         return;
     }
-    n->alarm = MONO_NEVER;
+    n->alarm = documented_alarm(r);
+    if (!n->probed && !mono_before(r->now, mono_add_ms(n->since, NATIVE_ANSWER_MS))) {
+        /* The lowest member may be the one that says nothing: the documented protocol honours an
+         * exchange that another one begins. Who is foreign answers. */
+        n->probed = true;
+        dfsm_start_sync(r->dfsm);
+        return;
+    }
     for (uint32_t i = 0; i < n->n_peers; i++) {
         bool was = n->peers[i].foreign;
 
@@ -901,6 +930,57 @@ static void waited_too_long(Replica *r)
         }
     }
     try_documented(r);
+}
+
+/* The documented exchange does not end. If no foreign member has said anything, there may be none:
+ * who never greeted is then only silent, and the others go on without it. */
+static void documented_too_long(Replica *r)
+{
+    Native *n = r->native;
+
+    n->alarm = MONO_NEVER;
+    if (dfsm_mode(r->dfsm) != GROUP_MODE_START_SYNC) {
+        return;
+    }
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        if (!n->peers[i].native && has_spoken(r, n->peers[i].id)) {
+            return; /* a foreign member waits for all, and so must we */
+        }
+    }
+    n->alarm = documented_alarm(r);
+    if (!r->quorate) {
+        return;
+    }
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        NativePeer *p = &n->peers[i];
+
+        p->silent = p->silent || !p->native;
+        p->suspect = p->suspect || p->silent;
+        p->foreign = p->foreign && !p->silent;
+    }
+    propose(r, "a member says nothing at all");
+}
+
+void native_heard(Replica *r)
+{
+    Native *n = r->native;
+
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        NativePeer *p = &n->peers[i];
+
+        if (p->silent && has_spoken(r, p->id)) {
+            p->silent = false;
+            p->foreign = true;
+            trace(
+                &r->tracer, TRACE_NOTICE,
+                "native: member %u, which was silent, is foreign: the documented protocol is used",
+                p->id.nodeid);
+            if (rank(r) == 0) {
+                dfsm_leave(r->dfsm, "a member is foreign"); /* all begin again in a new view */
+                return;
+            }
+        }
+    }
 }
 
 static void ring_alarm(Replica *r)
@@ -934,6 +1014,8 @@ static void ring_alarm(Replica *r)
         say_hello(r, WIRE_NATIVE_HELLO_WANT);
         break;
     case NATIVE_PHASE_DOCUMENTED:
+        documented_too_long(r);
+        break;
     case NATIVE_PHASE_ACTIVE:
     case NATIVE_PHASE_N:
         n->alarm = MONO_NEVER;
@@ -1009,10 +1091,10 @@ void native_documented_begins(Replica *r)
 {
     Native *n = r->native;
 
-    n->alarm = MONO_NEVER;
     native_batch_reset(r);
     native_content_drop(n);
     native_set_phase(r, NATIVE_PHASE_DOCUMENTED, "a member is foreign");
+    n->alarm = documented_alarm(r);
 }
 
 static void report_excess(Replica *r)

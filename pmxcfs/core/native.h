@@ -54,6 +54,7 @@ void native_free(Native *n);
 /* ---- from the replica: events ---- */
 void native_view(Replica *r, const DfsmMember *members, uint32_t n); /* n 0: we are out */
 void native_message(Replica *r, GroupMember sender, const WireDfsmMessage *m);
+void native_heard(Replica *r); /* after each event of the group */
 void native_quorum(Replica *r);
 void native_stored(Replica *r);
 void native_store_failed(Replica *r, uint64_t seq);

@@ -20,6 +20,8 @@ typedef struct NativePeer {
     bool native;  /* it said so, or one who heard it did */
     bool foreign; /* it had time to say so and did not */
     bool suspect; /* to be left out of the next exchange */
+    bool silent;  /* it had time to say anything at all, also by the documented protocol, and did
+                     not: left out, and taken for foreign only when it speaks */
     uint64_t hello_term;
     /* of the exchange */
     uint32_t votes;
@@ -53,6 +55,7 @@ struct Native {
     MonoTime restart; /* when to propose another exchange */
     MonoTime since;   /* of the last exchange or view */
     bool started;     /* we have asked for an exchange that has not begun yet */
+    bool probed;      /* we have begun a documented one in place of the lowest member */
 
     /* the record: as it is in memory; what is surely on disk; what lies between */
     WireNativeMeta meta, stored;

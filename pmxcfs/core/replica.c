@@ -320,6 +320,9 @@ static void dispatch(Replica *r, const ReplicaEvent *ev)
         if (r->dfsm != NULL) {
             dfsm_group_event(r->dfsm, ev->group, ev->now, ev->wall);
         }
+        if (r->native != NULL) {
+            native_heard(r);
+        }
         break;
     case REPLICA_EV_QUORUM:
         on_quorum(r, ev);

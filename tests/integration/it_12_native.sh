@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 PMXCFS=$(build_dir)/pmxcfs/pmxcfs
 need corosync "$PMXCFS"
+IPC=$(build_dir)/cli/pmxcfs-ipc
 
 at()
 {
@@ -40,11 +41,25 @@ same_file()
     equal "$(at 2 "sha256sum <$path")" "$first" && equal "$(at 3 "sha256sum <$path")" "$first"
 }
 
+# Each disk counts, also of the node that joined last.
+claims_of_each()
+{
+    local n
+    for n in 1 2 3; do
+        lab pause "$n" pmxcfs
+        check "the others write without node $n, which is stopped" within 60 \
+            at $((n % 3 + 1)) "mkdir -p /etc/pve/without-$n"
+        lab resume "$n" pmxcfs
+    done
+    check 'and all are members again' within 60 native_is 1 1 2 3
+}
+
 claims_of_the_protocol()
 {
     local term
     lab_up -n 3
     check 'three members find out that all are native' within 30 native_is 1 1 2 3
+    claims_of_each
     check 'a file of 5 MiB can be written' at 1 'head -c 5242880 /dev/urandom >/etc/pve/big'
     check 'and is the same everywhere' within 20 same_file /etc/pve/big
     check 'many small changes at once' at 2 'cd /etc/pve && mkdir many &&
@@ -77,6 +92,8 @@ claims_of_a_silent_member()
     check 'nor one that joins: the silent one is left out' within 30 native_is 1 1 2
     check 'and is named' reported 1 'member 3 .* does not answer'
     check 'the others write' at 2 'echo 2 >/etc/pve/left-out'
+    check 'one writes into the log of the cluster' at 2 "'$IPC' log 'one is silent'"
+    check 'which another one shows' within 60 at 1 "'$IPC' get-log | grep -q 'one is silent'"
     lab resume 3 pmxcfs
     check 'it goes on and is taken in again' within 30 synced_are 1 3
     check 'with what it missed' within 20 at 3 'test -s /etc/pve/left-out'

@@ -446,6 +446,33 @@ static void a_silent_member_is_left_out(void)
     bus_done(&b);
 }
 
+/* Goal: a process that joins and never says anything is not taken for a foreign one for ever; also
+ * not when it is the lowest, who would have to begin the documented exchange. */
+static void who_never_greets_is_left_out(gconstpointer number)
+{
+    uint32_t silent = GPOINTER_TO_UINT(number), a = silent == 1 ? 2 : 1, c = silent == 3 ? 2 : 3;
+    Bus b = {.now = {1000000}, .listed = NODES};
+
+    g_queue_init(&b.queue);
+    for (uint32_t id = 1; id <= NODES; id++) {
+        b.nodes[id].deaf = id == silent;
+        start(&b, id, true);
+    }
+    view(&b, ALL);
+    settle(&b);
+    pass(&b, NATIVE_HELLO_MS + 2 * (NATIVE_ANSWER_MS + NODES * NATIVE_RANK_MS) + 500);
+    g_assert_true(status(&b, a).native && status(&b, c).native);
+    ask(&b, a, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/f"});
+    settle(&b);
+    g_assert_true(b.nodes[a].answered && b.nodes[a].result == 0);
+    g_assert_true(has(&b, c, "d/f"));
+    /* A new view: it is still not waited for. */
+    view(&b, ALL);
+    settle(&b);
+    g_assert_true(status(&b, a).native && status(&b, c).native);
+    bus_done(&b);
+}
+
 /* Goal: the disk of a node that was just added counts as soon as the others have it in their list,
  * which may come after it has joined the group. */
 static void a_node_that_is_added_counts(void)
@@ -567,6 +594,10 @@ int main(int argc, char **argv)
     g_test_add_func("/native/one-who-is-behind-loses-nothing-and-saves-nothing",
                     one_who_is_behind_loses_nothing_and_saves_nothing);
     g_test_add_func("/native/a-silent-member-is-left-out", a_silent_member_is_left_out);
+    g_test_add_data_func("/native/who-never-greets-is-left-out/lowest", GUINT_TO_POINTER(1),
+                         who_never_greets_is_left_out);
+    g_test_add_data_func("/native/who-never-greets-is-left-out/last", GUINT_TO_POINTER(3),
+                         who_never_greets_is_left_out);
     g_test_add_func("/native/a-node-that-is-added-counts", a_node_that_is_added_counts);
     g_test_add_func("/native/with-a-foreign-member-the-documented-protocol-is-used",
                     with_a_foreign_member_the_documented_protocol_is_used);
