@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+/* A renewal whose time is this close to now means "now". */
+#define RENEW_SLACK_SEC 10
+
+/* Less is rounding. */
+#define STEP_MIN_SEC 2
+
 typedef struct LockTimer {
     uint8_t csum[ENTRY_DIGEST_SIZE];
     MonoTime start;
@@ -80,4 +86,12 @@ void locks_carry(LockTable *t,
     const LockTimer *timer = old != NULL ? timer_of(old, path, csum) : NULL;
 
     locks_start(t, path, csum, timer != NULL ? timer->start : now);
+}
+
+uint32_t locks_renewal_time(uint32_t asked, uint32_t have, uint32_t now, int64_t steady)
+{
+    bool means_now = ABS((int64_t)asked - (int64_t)now) <= RENEW_SLACK_SEC;
+    bool set_back = steady - (int64_t)now >= STEP_MIN_SEC;
+
+    return asked != 0 && asked < have && means_now && set_back && have <= steady + 1 ? have : asked;
 }

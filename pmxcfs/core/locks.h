@@ -42,4 +42,11 @@ void locks_carry(LockTable *t,
                  const uint8_t csum[ENTRY_DIGEST_SIZE],
                  MonoTime now);
 
+/* The time to give to a lock that has the time `have` when its holder asks for `asked`. A lock is
+ * renewed with the present time, and the rules refuse a time before the one it has: after the clock
+ * was set back the holder would fail for as long (reference 18.1.18). So then, and only then, "now"
+ * is taken as the lock's own time. `now`: of the clock; `steady`: what it would show had it never
+ * been set back. Any other time is returned as it is, to be refused by the rules. */
+uint32_t locks_renewal_time(uint32_t asked, uint32_t have, uint32_t now, int64_t steady);
+
 #endif

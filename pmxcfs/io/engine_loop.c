@@ -3,6 +3,7 @@
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
 #include "pmxcfs/core/cfspath.h"
+#include "pmxcfs/core/locks.h"
 #include "pmxcfs/io/engine_priv.h"
 #include "pmxcfs/io/metrics.h"
 
@@ -10,9 +11,6 @@
 #include <string.h>
 
 #define CONF_NAME "corosync.conf"
-
-/* A renewal whose time is this close to now means "now" (reference 18.1.18). */
-#define RENEW_SLACK_SEC 10
 
 /* ---- corosync.conf (14.3) ------------------------------------------------------------------ */
 
@@ -189,18 +187,25 @@ void engine_step(Engine *e, ReplicaEvent *ev)
 
 /* ---- jobs ---------------------------------------------------------------------------------- */
 
-/* A lock is renewed with the present time, and the rules refuse a time before the one it has. After
- * the clock of this node was set back, a renewal by the holder would fail for as long: so "now" is
- * taken as the lock's own time. A time that is not now is not touched. */
+/* What the clock would show had it never been set back since this process saw it first. */
+static int64_t steady_clock(Engine *e, WallTime now)
+{
+    int64_t boot = clock_boot().us / US_PER_SEC;
+
+    e->clock_lead = e->clock_known ? MAX(e->clock_lead, now.sec - boot) : now.sec - boot;
+    e->clock_known = true;
+    return boot + e->clock_lead;
+}
+
 static void fix_renewal(Engine *e, TreeOp *op)
 {
     g_autoptr(Entry) lock = NULL;
-    int64_t off = (int64_t)op->mtime - (int64_t)wall_u32(clock_wall());
+    WallTime now = clock_wall();
+    int64_t steady = steady_clock(e, now); /* with every change, so that a step is noticed */
 
-    if (op->kind == TREE_OP_MTIME && op->mtime != 0 && cfspath_is_lock(op->path) &&
-        ABS(off) <= RENEW_SLACK_SEC && memdb_lookup(e->db, op->path, &lock) == 0 &&
-        lock->type == ENTRY_DIR && op->mtime < lock->mtime) {
-        op->mtime = lock->mtime;
+    if (op->kind == TREE_OP_MTIME && cfspath_is_lock(op->path) &&
+        memdb_lookup(e->db, op->path, &lock) == 0 && lock->type == ENTRY_DIR) {
+        op->mtime = locks_renewal_time(op->mtime, lock->mtime, wall_u32(now), steady);
     }
 }
 

@@ -119,6 +119,8 @@ struct Engine {
     bool ended;         /* nothing more may be stepped; under owner_lock */
     uint64_t submitted; /* newest number given to the store, its own counting */
     uint64_t hurried;   /* of them, those that the store was told not to hold back */
+    int64_t clock_lead; /* most that the clock was ahead of the time since boot, in seconds */
+    bool clock_known;   /* it is set */
 
     /* cfs thread */
     GMainContext *context;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: every rule and errno of reference pmxcfs chapters 4, 6 and 7, and what chapters 17 and 18
  * ask to do better. Method: small trees, one rule at a time. */
+#include "pmxcfs/core/locks.h"
 #include "pmxcfs/core/memdb.h"
 #include "pmxcfs/core/pmxcfs_limits.h"
 
@@ -604,6 +605,24 @@ static void test_lock_wall_clock(Fix *f, gconstpointer data)
     g_assert_true(expired(f, "priv/lock/l"));
 }
 
+/* A holder can renew after its clock was set back; a time that goes back by itself is refused. */
+static void test_lock_clock_set_back(Fix *f, gconstpointer data)
+{
+    const uint32_t t = 1700000000;
+
+    (void)f;
+    (void)data;
+    g_assert_cmpuint(locks_renewal_time(t + 5, t, t + 5, t + 5), ==, t + 5); /* as always */
+    g_assert_cmpuint(locks_renewal_time(t - 1, t, t, t), ==, t - 1);
+    g_assert_cmpuint(locks_renewal_time(t, t + 500, t, t), ==, t);
+    /* An hour back: "now" is what the lock has. */
+    g_assert_cmpuint(locks_renewal_time(t - 3600, t, t - 3600, t), ==, t);
+    g_assert_cmpuint(locks_renewal_time(t - 3595, t, t - 3600, t), ==, t);
+    g_assert_cmpuint(locks_renewal_time(t - 3700, t, t - 3600, t), ==, t - 3700); /* not now */
+    g_assert_cmpuint(locks_renewal_time(t - 3600, t + 500, t - 3600, t), ==, t - 3600);
+    g_assert_cmpuint(locks_renewal_time(0, t, t - 3600, t), ==, 0); /* asks for removal */
+}
+
 static int unlock(Fix *f, const char *path, const char *csum_of)
 {
     TreeOp op = {.kind = TREE_OP_UNLOCK, .path = path};
@@ -836,6 +855,7 @@ int main(int argc, char **argv)
     ADD("lock/mtime-only-forward-and-by-its-writer", test_lock_mtime);
     ADD("lock/expires-after-more-than-120-seconds-unchanged", test_lock_expiry);
     ADD("lock/age-ignores-the-wall-clock", test_lock_wall_clock);
+    ADD("lock/renewal-survives-a-clock-set-back", test_lock_clock_set_back);
     ADD("lock/unlock-needs-this-very-lock", test_unlock);
     ADD("guest/one-place-per-vmid", test_guest_rules);
     ADD("guest/directories-never-free-a-vmid", test_guest_directories);
