@@ -579,6 +579,15 @@ static unsigned channels_of(const MigJob *j)
     return j->compress || (j->stats.total >= CHANNELS_FROM && !j->request.insecure) ? CHANNELS : 0;
 }
 
+static void say_streams(MigJob *j)
+{
+    g_autofree char *channels = g_strdup_printf("one and %u channels", j->channels);
+
+    mig_job_say(j, "memory goes %s over %s%s", j->request.insecure ? "in plain" : "in TLS",
+                j->channels > 0 ? channels : "one connection",
+                j->channels > 0 && j->compress ? ", compressed" : "");
+}
+
 JsonTree *mig_source_start_body(MigJob *j, Err *err)
 {
     g_autofree char *config = target_config(j, err);
@@ -589,6 +598,7 @@ JsonTree *mig_source_start_body(MigJob *j, Err *err)
         return NULL;
     }
     j->channels = channels_of(j);
+    say_streams(j);
     t = jsontree_new_object();
     jsontree_set_text(t, "config", config);
     jsontree_set_text(t, "machine", j->machine != NULL ? j->machine : "");

@@ -129,7 +129,12 @@ was=$(counter 1 100)
 check 'it moves over that network' on 1 qm migrate 100 node3 --online
 check 'and counts on' goes_on 3 100 "$was"
 on 1 rm /etc/pve/datacenter.cfg
-check 'it moves with compressed channels' on 3 qm migrate 100 node1 --online --compress zstd
+compressed()
+{
+    on 3 qm migrate 100 node1 --online --compress zstd >"$WORK/out" &&
+        grep -q 'in TLS over one and 2 channels, compressed' "$WORK/out"
+}
+check 'it moves with compressed channels' compressed
 check 'and counts on' goes_on 1 100 "$was"
 
 # ---- local disks

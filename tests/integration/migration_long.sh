@@ -160,6 +160,14 @@ part_limits()
     check 'one is cancelled' on 1 qm migrate-cancel 311
     check 'the other one has all of it' within 60 limit_of 310 $((100 * 1024))
     on 1 qm migrate-cancel 310 >/dev/null
+    on 1 sh -c 'echo "bwlimit: default=90,migration=80" >/etc/pve/datacenter.cfg'
+    (
+        trap - EXIT
+        on 1 qm migrate 310 node2 --online >/dev/null 2>&1
+    ) &
+    check 'the limit of datacenter.cfg' within 60 limit_of 310 $((80 * 1024))
+    on 1 rm /etc/pve/datacenter.cfg
+    on 1 qm migrate-cancel 310 >/dev/null
     on 1 qm stop 310 >/dev/null
     on 1 qm stop 311 >/dev/null
     lab exec 1 -- sh -c 'kill $(cat /run/migrated.hand)'
