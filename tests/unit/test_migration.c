@@ -19,6 +19,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+/* Nobody else is there, and no connection gets such a port by itself. */
+#define LOOPBACK "127.93.0.7"
+
 static const MonoTime start = {1000000};
 
 /* ---- the source -------------------------------------------------------------------------------
@@ -578,23 +581,23 @@ static void test_request(void)
 
 static void test_ports(void)
 {
-    MigPorts *p = mig_ports_new(47311, 47312);
+    MigPorts *p = mig_ports_new(23311, 23312);
     MigLease *a = NULL, *b = NULL, *c = NULL;
     unsigned position = 0;
     Err err = ERR_INIT;
 
-    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", &a, &position, &a, &err), ==, 0);
-    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", &b, &position, &b, &err), ==, 0);
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, &a, &position, &a, &err), ==, 0);
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, &b, &position, &b, &err), ==, 0);
     g_assert_cmpuint(a->port, !=, b->port);
-    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "first", &position, &c, &err), ==, -EAGAIN);
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, "first", &position, &c, &err), ==, -EAGAIN);
     g_assert_cmpuint(position, ==, 1);
-    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "second", &position, &c, &err), ==, -EAGAIN);
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, "second", &position, &c, &err), ==, -EAGAIN);
     g_assert_cmpuint(position, ==, 2);
     g_assert_cmpuint(mig_ports_use(p).waiting, ==, 2);
     mig_lease_free(a);
     /* Who waits longer comes first. */
-    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "second", &position, &c, &err), ==, -EAGAIN);
-    g_assert_cmpint(mig_ports_take(p, "127.0.0.1", "first", &position, &c, &err), ==, 0);
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, "second", &position, &c, &err), ==, -EAGAIN);
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, "first", &position, &c, &err), ==, 0);
     mig_ports_leave(p, "second");
     g_assert_cmpuint(mig_ports_use(p).waiting, ==, 0);
     g_assert_cmpuint(mig_ports_use(p).taken, ==, 2);
@@ -608,14 +611,14 @@ static void test_ports(void)
 static void test_ports_crowd(void)
 {
     enum { PORTS = 50, ASKS = 120 };
-    MigPorts *p = mig_ports_new(47320, 47320 + PORTS - 1);
+    MigPorts *p = mig_ports_new(23320, 23320 + PORTS - 1);
     MigLease *lease[ASKS] = {NULL};
     unsigned place[ASKS] = {0};
     unsigned next = PORTS, held = 0;
     Err err = ERR_INIT;
 
     for (guint i = 0; i < ASKS; i++) {
-        int r = mig_ports_take(p, "127.0.0.1", &lease[i], &place[i], &lease[i], &err);
+        int r = mig_ports_take(p, LOOPBACK, &lease[i], &place[i], &lease[i], &err);
 
         g_assert_cmpint(r, ==, i < PORTS ? 0 : -EAGAIN);
         g_assert_cmpuint(place[i], ==, i < PORTS ? 0 : i - PORTS + 1);
@@ -627,7 +630,7 @@ static void test_ports_crowd(void)
         mig_lease_free(lease[i]);
         /* All ask again, from the last to the first: only the one in front gets it. */
         for (guint k = ASKS; k-- > next;) {
-            int r = mig_ports_take(p, "127.0.0.1", &lease[k], &place[k], &lease[k], &err);
+            int r = mig_ports_take(p, LOOPBACK, &lease[k], &place[k], &lease[k], &err);
 
             g_assert_cmpint(r, ==, k == next ? 0 : -EAGAIN);
             g_assert_true(r == 0 || place[k] == k - next + 1);
@@ -642,22 +645,22 @@ static void test_ports_crowd(void)
 
 static void test_probe(void)
 {
-    MigPorts *p = mig_ports_new(47380, 47380);
+    MigPorts *p = mig_ports_new(23380, 23380);
     unsigned port = 0;
     int64_t speed = 0;
     Err err = ERR_INIT;
 
-    g_assert_cmpint(mig_probe_listen(p, "127.0.0.1", &port, &err), ==, 0);
-    g_assert_cmpuint(port, ==, 47380);
-    g_assert_cmpint(mig_probe_listen(p, "127.0.0.1", &port, &err), ==, -EAGAIN);
+    g_assert_cmpint(mig_probe_listen(p, LOOPBACK, &port, &err), ==, 0);
+    g_assert_cmpuint(port, ==, 23380);
+    g_assert_cmpint(mig_probe_listen(p, LOOPBACK, &port, &err), ==, -EAGAIN);
     g_assert_cmpuint(mig_ports_use(p).waiting, ==, 0); /* a probe does not queue */
-    g_assert_cmpint(mig_probe_connect("127.0.0.1", port, &speed, &err), ==, 0);
+    g_assert_cmpint(mig_probe_connect(LOOPBACK, port, &speed, &err), ==, 0);
     g_assert_cmpint(speed, >, 0);
     for (int i = 0; mig_ports_use(p).taken > 0; i++) {
         g_assert_cmpint(i, <, 6000);
         g_usleep(10000);
     }
-    g_assert_cmpint(mig_probe_connect("127.0.0.1", port, NULL, &err), ==, -ECONNREFUSED);
+    g_assert_cmpint(mig_probe_connect(LOOPBACK, port, NULL, &err), ==, -ECONNREFUSED);
     mig_ports_free(p);
 }
 
