@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/core/guestconf.h"
 
+#include "guest/core/confprops.h"
 #include "guest/core/confschema.h"
 
 #include <assert.h>
@@ -183,4 +184,14 @@ bool guestconf_hotplug(const GuestConf *gc, const char *class)
     }
     words = g_strsplit_set(value, ",; ", -1);
     return g_strv_contains((const char *const *)words, class);
+}
+
+bool guestconf_freezes(const VmSection *section)
+{
+    const char *agent = vmsection_get(section, "agent");
+    g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(PropString) p = NULL;
+
+    return agent != NULL && propstring_parse(&props_agent, agent, unknown, &p, NULL) == 0 &&
+           propstring_bool(p, "enabled") && propstring_bool(p, "freeze-fs");
 }

@@ -55,4 +55,7 @@ int guestconf_windows(const GuestConf *gc);
 /* `class` is one of those in the option hotplug. */
 bool guestconf_hotplug(const GuestConf *gc, const char *class);
 
+/* The guest agent is there and may freeze file systems. An option that cannot be read says no. */
+bool guestconf_freezes(const VmSection *section);
+
 #endif

@@ -355,13 +355,9 @@ static int commit_take(Snap *s, Err *err)
 static bool wants_agent(const GuestHost *h, uint32_t vmid)
 {
     g_autoptr(VmConf) conf = NULL;
-    const char *agent;
 
-    if (guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, NULL) < 0) {
-        return false;
-    }
-    agent = vmsection_get(vmconf_main(conf), "agent");
-    return agent != NULL && (agent[0] == '1' || g_str_has_prefix(agent, "enabled=1"));
+    return guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, NULL) == 0 &&
+           guestconf_freezes(vmconf_main(conf));
 }
 
 int guest_snapshot_take(const GuestHost *h,

@@ -238,6 +238,33 @@ static void test_guestconf_names_the_line(void)
                     "line 3: net0: network card: tag: '9999' is not a whole number 1..4094");
 }
 
+static void test_freezes(void)
+{
+    static const struct {
+        const char *agent;
+        bool freezes;
+    } cases[] = {
+        {"", false},
+        {"agent: 0\n", false},
+        {"agent: 1\n", true},
+        {"agent: on\n", true},
+        {"agent: type=isa,enabled=yes\n", true},
+        {"agent: 1,freeze-fs=0\n", false},
+        {"agent: 1,freeze-fs-on-backup=0\n", false},
+        {"agent: 1,newer=x\n", true},
+        {"agent: 12\n", false},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(VmConf) conf = NULL;
+        const char *text = cases[i].agent;
+
+        g_test_message("%s", text);
+        g_assert_cmpint(vmconf_parse(text, strlen(text), NULL, &conf, NULL), ==, 0);
+        g_assert_true(guestconf_freezes(vmconf_main(conf)) == cases[i].freezes);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -247,5 +274,6 @@ int main(int argc, char **argv)
     g_test_add_func("/confschema/stored-form", test_stored_form);
     g_test_add_func("/guestconf/defaults-and-warnings", test_guestconf);
     g_test_add_func("/guestconf/errors-name-the-line", test_guestconf_names_the_line);
+    g_test_add_func("/guestconf/agent-freezes", test_freezes);
     return g_test_run();
 }
