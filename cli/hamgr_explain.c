@@ -43,6 +43,9 @@ static const char *proof_text(const char *proof)
     if (strcmp(proof, "fence-confirmed") == 0) {
         return "a fence device confirmed that its node was off";
     }
+    if (strcmp(proof, "node-rebooted") == 0) {
+        return "its node had come back in another boot";
+    }
     return proof;
 }
 

@@ -228,6 +228,27 @@ static void add_services(const Hamgr *h, GPtrArray *lines)
     }
 }
 
+/* Our own lines: nodes that come and go, and get nothing for a while. */
+static void add_quarantine(const Hamgr *h, GPtrArray *lines)
+{
+    for (guint i = 0; i < strmap_size(h->ms->flaps); i++) {
+        const char *node = strmap_key(h->ms->flaps, i);
+        int64_t until = ha_flaps_until(strmap_value(h->ms->flaps, i), clock_wall().sec);
+        g_autofree char *id = g_strdup_printf("quarantine:%s", node);
+        g_autofree char *date = NULL;
+        JsonTree *record;
+
+        if (until == 0) {
+            continue;
+        }
+        date = date_text(until);
+        record = add_line(lines, "quarantine", id, node,
+                          g_strdup_printf("%s (lost %d times, gets no services until %s)", node,
+                                          HA_FLAPS_COUNT, date));
+        jsontree_set_int(record, "until", until);
+    }
+}
+
 /* Our own line: can the rest carry the loss of any one node? */
 static void add_redundancy(const Hamgr *h, GPtrArray *lines)
 {
@@ -298,6 +319,7 @@ int hamgr_status(char **operands, Err *err)
         add_lrm(&h, strmap_key(nodes, i), lines);
     }
     add_services(&h, lines);
+    add_quarantine(&h, lines);
     add_redundancy(&h, lines);
     for (guint i = 0; i < lines->len; i++) {
         Line *line = g_ptr_array_index(lines, i);

@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a %D%/libhaio.a
 	%D%/core/ha_edit.c %D%/core/ha_edit.h \
 	%D%/core/ha_env.c %D%/core/ha_env.h \
 	%D%/core/ha_fence.c %D%/core/ha_fence.h \
+	%D%/core/ha_flaps.c %D%/core/ha_flaps.h \
 	%D%/core/ha_groups.c %D%/core/ha_groups.h \
 	%D%/core/ha_json.c %D%/core/ha_json.h \
 	%D%/core/ha_lease.c %D%/core/ha_lease.h \

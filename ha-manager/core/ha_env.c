@@ -20,6 +20,7 @@ const HaConduct ha_conduct_improved = {
     .await_moves = true,
     .stops_first = true,
     .rules_by_nodes = true,
+    .quarantine = true,
     .epoch = true,
     .freeze_max_ms = INT64_C(15) * 60 * 1000,
 };

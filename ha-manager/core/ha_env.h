@@ -190,6 +190,7 @@ typedef struct HaConduct {
     bool await_moves;      /* an LRM does not go idle while a service is on its way to it */
     bool stops_first;      /* what the LRM itself stops, the manager's wishes do not put off */
     bool rules_by_nodes;   /* a member never seen yet is no reason to compile the rules again */
+    bool quarantine;       /* a node that comes and goes gets no services (ha_flaps.h) */
     bool epoch;            /* manager_status carries the number of the master that wrote it */
     int64_t freeze_max_ms; /* 0: for ever; else a frozen service of a dead node is recovered */
 } HaConduct;

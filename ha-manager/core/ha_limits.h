@@ -28,6 +28,8 @@
 
 #define HA_WORKERS_MAX 64 /* parallel workers of one LRM, whatever max_workers says */
 
+#define HA_BOOT_ID_MAX 64 /* bytes; Linux has 36 */
+
 /* ... and while guests have to be gone before the watchdog fires. */
 #define HA_STOP_WORKERS 16
 

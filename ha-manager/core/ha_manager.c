@@ -106,6 +106,7 @@ int ha_manager_new(
     m->online = strmap_new(NULL);
     m->members = strmap_new(NULL);
     m->lrm = strmap_new((GDestroyNotify)ha_lrm_status_free);
+    m->avoid = strmap_new(NULL);
     m->results = strmap_new(NULL);
     m->affinity = ha_affinity_new_empty();
     /* A daemon may be master several times: no token of an earlier time may come back, or an LRM
@@ -141,6 +142,7 @@ void ha_manager_free(HaManager *m)
     ha_manager_status_free(m->ms);
     strmap_free(m->online);
     strmap_free(m->members);
+    strmap_free(m->avoid);
     strmap_free(m->results);
     strmap_free(m->lrm);
     ha_resources_free(m->resources);
@@ -474,7 +476,7 @@ static int update_rules(HaManager *m, Err *err)
 
 HaPlacement ha_manager_placement(const HaManager *m)
 {
-    return (HaPlacement){m->usage, m->affinity, m->ms->services};
+    return (HaPlacement){m->usage, m->affinity, m->ms->services, m->avoid};
 }
 
 const char *

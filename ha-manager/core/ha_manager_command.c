@@ -129,6 +129,7 @@ static void do_disable_maintenance(HaManager *m, const char *node)
                "clearing maintenance of node %s requested, but it's in state %s", node,
                ha_node_state_name(state));
     }
+    (void)strmap_remove(m->ms->flaps, node);       /* an admin has looked after it */
     (void)strmap_remove(m->ms->maintenance, node); /* not requested: nothing to drop */
 }
 

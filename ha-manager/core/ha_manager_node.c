@@ -3,6 +3,8 @@
 #include "ha-manager/core/ha_limits.h"
 #include "ha-manager/core/ha_manager_priv.h"
 
+#include <string.h>
+
 bool ha_manager_node_online(const HaManager *m, const char *node)
 {
     return ha_manager_status_node(m->ms, node) == HA_NODE_ONLINE;
@@ -60,6 +62,38 @@ bool ha_manager_offline_delayed(HaManager *m, const char *node)
                        has_fence_device(m, node) ? t->confirmed_delay_ms : t->fence_delay_ms);
 }
 
+/* It works in this boot: whatever may run there for us belongs to it. Not so while its services
+ * wait for a proof that the boot before is over. */
+static void note_boot(HaManager *m, const char *node)
+{
+    const HaLrmStatus *ls = strmap_get(m->lrm, node);
+
+    if (m->env->conduct.record_proof && ls != NULL && ls->boot_id != NULL &&
+        strlen(ls->boot_id) <= HA_BOOT_ID_MAX && ha_manager_node_online(m, node) &&
+        !ha_manager_status_service_in_fence(m->ms, node) &&
+        g_strcmp0(strmap_get(m->ms->boots, node), ls->boot_id) != 0) {
+        strmap_set(m->ms->boots, node, g_strdup(ls->boot_id));
+    }
+}
+
+/* A node that is missed; one that said good-bye is not. */
+static void note_loss(HaManager *m, const char *node)
+{
+    const HaLrmStatus *ls = strmap_get(m->lrm, node);
+    HaLrmMode mode = ha_manager_lrm_mode(m, node);
+    HaFlaps *f = strmap_get(m->ms->flaps, node);
+
+    if (!m->env->conduct.quarantine || (ls != NULL && ls->guests_stopped) ||
+        mode == HA_MODE_SHUTDOWN || mode == HA_MODE_RESTART || mode == HA_MODE_MAINTENANCE) {
+        return;
+    }
+    if (f == NULL) {
+        f = g_new0(HaFlaps, 1);
+        strmap_set(m->ms->flaps, node, f);
+    }
+    ha_flaps_note(f, m->now.wall.sec);
+}
+
 static void update_online(HaManager *m, const char *node)
 {
     HaLrmMode mode = ha_manager_lrm_mode(m, node);
@@ -88,6 +122,7 @@ static void update_online(HaManager *m, const char *node)
     case HA_NODE_STATE_N:
         break;
     }
+    note_boot(m, node);
 }
 
 /* True when the node's entry is to be forgotten. */
@@ -96,6 +131,7 @@ static bool update_offline(HaManager *m, const char *node)
     switch (ha_manager_status_node(m->ms, node)) {
     case HA_NODE_ONLINE:
         ha_manager_set_node(m, node, HA_NODE_UNKNOWN);
+        note_loss(m, node);
         break;
     case HA_NODE_MAINTENANCE:
         if (ha_manager_lrm_mode(m, node) != HA_MODE_MAINTENANCE) {
@@ -116,6 +152,50 @@ static bool update_offline(HaManager *m, const char *node)
     return false;
 }
 
+static void notify(const HaManager *m, const char *prefix, const char *node, const char *text)
+{
+    HaNotice notice = {.prefix = prefix, .text = text, .node = node};
+
+    m->env->ops->notify(m->env->ctx, &notice);
+}
+
+/* Who is in quarantine; each beginning and end is told. */
+static void update_quarantine(HaManager *m)
+{
+    for (guint i = 0; i < strmap_size(m->ms->flaps); i++) {
+        const char *node = strmap_key(m->ms->flaps, i);
+        bool now = ha_flaps_until(strmap_value(m->ms->flaps, i), m->now.wall.sec) > 0;
+
+        if (now && !strmap_has(m->avoid, node)) {
+            g_autofree char *text = g_strdup_printf(
+                "node '%s' was lost %d times within %d minutes: it gets no services for %d minutes",
+                node, HA_FLAPS_COUNT, HA_FLAPS_WINDOW_S / 60, HA_FLAPS_HOLD_S / 60);
+
+            ha_log(m->env, TRACE_WARNING, "%s", text);
+            notify(m, "QUARANTINE", node, text);
+            strmap_set(m->avoid, node, GINT_TO_POINTER(1));
+        }
+    }
+    for (guint i = 0; i < strmap_size(m->avoid);) {
+        const char *node = strmap_key(m->avoid, i);
+        const HaFlaps *f = strmap_get(m->ms->flaps, node);
+
+        if (f != NULL && ha_flaps_until(f, m->now.wall.sec) > 0) {
+            i++;
+            continue;
+        }
+        ha_log(m->env, TRACE_INFO, "node '%s': quarantine is over", node);
+        strmap_remove_at(m->avoid, i);
+    }
+}
+
+/* Nothing is kept of a node that is forgotten. */
+static void forget_node(HaManager *m, const char *node)
+{
+    (void)strmap_remove(m->ms->boots, node); /* or nothing was known */
+    (void)strmap_remove(m->ms->flaps, node);
+}
+
 void ha_manager_update_nodes(HaManager *m)
 {
     for (guint i = 0; i < strmap_size(m->online); i++) {
@@ -127,27 +207,37 @@ void ha_manager_update_nodes(HaManager *m)
         if (!strmap_has(m->online, node) && update_offline(m, node)) {
             ha_log(m->env, TRACE_NOTICE, "deleting gone node '%s', not a cluster member anymore.",
                    node);
+            forget_node(m, node);
             strmap_remove_at(m->ms->nodes, i);
         } else {
             i++;
         }
     }
+    update_quarantine(m);
 }
 
-static void notify(const HaManager *m, const char *prefix, const char *node, const char *text)
+/* It is back, in another boot than the one in which it was lost, and has begun nothing in it:
+ * nobody starts a thing there while a fence is asked for, nor without its lock. */
+static bool has_rebooted(const HaManager *m, const char *node)
 {
-    HaNotice notice = {.prefix = prefix, .text = text, .node = node};
+    const HaLrmStatus *ls = strmap_get(m->lrm, node);
+    const char *before = strmap_get(m->ms->boots, node);
 
-    m->env->ops->notify(m->env->ctx, &notice);
+    return m->env->conduct.record_proof && before != NULL && ls != NULL && ls->boot_id != NULL &&
+           strcmp(before, ls->boot_id) != 0 && ls->has_state &&
+           ls->state == HA_LRM_WAIT_FOR_AGENT_LOCK && strmap_has(m->online, node);
 }
 
 /* Why the node cannot have anything running any more; NULL: that is not known yet. Its agent lock
- * is ours then. */
+ * is ours then: also with a reboot for proof, since its LRM may by now have taken it again. */
 static const char *prove_dead(HaManager *m, const char *node)
 {
     const HaEnvOps *ops = m->env->ops;
     g_autofree char *lock = ha_agent_lock_name(node);
 
+    if (has_rebooted(m, node)) {
+        return ops->lock(m->env->ctx, lock) == 0 ? "node-rebooted" : NULL;
+    }
     if (has_fence_device(m, node)) {
         if (ops->fence(m->env->ctx, node) == 1 && ops->lock_dead(m->env->ctx, lock) == 0) {
             return "fence-confirmed";

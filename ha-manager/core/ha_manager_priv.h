@@ -23,6 +23,7 @@ struct HaManager {
     StrMap *online;  /* members that are online: set; this round */
     StrMap *members; /* all members: set; this round */
     StrMap *lrm;     /* node -> HaLrmStatus *; this round */
+    StrMap *avoid;   /* nodes in quarantine: set; this round */
     StrMap *results; /* uid -> const HaResult * (of `lrm`); this round */
     HaSettings settings;
     HaResources *resources;

@@ -14,6 +14,8 @@ HaManagerStatus *ha_manager_status_new(void)
 
     ms->nodes = strmap_new(NULL);
     ms->services = strmap_new(ha_service_free);
+    ms->boots = strmap_new(g_free);
+    ms->flaps = strmap_new(g_free);
     ms->maintenance = strmap_new(NULL);
     return ms;
 }
@@ -26,6 +28,8 @@ void ha_manager_status_free(HaManagerStatus *ms)
     g_free(ms->master_node);
     strmap_free(ms->nodes);
     strmap_free(ms->services);
+    strmap_free(ms->boots);
+    strmap_free(ms->flaps);
     strmap_free(ms->maintenance);
     g_free(ms);
 }
@@ -96,6 +100,39 @@ static void load_request(JsonObject *o, const char *name, JsonNode *node, void *
     }
 }
 
+static void load_boot(JsonObject *o, const char *name, JsonNode *node, void *data)
+{
+    const Loader *l = data;
+    const char *boot = ha_json_text(o, name);
+
+    (void)node;
+    if (boot == NULL || strlen(boot) > HA_BOOT_ID_MAX) {
+        complain(l, "node_boot", name, "not a boot id");
+    } else if (strmap_size(l->ms->boots) < HA_NODES_MAX) {
+        strmap_set(l->ms->boots, name, g_strdup(boot));
+    }
+}
+
+static void load_flaps(JsonObject *o, const char *name, JsonNode *node, void *data)
+{
+    const Loader *l = data;
+    JsonArray *dates = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    HaFlaps *f;
+
+    (void)o;
+    if (dates == NULL || strmap_size(l->ms->flaps) >= HA_NODES_MAX) {
+        complain(l, "node_lost", name, "not a list of dates");
+        return;
+    }
+    f = g_new0(HaFlaps, 1);
+    for (guint i = 0; i < json_array_get_length(dates) && i < HA_FLAPS_COUNT; i++) {
+        JsonNode *date = json_array_get_element(dates, i);
+
+        ha_flaps_note(f, JSON_NODE_HOLDS_VALUE(date) ? MAX(json_node_get_int(date), 0) : 0);
+    }
+    strmap_set(l->ms->flaps, name, f);
+}
+
 static void load_disarm(const Loader *l, JsonObject *o)
 {
     const char *mode = ha_json_text(o, "mode");
@@ -138,6 +175,14 @@ int ha_manager_status_parse(
     part = ha_json_object(root, "node_request");
     if (part != NULL) {
         json_object_foreach_member(part, load_request, &l);
+    }
+    part = ha_json_object(root, "node_boot");
+    if (part != NULL) {
+        json_object_foreach_member(part, load_boot, &l);
+    }
+    part = ha_json_object(root, "node_lost");
+    if (part != NULL) {
+        json_object_foreach_member(part, load_flaps, &l);
     }
     part = ha_json_object(root, "disarm");
     if (part != NULL) {
@@ -185,6 +230,37 @@ static void put_requests(GString *out, const HaManagerStatus *ms)
     g_string_append_c(out, '}');
 }
 
+static void put_boots(GString *out, const HaManagerStatus *ms)
+{
+    if (strmap_size(ms->boots) == 0) {
+        return;
+    }
+    g_string_append(out, ",\"node_boot\":{");
+    for (guint i = 0; i < strmap_size(ms->boots); i++) {
+        put_key(out, i, strmap_key(ms->boots, i));
+        json_append_string(out, strmap_value(ms->boots, i));
+    }
+    g_string_append_c(out, '}');
+}
+
+static void put_flaps(GString *out, const HaManagerStatus *ms)
+{
+    if (strmap_size(ms->flaps) == 0) {
+        return;
+    }
+    g_string_append(out, ",\"node_lost\":{");
+    for (guint i = 0; i < strmap_size(ms->flaps); i++) {
+        const HaFlaps *f = strmap_value(ms->flaps, i);
+
+        put_key(out, i, strmap_key(ms->flaps, i));
+        for (int k = 0; k < HA_FLAPS_COUNT; k++) {
+            g_string_append_printf(out, "%c%" G_GINT64_FORMAT, k == 0 ? '[' : ',', f->lost[k]);
+        }
+        g_string_append_c(out, ']');
+    }
+    g_string_append_c(out, '}');
+}
+
 char *ha_manager_status_format(const HaManagerStatus *ms)
 {
     GString *out = g_string_sized_new(256 + 100 * strmap_size(ms->services));
@@ -202,6 +278,8 @@ char *ha_manager_status_format(const HaManagerStatus *ms)
     }
     put_nodes(out, ms);
     put_requests(out, ms);
+    put_boots(out, ms);
+    put_flaps(out, ms);
     if (ms->disarm) {
         g_string_append_printf(out, ",\"disarm\":{\"mode\":\"%s\",\"state\":\"%s\"}",
                                ha_disarm_mode_name(ms->disarm_mode),

@@ -6,6 +6,7 @@
 #ifndef HA_MANAGER_CORE_HA_MANAGER_STATUS_H
 #define HA_MANAGER_CORE_HA_MANAGER_STATUS_H
 
+#include "ha-manager/core/ha_flaps.h"
 #include "ha-manager/core/ha_names.h"
 #include "ha-manager/core/ha_service.h"
 #include "lib/base/err.h"
@@ -21,6 +22,8 @@ typedef struct HaManagerStatus {
     int64_t lease_ms;    /* for how long the manager lock counts after a renewal; 0: not told */
     StrMap *nodes;       /* node -> GINT_TO_POINTER(HaNodeState) */
     StrMap *services;    /* sid -> HaService * */
+    StrMap *boots;       /* node -> char *: the boot in which it was last seen at work */
+    StrMap *flaps;       /* node -> HaFlaps *: when it was lost */
     StrMap *maintenance; /* node -> non-NULL: maintenance is requested */
     bool disarm;         /* a disarm is recorded ... */
     HaDisarmMode disarm_mode;

@@ -14,17 +14,22 @@ typedef struct View {
     bool apart[HA_NODES_MAX];
 } View;
 
-static void look_at_nodes(const HaPlacement *p, const char *sid, View *v)
+/* `current`: where it is; there it may stay. With `all` no node is avoided. */
+static void look_at_nodes(const HaPlacement *p, const char *sid, int current, bool all, View *v)
 {
     const StrMap *map = ha_affinity_nodes(p->affinity, sid);
     int highest = INT32_MIN;
     int priority[HA_NODES_MAX];
 
     for (guint i = 0; i < v->n; i++) {
+        const char *node = ha_usage_node(p->usage, i);
         guint place;
 
-        v->allowed[i] = map == NULL || strmap_find(map, ha_usage_node(p->usage, i), &place);
+        v->allowed[i] = map == NULL || strmap_find(map, node, &place);
         priority[i] = map != NULL && v->allowed[i] ? GPOINTER_TO_INT(strmap_value(map, place)) : 0;
+        if (!all && (int)i != current && strmap_has(p->avoid, node)) {
+            v->allowed[i] = false;
+        }
         if (v->allowed[i] && priority[i] > highest) {
             highest = priority[i];
         }
@@ -68,14 +73,6 @@ static void look_at_services(const HaPlacement *p, const char *sid, View *v)
     }
 }
 
-static void look(const HaPlacement *p, const char *sid, View *v)
-{
-    memset(v, 0, sizeof *v);
-    v->n = MIN(ha_usage_n_nodes(p->usage), HA_NODES_MAX);
-    look_at_nodes(p, sid, v);
-    look_at_services(p, sid, v);
-}
-
 static bool any(const bool *flags, guint n)
 {
     for (guint i = 0; i < n; i++) {
@@ -84,6 +81,17 @@ static bool any(const bool *flags, guint n)
         }
     }
     return false;
+}
+
+static void look(const HaPlacement *p, const char *sid, int current, View *v)
+{
+    memset(v, 0, sizeof *v);
+    v->n = MIN(ha_usage_n_nodes(p->usage), HA_NODES_MAX);
+    look_at_nodes(p, sid, current, p->avoid == NULL, v);
+    if (!any(v->allowed, v->n) && p->avoid != NULL) {
+        look_at_nodes(p, sid, current, true, v);
+    }
+    look_at_services(p, sid, v);
 }
 
 /* Of the preferred nodes only the one with most related services stays, if any has some. */
@@ -159,7 +167,7 @@ const char *ha_placement_select(const HaPlacement *p,
     int home = ha_usage_index(p->usage, s->maintenance_node);
     int chosen;
 
-    look(p, sid, &v);
+    look(p, sid, current, &v);
     if (!any(v.preferred, v.n)) {
         return NULL;
     }
@@ -190,7 +198,7 @@ GArray *ha_placement_targets(const HaPlacement *p, const char *sid, const HaServ
     int current = ha_usage_index(p->usage, s->node);
     View v;
 
-    look(p, sid, &v);
+    look(p, sid, current, &v);
     for (guint i = 0; i < v.n; i++) {
         int index = (int)i;
 

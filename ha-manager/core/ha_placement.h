@@ -18,6 +18,7 @@ typedef struct HaPlacement {
     HaUsage *usage; /* of this round */
     const HaAffinity *affinity;
     const StrMap *services; /* sid -> HaService *: all of HA */
+    const StrMap *avoid;    /* set of nodes to use only where nothing else is left; NULL: none */
 } HaPlacement;
 
 /* The node, borrowed from the usage; NULL when there is none. `failback` of the service's

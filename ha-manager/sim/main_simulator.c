@@ -17,6 +17,7 @@ typedef struct Options {
     char *fence;
     gboolean interactive;
     gboolean documented;
+    gboolean improved;
     gboolean plain;
     gboolean version;
 } Options;
@@ -39,12 +40,15 @@ print_line(void *ctx, const char *level, int64_t time, const char *source, const
     printf("%-5s %5d %12s: %.*s\n", level, (int)time, source, (int)len, text);
 }
 
-static int run_scenario(const char *dir)
+static int run_scenario(const char *dir, bool improved)
 {
     g_autoptr(HaSimWorld) w = hasim_world_new(print_line, NULL);
     g_autoptr(GPtrArray) lists = NULL;
     Err err = ERR_INIT;
 
+    if (improved) {
+        w->conduct = ha_conduct_improved;
+    }
     if (hasim_scenario_load(w, dir, &lists, &err) < 0 || hasim_hardware_run(w, lists, &err) < 0) {
         (void)fflush(stdout);
         return fail(dir, &err);
@@ -107,6 +111,7 @@ int main(int argc, char **argv)
         {"check-fence", 0, 0, G_OPTION_ARG_FILENAME, &o.fence, "Check a fence.cfg", "FILE"},
         {"interactive", 'i', 0, G_OPTION_ARG_NONE, &o.interactive, "Take commands (default)", NULL},
         {"documented", 0, 0, G_OPTION_ARG_NONE, &o.documented, "Strictly documented conduct", NULL},
+        {"improved", 0, 0, G_OPTION_ARG_NONE, &o.improved, "Scenario with our own conduct", NULL},
         {"plain", 0, 0, G_OPTION_ARG_NONE, &o.plain, "Print the log, draw no view", NULL},
         {"version", 'V', 0, G_OPTION_ARG_NONE, &o.version, "Print the version", NULL},
         {0},
@@ -128,7 +133,7 @@ int main(int argc, char **argv)
     } else if (o.fence != NULL) {
         r = check_file(o.fence, false);
     } else if (o.scenario != NULL) {
-        r = run_scenario(o.scenario);
+        r = run_scenario(o.scenario, o.improved);
     } else {
         r = run_shell(&o, argc, argv);
     }

@@ -7,7 +7,8 @@ check_PROGRAMS += %D%/test_ha_scenarios
 %C%_test_ha_scenarios_CFLAGS = $(ha_test_cflags)
 %C%_test_ha_scenarios_LDADD = $(HA_SIM_LIBS)
 TESTS += %D%/test_ha_scenarios
-EXTRA_DIST += tests/sim/scenarios/ha tests/integration/it_70_ha_scenarios.sh
+EXTRA_DIST += tests/sim/scenarios/ha tests/sim/scenarios/ha-improved
+EXTRA_DIST += tests/integration/it_70_ha_scenarios.sh
 
 check_PROGRAMS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/test_ha_files
 %C%_test_ha_rules_SOURCES = %D%/test_ha_rules.c

@@ -32,6 +32,7 @@ static HaManagerStatus *parse(const char *text, guint *warnings)
 static const char full_status[] =
     "{\"master_node\":\"n1\",\"timestamp\":1700000000,\"epoch\":3,"
     "\"node_status\":{\"n1\":\"online\",\"n2\":\"fence\"},"
+    "\"node_boot\":{\"n1\":\"b-1\"},\"node_lost\":{\"n2\":[0,1699999000,1699999900]},"
     "\"node_request\":{\"n2\":{\"maintenance\":1}},"
     "\"disarm\":{\"mode\":\"ignore\",\"state\":\"disarmed\"},"
     "\"service_status\":{"
@@ -58,6 +59,8 @@ static void manager_status_survives_a_round_trip(void)
     g_assert_true(again->disarm && again->disarmed);
     g_assert_cmpint(again->disarm_mode, ==, HA_DISARM_IGNORE);
     g_assert_true(strmap_has(again->maintenance, "n2"));
+    g_assert_cmpstr(strmap_get(again->boots, "n1"), ==, "b-1");
+    g_assert_cmpint(((const HaFlaps *)strmap_get(again->flaps, "n2"))->lost[1], ==, 1699999000);
     g_assert_cmpint(ha_manager_status_node(again, "n2"), ==, HA_NODE_FENCE);
     g_assert_cmpint(ha_manager_status_node(again, "n9"), ==, HA_NODE_UNKNOWN);
     g_assert_cmpint(s->pending, ==, HA_PENDING_MIGRATE);

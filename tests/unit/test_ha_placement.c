@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: a service gets the node that rules, load and history say. Method: a few nodes and services,
  * a rule set, and the choice; the arithmetic of TOPSIS against values worked out by hand. */
+#include "ha-manager/core/ha_flaps.h"
 #include "ha-manager/core/ha_placement.h"
 #include "ha-manager/core/ha_topsis.h"
 
@@ -15,6 +16,7 @@ typedef struct Fixture {
     StrMap *services;
     HaAffinity *affinity;
     HaUsage *usage;
+    StrMap *avoid; /* NULL: none */
 } Fixture;
 
 static void fixture_done(Fixture *f)
@@ -23,6 +25,7 @@ static void fixture_done(Fixture *f)
     strmap_free(f->services);
     ha_affinity_free(f->affinity);
     ha_usage_free(f->usage);
+    strmap_free(f->avoid);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_done)
 
@@ -70,7 +73,7 @@ choose(Fixture *f, const char *online, const char *sid, bool failback, HaPrefere
                                  strmap_value(f->services, i));
         }
     }
-    p = (HaPlacement){f->usage, f->affinity, f->services};
+    p = (HaPlacement){f->usage, f->affinity, f->services, f->avoid};
     return ha_placement_select(&p, sid, strmap_get(f->services, sid), failback, preference, NULL);
 }
 
@@ -202,6 +205,38 @@ static void service_returns_after_maintenance(void)
     s->maintenance_node = g_strdup("node3");
     g_assert_cmpstr(choose(&f, "node1,node2", "vm:1", true, HA_PREFER_NONE), ==, "node2");
     g_assert_cmpstr(choose(&f, "node1,node2,node3", "vm:1", true, HA_PREFER_NONE), ==, "node3");
+}
+
+/* Neither by score nor for its priority; but what is there stays, and it is better than nothing. */
+static void node_in_quarantine_gets_nothing(void)
+{
+    g_auto(Fixture) f = fixture("node-affinity: home\n\tresources vm:1\n\tnodes node1:2,node2:1\n"
+                                "\tstrict 1\n");
+    HaService *s = add(&f, "vm:1", "node2");
+
+    (void)add(&f, "vm:2", "node3");
+    f.avoid = set_of("node1");
+    g_assert_cmpstr(choose(&f, "node1 node2 node3", "vm:1", true, HA_PREFER_NONE), ==, "node2");
+    g_assert_cmpstr(choose(&f, "node1 node3", "vm:1", true, HA_PREFER_BEST_SCORE), ==, "node1");
+    g_assert_cmpstr(choose(&f, "node1 node2", "vm:2", true, HA_PREFER_BEST_SCORE), ==, "node2");
+    g_free(s->node);
+    s->node = g_strdup("node1");
+    g_assert_cmpstr(choose(&f, "node1 node2 node3", "vm:1", true, HA_PREFER_NONE), ==, "node1");
+}
+
+static void quarantine_by_dates(void)
+{
+    HaFlaps f = {{0}};
+
+    ha_flaps_note(&f, 1000);
+    ha_flaps_note(&f, 1900);
+    g_assert_cmpint(ha_flaps_until(&f, 1900), ==, 0);
+    ha_flaps_note(&f, 1000 + HA_FLAPS_WINDOW_S);
+    g_assert_cmpint(ha_flaps_until(&f, 2800), ==, 2800 + HA_FLAPS_HOLD_S);
+    g_assert_cmpint(ha_flaps_until(&f, 2800 + HA_FLAPS_HOLD_S), ==, 0);
+    g_assert_cmpint(ha_flaps_until(&f, 2799), ==, 0); /* the clock was set back */
+    ha_flaps_note(&f, 1901 + HA_FLAPS_WINDOW_S);
+    g_assert_cmpint(ha_flaps_until(&f, 4000), ==, 0); /* too far apart */
 }
 
 static void assert_near(double a, double b)
@@ -369,6 +404,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ha/placement/together", together_goes_where_most_are);
     g_test_add_func("/ha/placement/apart", apart_avoids_both_ends_of_a_migration);
     g_test_add_func("/ha/placement/after-maintenance", service_returns_after_maintenance);
+    g_test_add_func("/ha/placement/quarantine", node_in_quarantine_gets_nothing);
+    g_test_add_func("/ha/flaps/by-dates", quarantine_by_dates);
     g_test_add_func("/ha/topsis/criteria", criteria_of_a_load);
     g_test_add_func("/ha/topsis/extremes-and-middle", topsis_scores_extremes_and_the_middle);
     g_test_add_func("/ha/topsis/ties-stay-ties", topsis_keeps_equal_alternatives_equal);

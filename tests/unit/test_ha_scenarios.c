@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: CRM and LRM decide as documented, in order, to the line. Method: scenarios are replayed by
  * the simulator in this process and its log is compared with log.expect beside them: our own bank
- * in tests/sim/scenarios/ha, and, where it is found, the shared reference data. */
+ * in tests/sim/scenarios/ha, what we do better in ha-improved beside it, and, where it is found,
+ * the shared reference data. */
 #include "ha-manager/sim/hasim_hardware.h"
 #include "ha-manager/sim/hasim_scenario.h"
 
@@ -14,13 +15,16 @@ collect(void *ctx, const char *level, int64_t time, const char *source, const ch
     g_string_append_printf(ctx, "%-5s %5d %12s: %s\n", level, (int)time, source, text);
 }
 
-static char *replay(const char *dir)
+static char *replay(const char *dir, bool improved)
 {
     GString *log = g_string_new(NULL);
     g_autoptr(HaSimWorld) w = hasim_world_new(collect, log);
     g_autoptr(GPtrArray) lists = NULL;
     Err err = ERR_INIT;
 
+    if (improved) {
+        w->conduct = ha_conduct_improved;
+    }
     if (hasim_scenario_load(w, dir, &lists, &err) < 0 || hasim_hardware_run(w, lists, &err) < 0) {
         g_string_append_printf(log, "ended with: %s\n", err_text(&err));
     }
@@ -55,7 +59,7 @@ static void scenario(gconstpointer data)
         g_test_fail();
         return;
     }
-    got = replay(dir);
+    got = replay(dir, strstr(dir, "/ha-improved/") != NULL);
     compare(expected, got);
 }
 
@@ -94,6 +98,7 @@ static void there_are_scenarios_of_our_own(gconstpointer count)
 int main(int argc, char **argv)
 {
     g_autofree char *own = NULL;
+    g_autofree char *better = NULL;
     g_autofree char *shared = NULL;
     const char *root;
     guint n;
@@ -101,6 +106,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     own = g_test_build_filename(G_TEST_DIST, "sim", "scenarios", "ha", NULL);
     n = add_folder("own", own);
+    better = g_test_build_filename(G_TEST_DIST, "sim", "scenarios", "ha-improved", NULL);
+    n += add_folder("improved", better);
     g_test_add_data_func("/ha/scenario/bank-is-found", GUINT_TO_POINTER(n),
                          there_are_scenarios_of_our_own);
     root = g_getenv("QUORATE_SHARED");
