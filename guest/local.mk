@@ -60,6 +60,7 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_qmp.c %D%/io/guest_qmp.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_scope.c %D%/io/guest_scope.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_spawn.c %D%/io/guest_spawn.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_virtiofs.c %D%/io/guest_virtiofs.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_start.c %D%/io/guest_start.h
 
 guest_run_ldadd = guest/io/libguest_io.a guest/core/libguest_core.a lib/cfs/libcfs.a \

@@ -96,7 +96,7 @@ static int new_disk(const Job *job, const GuestDisk *d, char **ret_value, Err *e
         r = volume_clone(job->store->set, d->volid, job->how->newid, &volid, err);
     }
     if (r < 0) {
-        return err_wrapf(err, r, "%s", d->key);
+        return job->running ? r : err_wrapf(err, r, "%s", d->key); /* says it itself */
     }
     if (!job->running) {
         guest_store_add(job->store, volid);

@@ -125,7 +125,9 @@ static int human(Plug *p, const char *command, const char *text, const char *goo
         return 0;
     }
     return err_setf(err, -EIO, "QEMU: %s",
-                    g_str_has_prefix(said, "Error: ") ? said + strlen("Error: ") : said);
+                    said[0] == '\0'                     ? "no answer"
+                    : g_str_has_prefix(said, "Error: ") ? said + strlen("Error: ")
+                                                        : said);
 }
 
 /* ------------------------------------------------------------------- steps */

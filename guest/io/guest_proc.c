@@ -189,6 +189,11 @@ int guest_proc_end(const GuestProc *p, unsigned term_ms, unsigned kill_ms, Err *
                     (int)p->pid);
 }
 
+char *guest_virtiofs_path(const char *run_dir, uint32_t vmid, int index)
+{
+    return g_strdup_printf("%s/virtiofsd/vm%u-fs%d", run_dir, vmid, index);
+}
+
 void guest_run_sweep(const char *run_dir, uint32_t vmid)
 {
     static const char *const suffixes[] = {"pid",     "qmp",     "mig",     "qga",      "vnc",
@@ -198,6 +203,10 @@ void guest_run_sweep(const char *run_dir, uint32_t vmid)
     for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
         g_autofree char *path = guest_run_path(run_dir, vmid, suffixes[i]);
         (void)unlink(path); /* most of them are not there */
+    }
+    for (int i = 0; i < GUEST_VIRTIOFS_MAX; i++) {
+        g_autofree char *path = guest_virtiofs_path(run_dir, vmid, i);
+        (void)unlink(path); /* as above */
     }
 }
 

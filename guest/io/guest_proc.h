@@ -49,6 +49,10 @@ int guest_proc_end(const GuestProc *p, unsigned term_ms, unsigned kill_ms, Err *
 /* "RUN_DIR/VMID.SUFFIX". Caller frees. */
 char *guest_run_path(const char *run_dir, uint32_t vmid, const char *suffix);
 
+#define GUEST_VIRTIOFS_MAX 10
+/* The socket of one shared directory. Caller frees. */
+char *guest_virtiofs_path(const char *run_dir, uint32_t vmid, int index);
+
 /* Removes the sockets, the pid file and the other leftovers of a guest that does not run. */
 void guest_run_sweep(const char *run_dir, uint32_t vmid);
 

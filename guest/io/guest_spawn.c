@@ -4,6 +4,7 @@
 #include "guest/core/drive.h"
 #include "guest/core/storage_path.h"
 #include "guest/io/guest_net.h"
+#include "guest/io/guest_virtiofs.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/process.h"
@@ -86,6 +87,9 @@ int guest_spawn_check(const GuestSpawn *s, Err *err)
     }
     if (r == 0) {
         r = check_volumes(s, err);
+    }
+    if (r == 0) {
+        r = guest_virtiofs_check(s->conf, s->facts, err);
     }
     if (r == 0 && guestconf_props(s->conf, "tpmstate0") != NULL && access(SWTPM, X_OK) < 0) {
         r = err_setf(err, -ENOTSUP, "tpmstate0: needs " SWTPM " (Debian package swtpm)");
@@ -211,6 +215,9 @@ static int prepare(const GuestSpawn *s, Err *err)
     if (r == 0) {
         r = mount_hugepages(s, err);
     }
+    if (r == 0) {
+        r = guest_virtiofs_start(s->conf, s->facts, err);
+    }
     return r < 0 ? r : start_tpm(s, err);
 }
 
@@ -300,6 +307,7 @@ static void give_up(const GuestSpawn *s)
         (void)!guest_proc_end(&proc, GIVE_UP_TERM_MS, GIVE_UP_KILL_MS, NULL);
     }
     guest_net_sweep(s->vmid);
+    guest_virtiofs_give_up(s->conf, s->facts);
     guest_run_sweep(s->host->run_dir, s->vmid);
 }
 

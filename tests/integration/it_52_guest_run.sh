@@ -290,6 +290,27 @@ if on 1 test -e /dev/net/tun; then
     check 'nothing of it stays' equal "$(on 1 ls /sys/class/net | grep -E '106')" ''
 fi
 
+# ----------------------------------------------------------------------------- shared directory
+if [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ]; then
+    mkdir "$WORK/share"
+    on 1 sh -c "mkdir -p /etc/pve/mapping && printf 'docs\n\tmap node=node1,path=$WORK/share\n' \
+        >/etc/pve/mapping/directory.cfg"
+    sharing()
+    {
+        equal "$(on 1 sh -c "ps ax -o args | grep 'virtiofsd --[f]d.*$WORK/share' | wc -l")" "$1"
+    }
+    guest 1 113 'virtiofs0: nothing'
+    check 'a directory that nobody named' says "virtiofs0: .*'nothing'" on 1 qm start 113
+    guest 1 113 'virtiofs0: docs' 'args: -device no-such-device'
+    refuse 'a failed start' on 1 qm start 113
+    check 'leaves no daemon' within 60 sharing 0
+    guest 1 113 'virtiofs0: docs'
+    check 'a guest with a directory of the host' on 1 qm start 113
+    check 'runs' counter 1 113
+    on 1 qm stop 113
+    check 'its daemon goes with it' within 60 sharing 0
+fi
+
 # --------------------------------------------------------------------------------------- screen
 guest 1 110 'vga: std'
 check 'a guest with a screen' on 1 qm start 110
