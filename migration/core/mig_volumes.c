@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migration/core/mig_volumes.h"
 
+#include "lib/conf/propstring.h"
 #include "migration/core/mig_limits.h"
 #include "migration/core/mig_request.h"
 
@@ -169,6 +170,13 @@ static void add_local(MigVolumes *v,
     }
 }
 
+static bool is_said_to_be_shared(const char *value)
+{
+    g_autofree char *shared = property(value, "shared");
+
+    return shared != NULL && propstring_parse_bool(shared) == 1;
+}
+
 static void judge(MigVolumes *v,
                   const char *key,
                   const char *value,
@@ -191,7 +199,7 @@ static void judge(MigVolumes *v,
         return;
     }
     if (*volid == '/') {
-        if (strstr(value, "shared=1") == NULL) {
+        if (!is_said_to_be_shared(value)) {
             problem(v, "%s is the local device %s: say shared=1 if the target has it too", key,
                     volid);
         }

@@ -3,6 +3,7 @@
 
 #include "lib/base/jsontree.h"
 #include "lib/cfs/cfsfile.h"
+#include "lib/conf/propstring.h"
 #include "lib/conf/vmconf.h"
 #include "migration/core/mig_volumes.h"
 
@@ -147,11 +148,12 @@ static int set_lock(VmConf *conf, void *ctx, Err *err)
 {
     VmSection *main = vmconf_main(conf);
     const char *word = vmsection_get(main, "lock");
+    const char *template = vmsection_get(main, "template");
 
     if (word != NULL) {
         return err_setf(err, -EALREADY, "guest %u is locked (%s)", *(uint32_t *)ctx, word);
     }
-    if (g_strcmp0(vmsection_get(main, "template"), "1") == 0) {
+    if (template != NULL && propstring_parse_bool(template) == 1) {
         return err_setf(err, -EINVAL, "guest %u is a template", *(uint32_t *)ctx);
     }
     vmsection_set(main, "lock", "migrate");

@@ -429,6 +429,15 @@ static void test_plan_refuses(void)
     refused("scsi0: disk:101/vm-101-disk-0.raw\n", false, false, "another guest");
     refused("ide2: cdrom,media=cdrom\n", true, true, "drive of this machine");
     refused("scsi0: /dev/sdb\n", false, false, "local device");
+    refused("scsi0: /dev/sdb,shared=off\n", false, false, "local device");
+    refused("scsi0: /dev/sdb,serial=unshared=1\n", false, false, "local device");
+    for (unsigned i = 0; i < 2; i++) {
+        const char *text =
+            i == 0 ? "scsi0: /dev/sdb,shared=1\n" : "scsi0: /dev/sdb,shared=yes\n";
+        g_autoptr(MigVolumes) v = plan(text, false, false);
+
+        g_assert_cmpuint(v->problems->len, ==, 0);
+    }
     refused("scsi0: nowhere:100/vm-100-disk-0.raw\n", false, false, "nowhere");
     refused("hostpci0: 0000:01:00.0\n", true, true, "device of this node");
     refused("serial0: /dev/ttyS0\n", true, true, "device of this node");
