@@ -18,7 +18,7 @@ claims_of_members()
     for seconds in ${LONG:+10 60} 1 3; do
         lab pause 2 pmxcfs
         sleep "$seconds"
-        check "pmxcfs stopped for $seconds s: the others write" at 1 "echo $seconds >$TREE/paused"
+        check "pmxcfs stopped for $seconds s: the others write" at 1 "mkdir $TREE/paused-$seconds"
         lab resume 2 pmxcfs
         lab pause 3 corosync
         sleep "$seconds"
