@@ -280,6 +280,10 @@ ledger_failed(Ledger *l, uint64_t seq, int code, const char *text, MonoTime now,
         }
         answer_and_drop(l, link, code, text, up);
     }
+    /* Who waits for an earlier number, with all that the tree had then, would wait in vain for a
+     * version that there is no more. */
+    ledger_rebase(l, memdb_root(l->db).version);
+    release_ready(l, up);
     trace(l->tracer, TRACE_ERR, "replica: disk refused %u change(s) (%s), taken back", undone,
           g_strerror(-code));
     return undone;

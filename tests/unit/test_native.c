@@ -339,6 +339,31 @@ static void without_quorum_nobody_waits(void)
     bus_done(&b);
 }
 
+/* Goal: a sync of what is on disk does not wait for a later change that the disk refused. */
+static void a_change_taken_back_is_not_waited_for(void)
+{
+    TreeOp op = {.kind = TREE_OP_CREATE, .path = "d/refused"};
+    Bus b;
+
+    bus_init(&b, true);
+    b.slow_disks = true;
+    step(&b, 1,
+         (ReplicaEvent){
+             .kind = REPLICA_EV_SUBMIT, .token = 1, .op = &op, .wait = REPLICA_WAIT_APPLIED});
+    settle(&b);
+    g_assert_true(b.nodes[1].answered && b.nodes[1].result == 0);
+    b.nodes[1].answered = false;
+    step(&b, 1, (ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = 1, .seq = 1});
+    g_assert_false(b.nodes[1].answered);
+    step(&b, 1,
+         (ReplicaEvent){
+             .kind = REPLICA_EV_STORE_FAILED, .seq = b.nodes[1].submitted, .code = -ENOSPC});
+    g_assert_false(has(&b, 1, "d/refused"));
+    g_assert_true(b.nodes[1].answered);
+    g_assert_cmpint(b.nodes[1].result, ==, 0);
+    bus_done(&b);
+}
+
 /* Corosync tells of lost quorum first and of the new view later, or the other way round. */
 static void cut_off_before_the_own_message_is_refused_at_once(bool view_first)
 {
@@ -587,6 +612,8 @@ int main(int argc, char **argv)
     g_test_add_func("/native/answered-when-a-majority-has-it-on-disk",
                     answered_when_a_majority_has_it_on_disk);
     g_test_add_func("/native/without-quorum-nobody-waits", without_quorum_nobody_waits);
+    g_test_add_func("/native/a-change-taken-back-is-not-waited-for",
+                    a_change_taken_back_is_not_waited_for);
     g_test_add_func("/native/quorum-lost-then-view", quorum_lost_then_view);
     g_test_add_func("/native/view-then-quorum-lost", view_then_quorum_lost);
     g_test_add_func("/native/cut-off-after-the-own-message-acknowledges-nothing",
