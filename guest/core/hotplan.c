@@ -331,17 +331,23 @@ static int check_cpus(const Units *before, Err *err)
     return 0;
 }
 
+/* Devices go in the order in which they came, a bus before what sits on it: that goes with the bus,
+ * and a guest that keeps the bus keeps all. Then what they used, backwards. */
 static int add_steps(const Units *before, const Units *after, GPtrArray *steps, Err *err)
 {
     int r = check_cpus(before, err);
 
-    for (int devices = 1; r == 0 && devices >= 0; devices--) {
-        for (guint i = before->list->len; r == 0 && i > 0; i--) {
-            const Unit *u = before->list->pdata[i - 1];
-            if (u->other && (u->kind == HOT_DEVICE) == (devices == 1)) {
-                r = devices == 1 ? check_device(u, err) : 0;
-                g_ptr_array_add(steps, new_step(HOT_REMOVE, u, NULL));
-            }
+    for (guint i = 0; r == 0 && i < before->list->len; i++) {
+        const Unit *u = before->list->pdata[i];
+        if (u->other && u->kind == HOT_DEVICE) {
+            r = check_device(u, err);
+            g_ptr_array_add(steps, new_step(HOT_REMOVE, u, NULL));
+        }
+    }
+    for (guint i = before->list->len; r == 0 && i > 0; i--) {
+        const Unit *u = before->list->pdata[i - 1];
+        if (u->other && u->kind != HOT_DEVICE) {
+            g_ptr_array_add(steps, new_step(HOT_REMOVE, u, NULL));
         }
     }
     for (guint i = 0; r == 0 && i < after->list->len; i++) {

@@ -166,7 +166,8 @@ static int call_named(Plug *p, const char *command, const char *key, const char 
     return qmp_call(p->qmp, command, arguments, 0, NULL, err);
 }
 
-/* A device that the guest released after somebody stopped waiting is gone already. */
+/* A device may be gone already: with its bus, or because the guest released it after somebody had
+ * stopped waiting. */
 static int remove_device(Plug *p, const char *id, Err *err)
 {
     Err why = ERR_INIT;

@@ -83,7 +83,7 @@ static void test_steps(void)
         {OLD DISK, OLD DISK "scsi1: /dev/b,iothread=1\n",
          "+object:iothread-virtioscsi1 +device:virtioscsi1 +drive:drive-scsi1 +device:scsi1"},
         {OLD DISK "scsi1: /dev/b,iothread=1\n", OLD DISK,
-         "-device:scsi1 -device:virtioscsi1 -drive:drive-scsi1 -object:iothread-virtioscsi1"},
+         "-device:virtioscsi1 -device:scsi1 -drive:drive-scsi1 -object:iothread-virtioscsi1"},
         {OLD DISK, OLD DISK "virtio3: /dev/b\n", "+drive:drive-virtio3 +device:virtio3"},
         {OLD "virtio3: /dev/b\n", OLD "virtio3: /dev/c\n",
          "-device:virtio3 -drive:drive-virtio3 +drive:drive-virtio3 +device:virtio3"},
