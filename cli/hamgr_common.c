@@ -145,6 +145,7 @@ int hamgr_affinity(const Hamgr *h, HaAffinity **ret, Err *err)
     if (r < 0) {
         return r;
     }
+    rules->join_late = true; /* as our master does */
     ha_groups_add_rules(groups, h->resources, rules);
     ha_groups_free(groups);
     ha_rules_check(rules, strmap_size(nodes), ignore_line, NULL);

@@ -98,6 +98,7 @@ static int check_text(const Hamgr *h, const char *text, Dropped *d, Err *err)
     int r = ha_rules_parse(text, NULL, NULL, &rules, err);
 
     if (r == 0) {
+        rules->join_late = true; /* as our master does */
         ha_rules_check(rules, count_nodes(h), take_reason, d);
     }
     return r;

@@ -189,6 +189,8 @@ typedef struct HaConduct {
     bool finish_moves;     /* an LRM about to end still carries out moves away from it */
     bool await_moves;      /* an LRM does not go idle while a service is on its way to it */
     bool stops_first;      /* what the LRM itself stops, the manager's wishes do not put off */
+    bool join_late;        /* positive rules that a later one connects count as one */
+    bool tell_dropped;     /* a queued command that is lost to a state change is named */
     bool rules_by_nodes;   /* a member never seen yet is no reason to compile the rules again */
     bool quarantine;       /* a node that comes and goes gets no services (ha_flaps.h) */
     bool epoch;            /* manager_status carries the number of the master that wrote it */

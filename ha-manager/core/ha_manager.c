@@ -459,6 +459,7 @@ static int update_rules(HaManager *m, Err *err)
     if (r < 0) {
         return r;
     }
+    rules->join_late = m->env->conduct.join_late;
     if (!nodes_are_new(m, nodes) && strcmp(m->rules_digest, rules->digest) == 0 &&
         strcmp(m->groups_digest, m->groups->digest) == 0 &&
         (!m->env->conduct.resource_digest ||
@@ -503,6 +504,30 @@ static void append_param(GString *out, const char *name, const char *value)
     }
 }
 
+void ha_manager_tell_dropped(const HaManager *m, const char *sid, const HaService *s)
+{
+    if (s->pending != HA_PENDING_NONE && m->env->conduct.tell_dropped) {
+        ha_log(m->env, TRACE_NOTICE, "service '%s': dropping queued %s request in state '%s'", sid,
+               ha_pending_name(s->pending), ha_service_state_name(s->state));
+    }
+}
+
+/* The change is what the queued command asks for. */
+static bool carries_out(const HaService *s, HaServiceState state, HaChange change)
+{
+    switch (s->pending) {
+    case HA_PENDING_MIGRATE:
+        return state == HA_SERVICE_MIGRATE && g_strcmp0(change.target, s->pending_target) == 0;
+    case HA_PENDING_RELOCATE:
+        return state == HA_SERVICE_RELOCATE && g_strcmp0(change.target, s->pending_target) == 0;
+    case HA_PENDING_STOP:
+        return state == HA_SERVICE_REQUEST_STOP;
+    case HA_PENDING_NONE:
+        break;
+    }
+    return true;
+}
+
 void ha_manager_set_state(
     HaManager *m, const char *sid, HaService *s, HaServiceState state, HaChange change)
 {
@@ -513,6 +538,9 @@ void ha_manager_set_state(
     g_autofree char *node = g_strdup(change.node); /* may be a part of what is pruned */
     g_autofree char *target = g_strdup(change.target);
 
+    if (!carries_out(s, state, change)) {
+        ha_manager_tell_dropped(m, sid, s);
+    }
     append_param(params, "node", node);
     append_param(params, "target", target);
     append_param(params, "timeout", timeout);

@@ -43,6 +43,7 @@ static void settle(HaManager *m)
         const char *sid = strmap_key(m->ms->services, i);
         HaService *s = strmap_value(m->ms->services, i);
 
+        ha_manager_tell_dropped(m, sid, s);
         ha_service_prune(s);
         ha_service_clear_failed_nodes(s);
         if (m->ms->disarm_mode != HA_DISARM_FREEZE || !can_freeze(s->state)) {

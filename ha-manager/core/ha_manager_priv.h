@@ -69,6 +69,9 @@ typedef struct HaChange {
 void ha_manager_set_state(
     HaManager *m, const char *sid, HaService *s, HaServiceState state, HaChange change);
 
+/* Says that a queued command is lost, where there is one. */
+void ha_manager_tell_dropped(const HaManager *m, const char *sid, const HaService *s);
+
 /* Runs the state machine: for all services, or for those in `only` (set of sids). */
 void ha_manager_run_states(HaManager *m, const StrMap *only);
 

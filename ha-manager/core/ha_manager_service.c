@@ -45,15 +45,10 @@ static void eval_request_stop(HaManager *m, const char *sid, HaService *s)
     }
 }
 
-static const char *verb_of(HaPending pending)
-{
-    return pending == HA_PENDING_MIGRATE ? "migrate" : "relocate";
-}
-
 /* True when a queued motion can be done; otherwise says why not. */
 static bool motion_possible(HaManager *m, const char *sid, const HaService *s)
 {
-    const char *verb = verb_of(s->pending);
+    const char *verb = ha_pending_name(s->pending);
 
     if (!ha_manager_node_online(m, s->pending_target)) {
         ha_log(m->env, TRACE_ERR, "ignore service '%s' %s request - node '%s' not online", sid,
@@ -169,7 +164,7 @@ static void started_command(HaManager *m, const char *sid, HaService *s)
         return;
     }
     if (motion_possible(m, sid, s)) {
-        ha_log(m->env, TRACE_INFO, "%s service '%s' to node '%s'", verb_of(s->pending), sid,
+        ha_log(m->env, TRACE_INFO, "%s service '%s' to node '%s'", ha_pending_name(s->pending), sid,
                s->pending_target);
         start_motion(m, sid, s, s->pending, s->pending_target);
         return;

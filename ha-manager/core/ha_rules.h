@@ -38,6 +38,7 @@ typedef struct HaRule {
 typedef struct HaRules {
     StrMap *by_id; /* id -> HaRule * */
     char digest[41];
+    bool join_late; /* not as documented: positive rules connected by a later one count as one */
 } HaRules;
 
 HaRules *ha_rules_new(void);
@@ -69,12 +70,14 @@ void ha_rules_check(HaRules *rules,
 /* -EFBIG when the rules imply more relations than HA_RELATIONS_MAX; the set is then unusable. */
 int ha_rules_transform(HaRules *rules, Err *err) must_check;
 
-/* Positive rules that share services, by the documented single pass. GPtrArray of HaRuleSet *. */
+/* Positive rules that share services. By the documented single pass a rule joins the first set it
+ * shares a service with, no matter with how many it does; with `join_late` it makes one of them. */
 typedef struct HaRuleSet {
     GPtrArray *rules;  /* HaRule *, borrowed, in the order they joined */
     StrMap *resources; /* union */
 } HaRuleSet;
 
+/* GPtrArray of HaRuleSet *. */
 GPtrArray *ha_rules_connected_sets(const HaRules *rules);
 
 /* File edit: adds the rules of `data` (HaRules *) that the file lacks. */

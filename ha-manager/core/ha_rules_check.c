@@ -53,10 +53,72 @@ static GPtrArray *sorted_positive_rules(const HaRules *rules)
     return out;
 }
 
+static HaRuleSet *add_set(GPtrArray *sets)
+{
+    HaRuleSet *set = g_new0(HaRuleSet, 1);
+
+    set->rules = g_ptr_array_new();
+    set->resources = strmap_new(NULL);
+    g_ptr_array_add(sets, set);
+    return set;
+}
+
+/* `first_set`: sid -> 1 + number of the first set that has it. */
+static guint set_of(GHashTable *first_set, const char *sid)
+{
+    return GPOINTER_TO_UINT(g_hash_table_lookup(first_set, sid)); /* 0: none */
+}
+
+static void take_resources(const HaRuleSet *set, guint n, const StrMap *more, GHashTable *first_set)
+{
+    for (guint k = 0; k < strmap_size(more); k++) {
+        char *sid = (char *)strmap_key(more, k);
+        guint known = set_of(first_set, sid);
+
+        strmap_set(set->resources, sid, GINT_TO_POINTER(1));
+        if (known == 0 || n < known - 1) {
+            g_hash_table_insert(first_set, sid, GUINT_TO_POINTER(n + 1));
+        }
+    }
+}
+
+/* Every other set that the rule touches becomes part of set n, and is empty then. */
+static void absorb(GPtrArray *sets, guint n, const HaRule *rule, GHashTable *first_set)
+{
+    const HaRuleSet *set = g_ptr_array_index(sets, n);
+
+    for (guint k = 0; k < strmap_size(rule->resources); k++) {
+        guint known = set_of(first_set, strmap_key(rule->resources, k));
+        const HaRuleSet *other;
+
+        if (known == 0 || known - 1 == n) {
+            continue;
+        }
+        other = g_ptr_array_index(sets, known - 1);
+        for (guint i = 0; i < other->rules->len; i++) {
+            g_ptr_array_add(set->rules, g_ptr_array_index(other->rules, i));
+            take_resources(set, n, ((const HaRule *)g_ptr_array_index(other->rules, i))->resources,
+                           first_set);
+        }
+        g_ptr_array_set_size(other->rules, 0);
+    }
+}
+
+static void drop_empty_sets(GPtrArray *sets)
+{
+    for (guint i = 0; i < sets->len;) {
+        if (((const HaRuleSet *)g_ptr_array_index(sets, i))->rules->len == 0) {
+            g_ptr_array_remove_index(sets, i);
+        } else {
+            i++;
+        }
+    }
+}
+
 GPtrArray *ha_rules_connected_sets(const HaRules *rules)
 {
     g_autoptr(GPtrArray) positive = sorted_positive_rules(rules);
-    g_autoptr(GHashTable) first_set = g_hash_table_new(g_str_hash, g_str_equal); /* sid -> n + 1 */
+    g_autoptr(GHashTable) first_set = g_hash_table_new(g_str_hash, g_str_equal);
     GPtrArray *sets = g_ptr_array_new_with_free_func(rule_set_free);
 
     for (guint i = 0; i < positive->len; i++) {
@@ -65,29 +127,18 @@ GPtrArray *ha_rules_connected_sets(const HaRules *rules)
         HaRuleSet *set;
 
         for (guint k = 0; k < strmap_size(rule->resources); k++) {
-            guint known =
-                GPOINTER_TO_UINT(g_hash_table_lookup(first_set, strmap_key(rule->resources, k)));
+            guint known = set_of(first_set, strmap_key(rule->resources, k));
 
             n = known > 0 ? MIN(n, known - 1) : n;
         }
-        if (n == sets->len) {
-            set = g_new0(HaRuleSet, 1);
-            set->rules = g_ptr_array_new();
-            set->resources = strmap_new(NULL);
-            g_ptr_array_add(sets, set);
+        set = n < sets->len ? g_ptr_array_index(sets, n) : add_set(sets);
+        if (rules->join_late) {
+            absorb(sets, n, rule, first_set);
         }
-        set = g_ptr_array_index(sets, n);
         g_ptr_array_add(set->rules, rule);
-        for (guint k = 0; k < strmap_size(rule->resources); k++) {
-            const char *sid = strmap_key(rule->resources, k);
-            guint known = GPOINTER_TO_UINT(g_hash_table_lookup(first_set, sid));
-
-            strmap_set(set->resources, sid, GINT_TO_POINTER(1));
-            if (known == 0 || n < known - 1) {
-                g_hash_table_insert(first_set, (char *)sid, GUINT_TO_POINTER(n + 1));
-            }
-        }
+        take_resources(set, n, rule->resources, first_set);
     }
+    drop_empty_sets(sets);
     return sets;
 }
 

@@ -14,6 +14,11 @@ static const char *const pending_names[] = {
     [HA_PENDING_STOP] = "stop",
 };
 
+const char *ha_pending_name(HaPending pending)
+{
+    return pending_names[pending];
+}
+
 HaService *ha_service_new(HaServiceState state, const char *node)
 {
     HaService *s = g_new0(HaService, 1);

@@ -53,6 +53,9 @@ void ha_service_new_uid(HaService *s, Prng *prng);
  * maintenance_node and proof. */
 void ha_service_prune(HaService *s);
 
+/* As the command is called; "" for none. */
+const char *ha_pending_name(HaPending pending);
+
 void ha_service_clear_pending(HaService *s);
 void ha_service_add_failed_node(HaService *s, const char *node);
 void ha_service_clear_failed_nodes(HaService *s);
