@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Time from `pvecm add` to a writable /etc/pve on the new node, for clusters of several sizes that
 # hold many files. One line for each: size, files, seconds until the tree can be written, seconds
-# until `pvecm add` has ended.
+# until `pvecm add` has ended; below it the seconds that each step of `pvecm add` took.
 #
 #   tests/bench/bench_join.sh [FILES [SIZE...]]      default: 5000 files, clusters of 1, 3 and 8
 set -euo pipefail
@@ -28,15 +28,21 @@ for size in $SIZES; do
         echo \"content of file \$i, as long as a small configuration file would be\" \
             >/etc/pve/bench/\$i; i=\$((i + 1)); done"
     token=$(on 1 'pvecm token')
-    on "$new" "date +%s.%N; pvecm add $token >/tmp/add.log 2>&1 & add=\$!
+    on "$new" "date +%s.%N
+        { pvecm add $token 2>&1; echo ended; } | while read -r line; do
+            echo \"\$(date +%s.%N) \$line\"; done >/tmp/add.log & add=\$!
         until test -e /etc/pve/bench/$((FILES - 1)) && touch /etc/pve/written 2>/dev/null; do
             kill -0 \$add 2>/dev/null || test -e /etc/pve/bench/0 || exit 1
             sleep 0.05
         done
-        date +%s.%N; wait \$add; date +%s.%N" |
+        date +%s.%N; wait \$add; cat /tmp/add.log; rm /tmp/add.log" |
         python3 -c "
 import sys
-start, writable, end = map(float, sys.stdin.read().split())
-print('size=$size files=$FILES writable_s=%.1f ended_s=%.1f' % (writable - start, end - start))"
+start, writable, *log = sys.stdin.read().splitlines()
+steps = [(float(line.split(' ', 1)[0]), line.split(' ', 1)[1]) for line in log]
+print('size=$size files=$FILES writable_s=%.1f ended_s=%.1f'
+      % (float(writable) - float(start), steps[-1][0] - float(start)))
+for (began, text), (ended, _) in zip(steps, steps[1:]):
+    print('    %.1f  %s' % (ended - began, text))"
     "$TOP/scripts/lab" down --name "$NAME" >/dev/null
 done
