@@ -202,6 +202,22 @@ static int put_in(const NodeJob *job, CorosyncConf *conf, const char *which, Err
     return corosync_conf_add_node(conf, &add, &id, err);
 }
 
+/* The list is as it was, but the node may have been told to leave the ring: a higher version makes
+ * it start corosync again (door). */
+static int call_back(const NodeJob *job, ConfEdit *edit, Err *err)
+{
+    int r;
+
+    if (!is_online(job, node_job_get(job, "nodeid"))) {
+        return 0; /* it was off before */
+    }
+    corosync_conf_bump(edit->conf);
+    if ((r = conf_edit_commit(edit, err)) == 0) {
+        conf_edit_tell(edit);
+    }
+    return r;
+}
+
 static int write_addresses(NodeJob *job, const char *which, Err *err)
 {
     g_auto(ConfEdit) edit = {0};
@@ -217,7 +233,7 @@ static int write_addresses(NodeJob *job, const char *which, Err *err)
     if (corosync_nodes_find(nodes, node_job_get(job, "node")) == NULL) {
         r = put_in(job, next, which, err);
     } else if ((r = change_conf(job, next, which, err)) == 0) {
-        return 0; /* done, or undone, before */
+        return strcmp(which, "old") == 0 ? call_back(job, &edit, err) : 0; /* done before */
     } else if (r > 0) {
         r = take_out(job, &edit, err);
     }
