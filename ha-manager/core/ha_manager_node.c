@@ -3,6 +3,7 @@
 #include "ha-manager/core/ha_limits.h"
 #include "ha-manager/core/ha_manager_priv.h"
 
+#include <errno.h>
 #include <string.h>
 
 bool ha_manager_node_online(const HaManager *m, const char *node)
@@ -228,6 +229,23 @@ static bool has_rebooted(const HaManager *m, const char *node)
            ls->state == HA_LRM_WAIT_FOR_AGENT_LOCK && strmap_has(m->online, node);
 }
 
+/* A node that was switched off may have come back since, and may have taken its lock again where we
+ * did not see it: then it has to be switched off anew. */
+static bool confirm_fence(HaManager *m, const char *node, const char *lock)
+{
+    const HaEnvOps *ops = m->env->ops;
+    int r;
+
+    if (ops->fence(m->env->ctx, node) != 1) {
+        return false;
+    }
+    r = ops->lock_dead(m->env->ctx, lock);
+    if (r == -ESTALE) {
+        ops->fence_over(m->env->ctx, node);
+    }
+    return r == 0;
+}
+
 /* Why the node cannot have anything running any more; NULL: that is not known yet. Its agent lock
  * is ours then: also with a reboot for proof, since its LRM may by now have taken it again. */
 static const char *prove_dead(HaManager *m, const char *node)
@@ -239,7 +257,7 @@ static const char *prove_dead(HaManager *m, const char *node)
         return ops->lock(m->env->ctx, lock) == 0 ? "node-rebooted" : NULL;
     }
     if (has_fence_device(m, node)) {
-        if (ops->fence(m->env->ctx, node) == 1 && ops->lock_dead(m->env->ctx, lock) == 0) {
+        if (confirm_fence(m, node, lock)) {
             return "fence-confirmed";
         }
         if (m->settings.fencing == HA_FENCING_HARDWARE) {

@@ -384,6 +384,11 @@ int ha_fencing_fence(HaFencer *f, const char *node)
     return 0;
 }
 
+bool ha_fencing_begun(const HaFencer *f, const char *node)
+{
+    return strmap_has(f->nodes, node);
+}
+
 void ha_fencing_over(HaFencer *f, const char *node)
 {
     (void)strmap_remove(f->nodes, node); /* the next time it has to be switched off anew */

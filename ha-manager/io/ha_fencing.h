@@ -45,6 +45,8 @@ bool ha_fencing_can(const HaFencer *f, const char *node);
 /* 1: the node is off; 0: not yet. Starts the agents where none is at work; after all levels have
  * failed they are tried again after a while. */
 int ha_fencing_fence(HaFencer *f, const char *node);
+/* It was asked for, whatever came of it. */
+bool ha_fencing_begun(const HaFencer *f, const char *node);
 void ha_fencing_over(HaFencer *f, const char *node);
 /* Collects what has ended; for the daemon's loop. */
 void ha_fencing_poll(HaFencer *f);

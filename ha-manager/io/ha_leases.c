@@ -28,6 +28,7 @@ typedef struct Lease {
     bool taken;       /* from somebody else: NAME.take is still there */
     MonoTime renewed; /* ours: as of before the last renewal */
     int64_t life_ms;  /* ours */
+    Look marked;      /* as it looked when the holder's death began to be proven */
     Look seen;
     MonoTime seen_since; /* that it looks so */
     bool watched;
@@ -310,6 +311,9 @@ static int take_marked(HaLeases *l, Lease *lease, const char *name, const char *
     int r = 0;
 
     if (look.there) {
+        if (dead && !same(&look, &lease->marked)) {
+            return -ESTALE;
+        }
         if (!dead && (!same(&look, &lease->seen) || !is_over(l, lease, name))) {
             note(l, lease, look);
             return -EBUSY;
@@ -370,6 +374,13 @@ int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms)
     }
     lease->held = false;
     return acquire(l, lease, name, path, life_ms);
+}
+
+void ha_leases_mark(HaLeases *l, const char *name)
+{
+    g_autofree char *path = path_of(l, name, "");
+
+    lease_of(l, name)->marked = look_at(path);
 }
 
 int ha_leases_lock_dead(HaLeases *l, const char *name, int64_t life_ms)

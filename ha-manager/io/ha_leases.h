@@ -48,7 +48,10 @@ void ha_leases_free(HaLeases *l);
 /* One attempt to take or to renew, for `life_ms` from now; 0 when held. -EBUSY: somebody else has
  * it; -ESTALE: it was ours and is lost. */
 int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms) must_check;
-/* Takes the lock of a holder who is known to be dead, without waiting. */
+/* Takes the lock of a holder who is known to be dead, without waiting. What proves the death must
+ * have begun after ha_leases_mark: -ESTALE when the lock has changed since then, for it may be of a
+ * holder that came to life later. */
+void ha_leases_mark(HaLeases *l, const char *name);
 int ha_leases_lock_dead(HaLeases *l, const char *name, int64_t life_ms) must_check;
 int ha_leases_unlock(HaLeases *l, const char *name) must_check;
 

@@ -466,7 +466,11 @@ static bool env_can_fence(void *ctx, const char *node)
 static int env_fence(void *ctx, const char *node)
 {
     HaNode *n = ctx;
+    g_autofree char *lock = ha_agent_lock_name(node);
 
+    if (!ha_fencing_begun(n->fencing, node)) {
+        ha_leases_mark(n->leases, lock);
+    }
     return ha_fencing_fence(n->fencing, node);
 }
 

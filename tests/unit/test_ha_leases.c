@@ -221,14 +221,30 @@ static void dead_holder_is_not_waited_for(Rig *r, gconstpointer data)
 {
     (void)data;
     g_assert_cmpint(own(r), ==, 0);
+    ha_leases_mark(r->taker, NAME);
     g_assert_cmpint(ha_leases_lock_dead(r->taker, NAME, LEASE), ==, 0);
     g_assert_cmpint(own(r), <, 0);
+}
+
+/* Switched off, come back, and at work again before anybody used the proof: it proves nothing. */
+static void holder_that_came_back_is_not_dead(Rig *r, gconstpointer data)
+{
+    (void)data;
+    g_assert_cmpint(own(r), ==, 0);
+    ha_leases_mark(r->taker, NAME);
+    pass(r, 2000);
+    g_assert_cmpint(own(r), ==, 0);
+    g_assert_cmpint(ha_leases_lock_dead(r->taker, NAME, LEASE), ==, -ESTALE);
+    g_assert_false(exists(r, NAME ".take"));
+    pass(r, 2000);
+    g_assert_cmpint(own(r), ==, 0);
 }
 
 static void what_was_taken_is_given_back(Rig *r, gconstpointer data)
 {
     (void)data;
     g_assert_cmpint(own(r), ==, 0);
+    ha_leases_mark(r->taker, NAME);
     g_assert_cmpint(ha_leases_lock_dead(r->taker, NAME, LEASE), ==, 0);
     ha_leases_settle(r->taker, "other");
     g_assert_false(exists(r, NAME));
@@ -281,6 +297,7 @@ int main(int argc, char **argv)
         {"/ha/lease/renewal-after-the-mark-loses", renewal_after_the_mark_loses},
         {"/ha/lease/mark-of-another-taker-is-respected", mark_of_another_taker_is_respected},
         {"/ha/lease/dead-holder-is-not-waited-for", dead_holder_is_not_waited_for},
+        {"/ha/lease/holder-that-came-back-is-not-dead", holder_that_came_back_is_not_dead},
         {"/ha/lease/what-was-taken-is-given-back", what_was_taken_is_given_back},
         {"/ha/lease/other-boot-drops-its-own-lock", other_boot_drops_its_own_lock},
         {"/ha/lease/master-that-left-is-replaced-soon", master_that_left_is_replaced_soon},
