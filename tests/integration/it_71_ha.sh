@@ -195,8 +195,11 @@ claims_of_a_paused_lrm()
     took 'LRM paused, node reset by its watchdog' web "$t"
     lab start 3
     lab wait --timeout $WAIT
-    check 'the node returns' within $WAIT settled_on web 3
-    check 'and tells that its LRM was given up' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 3 -- \
+    check 'lost three times by now, it is in quarantine' within $WAIT shows 1 '^quarantine node3'
+    on 1 ha-manager crm-command node-maintenance disable node3
+    check 'which ends by a command: the node returns' within $WAIT settled_on web 3
+    refuse 'and the quarantine is over' shows 1 '^quarantine node3'
+    check 'it tells that its LRM was given up' sh -c "$TOP/scripts/lab exec --name $LAB_NAME 3 -- \
         ha-manager why-rebooted | grep -q expired"
 }
 
