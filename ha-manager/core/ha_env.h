@@ -138,8 +138,8 @@ typedef struct HaEnvOps {
     /* Proofs of a node's death beside its lease; NULL: there are none.
      * `fence`: the node has been switched off since it was last seen (1), or not yet (0); starts
      * what is needed for that. `can_fence`: there is a device for it. `fence_over`: nobody waits
-     * for it any more. `lock_dead`: takes the lock of a node that is proven dead at once; -ESTALE when the
-     * lock has changed since `fence` was first asked for: the node has come back meanwhile. */
+     * for it any more. `lock_dead`: takes the lock of a node that is proven dead at once; -ESTALE
+     * when the lock has changed since `fence` was first asked for: the node has come back. */
     int (*fence)(void *ctx, const char *node);
     bool (*can_fence)(void *ctx, const char *node);
     void (*fence_over)(void *ctx, const char *node);
