@@ -269,15 +269,21 @@ def ours(case):
        'rm -rf /var/lib/disk/images/100')
     here.stop = there.stop = True
     return {'total': total, 'stopped': there.first - here.last, 'cpu': cpu,
-            'bytes': end['transferred'], 'memory': end['qemu_total_ms'] / 1000}
+            'bytes': end['transferred'], 'memory': end['qemu_total_ms'] / 1000,
+            'phases': end['phases_ms']}
 
 
 def show(title, rows):
+    phases = [run.pop('phases') for run in rows[1][1]]
     for who, runs in rows:
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         rate = middle['bytes'] / max(middle['memory'], 0.001) / (1 << 20)
         print(f'| {title} | {who} | {middle["total"]:.2f} | {middle["memory"]:.2f} | '
               f'{middle["stopped"] * 1000:.0f} | {rate:.0f} | {middle["cpu"]:.2f} |', flush=True)
+    names = sorted({name for run in phases for name in run})
+    print('phases of qm, ms: ' + ', '.join(
+        f'{name} {statistics.median(run.get(name, 0) for run in phases):.0f}' for name in names),
+          file=sys.stderr, flush=True)
 
 
 def cases(options):
