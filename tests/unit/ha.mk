@@ -29,3 +29,9 @@ check_PROGRAMS += %D%/test_sectionconf
 %C%_test_sectionconf_SOURCES = %D%/test_sectionconf.c
 %C%_test_sectionconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
 TESTS += %D%/test_sectionconf
+
+check_PROGRAMS += %D%/test_ha_reboot
+%C%_test_ha_reboot_SOURCES = %D%/test_ha_reboot.c
+%C%_test_ha_reboot_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_reboot_LDADD = $(HA_SIM_LIBS)
+TESTS += %D%/test_ha_reboot
