@@ -6,18 +6,26 @@
 #include "lib/port/process.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HOOK_MS   30000
-#define SENDMAIL  "/usr/sbin/sendmail"
 #define MAIL_MAX  65536
 #define NAMES_MAX 64
+#define LOOK_MS   20 /* between looks whether sendmail has ended */
+
+const HaAlertPaths ha_alert_paths = {
+    .hooks = "/etc/quorate/ha-alert.d",
+    .mail = "/etc/quorate/ha-alert.mail",
+    .sendmail = "/usr/sbin/sendmail",
+    .patience_ms = 30000,
+};
 
 typedef struct Message {
+    const HaAlertPaths *paths;
     const HaNotice *notice;
     const char *master;
     const char *status;
@@ -36,26 +44,44 @@ static bool is_hook(const char *path)
            (st.st_mode & 022) == 0 && (st.st_mode & 0100) != 0;
 }
 
-static void run_hooks(void)
+static void run_hooks(const HaAlertPaths *paths)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    GDir *dir = g_dir_open(HA_ALERT_HOOKS, 0, NULL);
+    GDir *dir = g_dir_open(paths->hooks, 0, NULL);
     const char *name;
 
     while (dir != NULL && (name = g_dir_read_name(dir)) != NULL && names->len < NAMES_MAX) {
-        g_ptr_array_add(names, g_build_filename(HA_ALERT_HOOKS, name, NULL));
+        g_ptr_array_add(names, g_build_filename(paths->hooks, name, NULL));
     }
     g_clear_pointer(&dir, g_dir_close);
     g_ptr_array_sort(names, by_name);
     for (guint i = 0; i < names->len; i++) {
         const char *const argv[] = {g_ptr_array_index(names, i), NULL};
-        ProcessOptions options = {.timeout_ms = HOOK_MS};
+        ProcessOptions options = {.timeout_ms = paths->patience_ms};
         Err why = ERR_INIT;
 
         if (is_hook(argv[0]) && process_check(argv, &options, NULL, &why) < 0) {
             log_line(TRACE_WARNING, "alert", "%s: %s", argv[0], err_text(&why));
         }
     }
+}
+
+/* Its end, or ours of patience: then it goes with all that it has started. */
+static int wait_for(pid_t pid, unsigned patience_ms)
+{
+    gint64 until = g_get_monotonic_time() + patience_ms * G_GINT64_CONSTANT(1000);
+    int status;
+    pid_t r;
+
+    while ((r = waitpid(pid, &status, WNOHANG)) == 0 && g_get_monotonic_time() < until) {
+        g_usleep(LOOK_MS * 1000);
+    }
+    if (r == 0) {
+        (void)kill(-pid, SIGKILL); /* a child of ours that is not reaped yet: it is there */
+        (void)waitpid(pid, &status, 0);
+        return -ETIMEDOUT;
+    }
+    return r < 0 ? -errno : status == 0 ? 0 : -EIO;
 }
 
 /* sendmail reads the message from its standard input: a file in memory. */
@@ -68,9 +94,8 @@ static int send_mail(const Message *m, const char *addresses)
         to, m->notice->prefix, m->notice->text, m->notice->text, m->master,
         m->notice->node != NULL ? "node: " : "", m->notice->node != NULL ? m->notice->node : "",
         m->status != NULL ? m->status : "");
-    int fd = memfd_create("mail", 0);
+    int fd = memfd_create("mail", MFD_CLOEXEC);
     pid_t pid;
-    int status;
 
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
         lseek(fd, 0, SEEK_SET) < 0) {
@@ -78,12 +103,17 @@ static int send_mail(const Message *m, const char *addresses)
     }
     pid = fork();
     if (pid == 0) {
+        (void)setpgid(0, 0); /* cannot fail for a fresh child */
         (void)dup2(fd, STDIN_FILENO);
-        execl(SENDMAIL, "sendmail", "-t", "-i", (char *)NULL);
+        execl(m->paths->sendmail, "sendmail", "-t", "-i", (char *)NULL);
         _exit(127);
     }
     (void)close(fd); /* a file in memory */
-    return pid < 0 || waitpid(pid, &status, 0) < 0 ? -errno : status == 0 ? 0 : -EIO;
+    if (pid < 0) {
+        return -EAGAIN;
+    }
+    (void)setpgid(pid, pid); /* whoever is first; fails when it runs already, having done it */
+    return wait_for(pid, m->paths->patience_ms);
 }
 
 static int send_all(void *data)
@@ -97,24 +127,28 @@ static int send_all(void *data)
     (void)g_setenv("HA_ALERT_NODE", m->notice->node != NULL ? m->notice->node : "", TRUE);
     (void)g_setenv("HA_ALERT_SID", m->notice->sid != NULL ? m->notice->sid : "", TRUE);
     (void)g_setenv("HA_ALERT_MASTER", m->master, TRUE);
-    run_hooks();
-    if (cfsfile_read(HA_ALERT_MAIL, MAIL_MAX, &addresses, NULL, NULL) == 0 &&
-        access(SENDMAIL, X_OK) == 0) {
+    run_hooks(m->paths);
+    if (cfsfile_read(m->paths->mail, MAIL_MAX, &addresses, NULL, NULL) == 0 &&
+        access(m->paths->sendmail, X_OK) == 0) {
         int r = send_mail(m, addresses);
 
         if (r < 0) {
-            log_line(TRACE_WARNING, "alert", "sendmail: %s", strerror(-r));
+            log_line(TRACE_WARNING, "alert", "%s: %s", m->paths->sendmail,
+                     r == -ETIMEDOUT ? "took too long and was ended"
+                     : r == -EIO     ? "failed"
+                                     : strerror(-r));
         }
     }
     return 0;
 }
 
 void ha_alerts_send(HaWorkers *workers,
+                    const HaAlertPaths *paths,
                     const HaNotice *notice,
                     const char *master,
                     const char *status_json)
 {
-    Message m = {notice, master, status_json};
+    Message m = {paths, notice, master, status_json};
     int r = ha_workers_start(workers, "alert", send_all, &m);
 
     if (r < 0) {
@@ -122,27 +156,51 @@ void ha_alerts_send(HaWorkers *workers,
     }
 }
 
+/* A service at the look before. */
+typedef struct Seen {
+    HaServiceState state;
+    char *node;
+} Seen;
+
 struct HaAlerts {
-    StrMap *states; /* sid -> GINT_TO_POINTER(HaServiceState + 1) */
-    char *spare;    /* what was said last; NULL: all well */
+    StrMap *seen; /* sid -> Seen * */
+    char *spare;  /* what was said last; NULL: all well */
     bool looked;
 };
+
+static void seen_free(void *data)
+{
+    Seen *seen = data;
+
+    g_free(seen->node);
+    g_free(seen);
+}
 
 HaAlerts *ha_alerts_new(void)
 {
     HaAlerts *a = g_new0(HaAlerts, 1);
 
-    a->states = strmap_new(NULL);
+    a->seen = strmap_new(seen_free);
     return a;
 }
 
 void ha_alerts_free(HaAlerts *a)
 {
     if (a != NULL) {
-        strmap_free(a->states);
+        strmap_free(a->seen);
         g_free(a->spare);
         g_free(a);
     }
+}
+
+/* All of fence, recovery and start may happen in one round: then it is where it was not before,
+ * without a motion. */
+static bool was_recovered(const Seen *before, const HaService *s)
+{
+    return (s->state == HA_SERVICE_STARTED || s->state == HA_SERVICE_REQUEST_STOP) &&
+           (before->state == HA_SERVICE_RECOVERY || before->state == HA_SERVICE_FENCE ||
+            (before->state == HA_SERVICE_STARTED && s->proof != NULL &&
+             strcmp(before->node, s->node) != 0));
 }
 
 static void look_at_service(HaAlerts *a,
@@ -151,16 +209,16 @@ static void look_at_service(HaAlerts *a,
                             void (*notify)(void *ctx, const HaNotice *notice),
                             void *ctx)
 {
-    int before = GPOINTER_TO_INT(strmap_get(a->states, sid)) - 1;
+    const Seen *before = strmap_get(a->seen, sid);
+    Seen *now = g_new0(Seen, 1);
     g_autofree char *text = NULL;
     HaNotice notice = {.node = s->node, .sid = sid};
 
-    if (before >= 0 && before != (int)s->state && s->state == HA_SERVICE_ERROR) {
+    if (before != NULL && before->state != s->state && s->state == HA_SERVICE_ERROR) {
         text = g_strdup_printf("service '%s' on node '%s' is in error state and needs help", sid,
                                s->node);
         notice.prefix = "ERROR";
-    } else if ((before == HA_SERVICE_RECOVERY || before == HA_SERVICE_FENCE) &&
-               (s->state == HA_SERVICE_STARTED || s->state == HA_SERVICE_REQUEST_STOP)) {
+    } else if (before != NULL && was_recovered(before, s)) {
         text = g_strdup_printf("service '%s' was recovered to node '%s' (%s)", sid, s->node,
                                s->proof != NULL ? s->proof : "lease-expired");
         notice.prefix = "RECOVERY";
@@ -169,7 +227,8 @@ static void look_at_service(HaAlerts *a,
         notice.text = text;
         notify(ctx, &notice);
     }
-    strmap_set(a->states, sid, GINT_TO_POINTER((int)s->state + 1));
+    *now = (Seen){s->state, g_strdup(s->node)};
+    strmap_set(a->seen, sid, now);
 }
 
 void ha_alerts_look(HaAlerts *a,
@@ -181,11 +240,11 @@ void ha_alerts_look(HaAlerts *a,
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         look_at_service(a, strmap_key(ms->services, i), strmap_value(ms->services, i), notify, ctx);
     }
-    for (guint i = 0; i < strmap_size(a->states);) {
-        if (strmap_has(ms->services, strmap_key(a->states, i))) {
+    for (guint i = 0; i < strmap_size(a->seen);) {
+        if (strmap_has(ms->services, strmap_key(a->seen, i))) {
             i++;
         } else {
-            strmap_remove_at(a->states, i);
+            strmap_remove_at(a->seen, i);
         }
     }
     if ((spare == NULL) != (a->spare == NULL)) {

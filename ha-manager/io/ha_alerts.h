@@ -11,11 +11,19 @@
 #include "ha-manager/core/ha_manager_status.h"
 #include "ha-manager/io/ha_workers.h"
 
-#define HA_ALERT_HOOKS "/etc/quorate/ha-alert.d"    /* executables, in order of their names */
-#define HA_ALERT_MAIL  "/etc/quorate/ha-alert.mail" /* addresses, one a line */
+typedef struct HaAlertPaths {
+    const char *hooks;    /* directory of executables, run in order of their names */
+    const char *mail;     /* file of addresses, one a line; none: no mail */
+    const char *sendmail; /* program that takes a message with its addressees; none: no mail */
+    unsigned patience_ms; /* for each of these programs; then it is killed */
+} HaAlertPaths;
 
-/* Sends in a child of `workers`. `status_json`: the status at this moment, for the hooks. */
+extern const HaAlertPaths ha_alert_paths; /* of the daemons */
+
+/* Sends in a child of `workers`: neither a program that fails nor one that hangs keeps the caller
+ * or the other programs. `status_json`: the status at this moment, for the mail; may be NULL. */
 void ha_alerts_send(HaWorkers *workers,
+                    const HaAlertPaths *paths,
                     const HaNotice *notice,
                     const char *master,
                     const char *status_json);

@@ -63,7 +63,7 @@ void ha_node_notify(HaNode *n, const HaNotice *notice)
     log_line(TRACE_NOTICE, n->o.domain, "alert %s", line);
     ha_cluster_log(n->cluster, TRACE_ERR, "pve-ha", line);
     (void)!ha_cluster_read(n->cluster, HA_FILE_MANAGER_STATUS, NULL, &status, NULL); /* or none */
-    ha_alerts_send(n->workers, notice, n->name, status);
+    ha_alerts_send(n->workers, &ha_alert_paths, notice, n->name, status);
 }
 
 static void env_notify(void *ctx, const HaNotice *notice)
