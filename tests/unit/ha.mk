@@ -35,3 +35,10 @@ check_PROGRAMS += %D%/test_ha_reboot
 %C%_test_ha_reboot_CFLAGS = $(ha_test_cflags)
 %C%_test_ha_reboot_LDADD = $(HA_SIM_LIBS)
 TESTS += %D%/test_ha_reboot
+
+# The drawings in docs/states/ha.md against the names and the scenarios.
+check_PROGRAMS += %D%/test_ha_states
+%C%_test_ha_states_SOURCES = %D%/test_ha_states.c
+%C%_test_ha_states_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_states_LDADD = $(HA_CORE_LIBS)
+TESTS += %D%/test_ha_states
