@@ -3,21 +3,18 @@
 
 #include "ha-manager/core/ha_limits.h"
 #include "ha-manager/core/ha_lrm_status.h"
+#include "ha-manager/io/ha_loads.h"
 #include "ha-manager/io/ha_tree.h"
 #include "lib/base/jsontree.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/cfs/ipcc.h"
 #include "lib/conf/corosync_check.h"
-#include "lib/conf/vmconf.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define CALL_MS       2000 /* of one call: well below the silence that a watchdog forgives */
-#define MIB           (1024.0 * 1024.0)
-#define MEMORY_MIB    512.0 /* of a guest that does not say */
-#define COLUMNS_MAX   64
+#define CALL_MS       2000    /* of one call: well below the silence that a watchdog forgives */
 #define RULES_VERSION "9.1.0" /* what our own managers are as good as */
 
 struct HaCluster {
@@ -152,50 +149,34 @@ int ha_cluster_members(const HaCluster *c, StrMap *ret_online, Err *err)
     return 0;
 }
 
-/* Its last word, if any, in the broadcast values: NULL terminated columns; caller frees. */
-static char **rrd_columns(char *const *lines, const char *id)
-{
-    gsize n = strlen(id);
-
-    for (gsize i = 0; lines != NULL && lines[i] != NULL; i++) {
-        if (strncmp(lines[i], id, n) == 0 && lines[i][n] == ':') {
-            return g_strsplit(lines[i] + n + 1, ":", COLUMNS_MAX);
-        }
-    }
-    return NULL;
-}
-
-static char **rrd_lines(HaCluster *c)
+/* What all nodes have broadcast; none of it when that cannot be told now. */
+static HaValues *ask_values(HaCluster *c)
 {
     WireIpcRequest q = {.id = WIRE_IPC_GET_RRD};
     g_autoptr(GBytes) answer = NULL;
-    g_autofree char *text = NULL;
     gsize size = 0;
     const char *data;
 
     if (ipcc_call(c->ipc, &q, &answer, NULL) < 0 || answer == NULL) {
-        return NULL;
+        return ha_values_new("", 0);
     }
     data = g_bytes_get_data(answer, &size);
-    text = g_strndup(data, size);
-    return g_strsplit(text, "\n", -1);
+    return ha_values_new(data, size);
 }
 
 int ha_cluster_guests(const HaCluster *c, StrMap *ret_guests, Err *err)
 {
     const JsonTree *ids = jsontree_get(c->vmlist, "ids");
-    g_auto(GStrv) lines = NULL;
+    g_autoptr(HaValues) values = NULL;
 
     if (c->vmlist == NULL) {
         return err_setf(err, -ENOTCONN, "the guests of the cluster are not known yet");
     }
-    lines = rrd_lines((HaCluster *)(uintptr_t)c); /* the connection is no part of what we say */
+    values = ask_values((HaCluster *)(uintptr_t)c); /* the connection is no part of what we say */
     for (guint i = 0; i < jsontree_count(ids) && i < HA_SERVICES_MAX; i++) {
         const JsonTree *entry = jsontree_at(ids, i);
         const char *type = g_strcmp0(jsontree_get_text(entry, "type"), "lxc") == 0 ? "ct" : "vm";
         g_autofree char *sid = g_strdup_printf("%s:%s", type, jsontree_key(ids, i));
-        g_autofree char *id = g_strdup_printf("pve-vm-9.0/%s", jsontree_key(ids, i));
-        g_auto(GStrv) values = rrd_columns(lines, id);
         HaGuest *guest;
 
         if (jsontree_get_text(entry, "node") == NULL) {
@@ -203,8 +184,7 @@ int ha_cluster_guests(const HaCluster *c, StrMap *ret_guests, Err *err)
         }
         guest = g_new0(HaGuest, 1);
         guest->node = g_strdup(jsontree_get_text(entry, "node"));
-        guest->started =
-            values != NULL && g_strv_length(values) > 2 && strcmp(values[2], "running") == 0;
+        guest->started = ha_values_guest_runs(values, sid);
         strmap_set(ret_guests, sid, guest);
     }
     for (guint i = 0; i < strmap_size(c->generic); i++) {
@@ -280,110 +260,39 @@ int ha_cluster_detection_ms(HaCluster *c, int64_t *ret, Err *err)
     return r;
 }
 
-static double number(char *const *values, guint i)
+/* What the node once told of itself, should it broadcast nothing. */
+static HaLoad *told_node_load(HaCluster *c, const char *node)
 {
-    double d;
-
-    if (values == NULL || g_strv_length((char **)(uintptr_t)values) <= i) {
-        return 0;
-    }
-    d = g_ascii_strtod(values[i], NULL); /* "U" reads as 0 */
-    return d > 0 ? d : 0;
-}
-
-/* Columns of the broadcast values: reference pmxcfs 13. */
-static HaLoad *node_load(HaCluster *c, char *const *lines, const char *node, HaScheduler mode)
-{
-    g_autofree char *id = g_strdup_printf("pve-node-9.0/%s", node);
-    g_auto(GStrv) v = rrd_columns(lines, id);
     g_autoptr(GBytes) info = NULL;
-    g_autoptr(JsonTree) tree = NULL;
-    HaLoad *load;
     gsize size = 0;
     const char *text;
 
-    if (v != NULL && number(v, 4) > 0) {
-        load = g_new0(HaLoad, 1);
-        *load = (HaLoad){.maxcpu = number(v, 4),
-                         .cpu = number(v, 5) * number(v, 4),
-                         .maxmem = number(v, 7),
-                         .mem = number(v, 8)};
-        return load;
-    }
-    if (mode == HA_SCHEDULER_DYNAMIC || ipcc_get_status(c->ipc, node, "static-info", &info, NULL)) {
+    if (ipcc_get_status(c->ipc, node, "static-info", &info, NULL) < 0 || info == NULL) {
         return NULL;
     }
     text = g_bytes_get_data(info, &size);
-    if (text == NULL || jsontree_parse(text, strnlen(text, size), &tree, NULL) < 0) {
-        return NULL;
-    }
-    load = g_new0(HaLoad, 1);
-    load->maxcpu = jsontree_real(jsontree_get(tree, "cpus"), 0);
-    load->maxmem = jsontree_real(jsontree_get(tree, "memory"), 0);
-    return load;
+    return text != NULL ? ha_load_of_static_info(text, strnlen(text, size)) : NULL;
 }
 
-static double conf_number(const VmSection *s, const char *key, double fallback)
-{
-    const char *value = vmsection_get(s, key);
-
-    if (value != NULL && g_str_has_prefix(value, "current=")) {
-        value += strlen("current=");
-    }
-    return value != NULL ? g_ascii_strtod(value, NULL) : fallback;
-}
-
-/* What its configuration allows it. */
-static HaLoad *static_guest(const HaCluster *c, const char *sid, const char *node)
+/* What its configuration allows it; nothing when there is none that can be read. */
+static HaLoad *configured_load(const HaCluster *c, const char *sid, const char *node)
 {
     g_autofree char *path = ha_tree_guest_path(c->pve, sid, node);
     g_autofree char *text = NULL;
-    g_autoptr(VmConf) conf = NULL;
-    bool container = g_str_has_prefix(sid, "ct:");
-    HaLoad *load = g_new0(HaLoad, 1);
-    const VmSection *s;
     gsize size = 0;
 
     if (path == NULL || g_str_has_prefix(sid, "exec:") ||
-        cfsfile_read(path, HA_TEXT_MAX, &text, &size, NULL) < 0 ||
-        vmconf_parse(text, size, &(VmConfParse){0}, &conf, NULL) < 0) {
-        return load;
+        cfsfile_read(path, HA_TEXT_MAX, &text, &size, NULL) < 0) {
+        return g_new0(HaLoad, 1);
     }
-    s = vmconf_main(conf);
-    if (container) {
-        load->maxcpu = conf_number(s, "cpulimit", conf_number(s, "cores", 0));
-    } else {
-        load->maxcpu =
-            conf_number(s, "vcpus", conf_number(s, "sockets", 1) * conf_number(s, "cores", 1));
-    }
-    load->maxmem = conf_number(s, "memory", MEMORY_MIB) * MIB;
-    load->cpu = load->maxcpu;
-    load->mem = load->maxmem;
-    return load;
-}
-
-static HaLoad *dynamic_guest(char *const *lines, const char *sid)
-{
-    g_autofree char *id = g_strdup_printf("pve-vm-9.0/%s", strchr(sid, ':') + 1);
-    g_auto(GStrv) v = rrd_columns(lines, id);
-    HaLoad *load;
-
-    if (v == NULL) {
-        return NULL;
-    }
-    load = g_new0(HaLoad, 1);
-    *load = (HaLoad){.maxcpu = number(v, 5),
-                     .cpu = number(v, 6) * number(v, 5),
-                     .maxmem = number(v, 7),
-                     .mem = number(v, 8)};
-    return load;
+    return ha_load_of_config(sid, text, size);
 }
 
 int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
 {
     g_autoptr(StrMap) members = strmap_new(NULL);
     g_autoptr(StrMap) guests = strmap_new(ha_guest_free);
-    g_auto(GStrv) lines = rrd_lines(c);
+    g_autoptr(HaValues) values = ask_values(c);
     int r = ha_cluster_members(c, members, err);
 
     if (r == 0) {
@@ -391,8 +300,11 @@ int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
     }
     for (guint i = 0; r == 0 && i < strmap_size(members); i++) {
         const char *node = strmap_key(members, i);
-        HaLoad *load = node_load(c, lines, node, mode);
+        HaLoad *load = ha_values_node_load(values, node);
 
+        if (load == NULL && mode != HA_SCHEDULER_DYNAMIC) {
+            load = told_node_load(c, node);
+        }
         if (load != NULL) {
             strmap_set(loads->nodes, node, load);
         }
@@ -400,9 +312,9 @@ int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
     for (guint i = 0; r == 0 && i < strmap_size(guests); i++) {
         const char *sid = strmap_key(guests, i);
         const HaGuest *guest = strmap_value(guests, i);
-        HaLoad *load = mode == HA_SCHEDULER_DYNAMIC ? dynamic_guest(lines, sid) : NULL;
+        HaLoad *load = mode == HA_SCHEDULER_DYNAMIC ? ha_values_guest_load(values, sid) : NULL;
 
-        strmap_set(loads->guests, sid, load != NULL ? load : static_guest(c, sid, guest->node));
+        strmap_set(loads->guests, sid, load != NULL ? load : configured_load(c, sid, guest->node));
     }
     return r;
 }

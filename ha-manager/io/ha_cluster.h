@@ -30,6 +30,8 @@ char *ha_cluster_guest_node(const HaCluster *c, const char *sid); /* NULL: no su
 int ha_cluster_read(HaCluster *c, HaFile file, const char *node, char **ret_text, Err *err)
     must_check;
 
+/* What a scheduler weighs (ha_loads.h). Dynamic: a node that broadcasts nothing is left out, and
+ * the core falls back to basic; a guest without values counts as its configuration allows it. */
 int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err) must_check;
 /* Version of the manager on that node, NULL when it does not tell. Caller frees. */
 char *ha_cluster_version(HaCluster *c, const char *node);
