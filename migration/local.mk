@@ -22,6 +22,8 @@ noinst_LIBRARIES += %D%/libmigio.a
 	%D%/io/mig_ports.c %D%/io/mig_ports.h \
 	%D%/io/mig_probe.c %D%/io/mig_probe.h \
 	%D%/io/mig_qemu.c %D%/io/mig_qemu.h \
+	%D%/io/mig_relay.c %D%/io/mig_relay.h \
+	%D%/io/mig_socket.c %D%/io/mig_socket.h \
 	%D%/io/mig_source_job.c \
 	%D%/io/mig_source_ops.h %D%/io/mig_source_plan.c %D%/io/mig_source_qemu.c \
 	%D%/io/mig_target_check.c %D%/io/mig_target_job.c \

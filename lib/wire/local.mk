@@ -12,6 +12,7 @@ noinst_LIBRARIES += %D%/libwire.a
 %C%_libwire_a_SOURCES += %D%/wire_api.c %D%/wire_api.h
 %C%_libwire_a_SOURCES += %D%/wire_ipc.c %D%/wire_ipc.h
 %C%_libwire_a_SOURCES += %D%/wire_qmp.c %D%/wire_qmp.h
+%C%_libwire_a_SOURCES += %D%/wire_nbd.c %D%/wire_nbd.h
 %C%_libwire_a_SOURCES += %D%/wire_params.c %D%/wire_params.h
 %C%_libwire_a_SOURCES += %D%/wire_ticket.c %D%/wire_ticket.h
 %C%_libwire_a_SOURCES += %D%/wire_upid.c %D%/wire_upid.h

@@ -6,19 +6,16 @@
  */
 #include "lib/base/sha256.h"
 #include "lib/port/clock.h"
+#include "migration/io/mig_socket.h"
 #include "migration/io/mig_source_ops.h"
 #include "migration/io/mig_target_ops.h"
 #include "migration/io/mig_tls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <gio/gio.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define STREAM_MS   30000  /* a peer that neither reads nor writes for so long is gone */
@@ -48,14 +45,6 @@ static void stream_done(Stream *s)
     sha256_free(s->digest);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Stream, stream_done)
-
-static void set_timeout(int fd, unsigned ms)
-{
-    struct timeval t = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t); /* only later without */
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
-}
 
 static int tls_fail(Stream *s, Err *err)
 {
@@ -139,37 +128,11 @@ typedef struct CopyJob {
     int64_t done;
 } CopyJob;
 
-static int connect_blocking(const char *address, Err *err)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(MIG_PORT_CONTROL)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(MIG_PORT_CONTROL)};
-    bool four = inet_pton(AF_INET, address, &in.sin_addr) == 1;
-    int fd;
-
-    if (!four && inet_pton(AF_INET6, address, &in6.sin6_addr) != 1) {
-        return err_setf(err, -EINVAL, "'%s' is no address", address);
-    }
-    fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        set_timeout(fd, STREAM_MS);
-    }
-    if (fd < 0 || connect(fd, four ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-                          four ? sizeof in : sizeof in6) < 0) {
-        int r = -errno;
-
-        if (fd >= 0) {
-            (void)close(fd); /* never was a connection */
-        }
-        return err_setf(err, r, "connecting to %s: %s", address, g_strerror(-r));
-    }
-    return fd;
-}
-
 static int open_stream(CopyJob *c, const MigVolume *v, Stream *s, Err *err)
 {
     const MigTree *tree = &c->job->setup->tree;
     g_autoptr(JsonTree) t = jsontree_new_object();
-    int r = connect_blocking(c->address, err);
+    int r = mig_socket_connect(c->address, MIG_PORT_CONTROL, STREAM_MS, err);
 
     if (r < 0) {
         return r;
@@ -273,7 +236,7 @@ static int end_stream(Stream *s, const MigVolume *v, char **ret_volid, Err *err)
     hex_digest(s, digest);
     jsontree_set_int(t, "size", s->bytes);
     jsontree_set_text(t, "sha256", digest);
-    set_timeout(s->fd, IMPORTED_MS);
+    mig_socket_timeout(s->fd, IMPORTED_MS);
     if ((r = send_bytes(s, wire_mig_encode(WIRE_MIG_END, t), err)) < 0 ||
         (r = receive(s, &m, err)) < 0) {
         return r;
@@ -511,7 +474,7 @@ static void *incoming_main(void *data)
     char *volid = NULL;
     Err err = ERR_INIT;
 
-    set_timeout(in->stream.fd, STREAM_MS);
+    mig_socket_timeout(in->stream.fd, STREAM_MS);
     if (import(in, &volid, &err) < 0) {
         g_autoptr(JsonTree) t = jsontree_new_object();
         Err ignored = ERR_INIT;

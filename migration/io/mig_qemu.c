@@ -327,23 +327,18 @@ int64_t mig_qemu_drive_used(MigQemu *q, const char *ds)
     return 0;
 }
 
-static int add_nbd_node(MigQemu *q, const MigQemuMirror *m, const char *name, Err *err)
+int mig_qemu_mirror_open(MigQemu *q, const MigQemuMirror *m, Err *err)
 {
-    g_autofree char *port = g_strdup_printf("%u", m->port);
+    g_autofree char *name = g_strdup_printf("mirror-%s", m->ds);
     JsonTree *server = jsontree_new_object();
     JsonTree *arguments = jsontree_new_object();
 
-    jsontree_set_text(server, "type", "inet");
-    jsontree_set_text(server, "host", m->host);
-    jsontree_set_text(server, "port", port);
+    jsontree_set_text(server, "type", "unix");
+    jsontree_set_text(server, "path", m->socket);
     jsontree_set_text(arguments, "driver", "nbd");
     jsontree_set_text(arguments, "node-name", name);
     jsontree_set(arguments, "server", server);
     jsontree_set_text(arguments, "export", m->export);
-    if (m->tls_hostname != NULL) {
-        jsontree_set_text(arguments, "tls-creds", TLS_ID);
-        jsontree_set_text(arguments, "tls-hostname", m->tls_hostname);
-    }
     return mig_qemu_call(q, "blockdev-add", arguments, NULL, err);
 }
 
@@ -358,21 +353,19 @@ int mig_qemu_mirror(MigQemu *q, const MigQemuMirror *m, Err *err)
     g_autofree char *node = NULL;
     JsonTree *arguments;
     int64_t size = 0;
-    int r;
+    int r = mig_qemu_drive_node(q, m->ds, &node, &size, err);
 
-    if ((r = mig_qemu_drive_node(q, m->ds, &node, &size, err)) < 0 ||
-        (r = add_nbd_node(q, m, name, err)) < 0) {
-        return r;
+    if (r == 0) {
+        arguments = jsontree_new_object();
+        jsontree_set_text(arguments, "job-id", name);
+        jsontree_set_text(arguments, "device", node);
+        jsontree_set_text(arguments, "target", name);
+        jsontree_set_text(arguments, "sync", "full");
+        jsontree_set_text(arguments, "copy-mode", "background");
+        jsontree_set_bool(arguments, "auto-dismiss", false);
+        jsontree_set_int(arguments, "speed", m->speed);
+        r = mig_qemu_call(q, "blockdev-mirror", arguments, NULL, err);
     }
-    arguments = jsontree_new_object();
-    jsontree_set_text(arguments, "job-id", name);
-    jsontree_set_text(arguments, "device", node);
-    jsontree_set_text(arguments, "target", name);
-    jsontree_set_text(arguments, "sync", "full");
-    jsontree_set_text(arguments, "copy-mode", "background");
-    jsontree_set_bool(arguments, "auto-dismiss", false);
-    jsontree_set_int(arguments, "speed", m->speed);
-    r = mig_qemu_call(q, "blockdev-mirror", arguments, NULL, err);
     if (r < 0) {
         delete_node(q, name);
     }

@@ -74,11 +74,12 @@ int64_t mig_qemu_drive_used(MigQemu *q, const char *ds);
 
 typedef struct MigQemuMirror {
     const char *ds;
-    const char *host, *export, *tls_hostname; /* tls_hostname NULL: plain */
-    unsigned port;
+    const char *socket, *export; /* of a MigRelay; what the target exports */
     int64_t speed; /* bytes per second, 0: unlimited */
 } MigQemuMirror;
-/* Job and target node are called "mirror-DS". */
+/* Opens the target's drive, for which QEMU stops until it is answered: node "mirror-DS". */
+int mig_qemu_mirror_open(MigQemu *q, const MigQemuMirror *m, Err *err) must_check;
+/* Mirrors to that node: job "mirror-DS". On failure the node is closed. */
 int mig_qemu_mirror(MigQemu *q, const MigQemuMirror *m, Err *err) must_check;
 /* Another limit, bytes per second; 0: none. */
 int mig_qemu_mirror_speed(MigQemu *q, const char *ds, int64_t speed, Err *err) must_check;

@@ -2,6 +2,7 @@
 /* The source's QEMU: mirrors, the memory stream, the switch, and the way back. */
 #include "lib/port/clock.h"
 #include "migration/io/mig_agent.h"
+#include "migration/io/mig_relay.h"
 #include "migration/io/mig_source_ops.h"
 
 #include <errno.h>
@@ -95,22 +96,43 @@ static int tls_credentials(MigJob *j, Err *err)
     return j->request.insecure ? 0 : mig_qemu_tls(j->qemu, j->setup->tls_dir, "client", err);
 }
 
+/* The relay of a mirror is not ours any more once QEMU has it. */
+static int start_mirror(MigJob *j, const MigVolume *v, Err *err)
+{
+    const MigTree *tree = &j->setup->tree;
+    g_autofree char *export = g_strdup_printf("drive-%s", v->drive);
+    g_autofree char *file = g_strdup_printf("nbd-%u-%s", j->vmid, v->drive);
+    g_autofree char *path = g_build_filename(j->setup->own_run, file, NULL);
+    MigRelayTo to = {.pve = tree->pve,
+                     .node = tree->node,
+                     .peer = j->request.insecure ? NULL : j->peer,
+                     .address = j->stream_host,
+                     .port = j->nbd_port,
+                     .path = path};
+    MigQemuMirror m = {
+        .ds = v->drive, .socket = path, .export = export, .speed = mig_source_limit(j, v)};
+    g_autoptr(MigRelay) relay = NULL;
+    int r = mig_relay_open(&to, &relay, err);
+
+    if (r == 0) {
+        r = mig_qemu_mirror_open(j->qemu, &m, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    mig_relay_settled(relay);
+    return mig_qemu_mirror(j->qemu, &m, err);
+}
+
 static int start_mirrors(MigJob *j, Err *err)
 {
-    int r = tls_credentials(j, err);
+    int r = 0;
 
     for (guint i = 0; r == 0 && i < j->volumes->list->len; i++) {
         const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
-        g_autofree char *export = g_strdup_printf("drive-%s", v->drive);
-        MigQemuMirror m = {.ds = v->drive,
-                           .host = j->stream_host,
-                           .port = j->nbd_port,
-                           .export = export,
-                           .tls_hostname = j->request.insecure ? NULL : j->peer,
-                           .speed = mig_source_limit(j, v)};
 
         if (v->how == MIG_VOLUME_MIRROR) {
-            r = mig_qemu_mirror(j->qemu, &m, err);
+            r = start_mirror(j, v, err);
         }
     }
     return r;

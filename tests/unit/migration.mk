@@ -11,3 +11,15 @@ check_PROGRAMS += %D%/test_migration
 	lib/port/libport.a lib/wire/libwire.a lib/conf/libconf.a lib/base/libbase.a $(SSL_LIBS) \
 	$(CRYPTO_LIBS) $(JSON_LIBS) $(QB_LIBS) $(GIO_LIBS) $(GLIB_LIBS) -lpthread
 TESTS += %D%/test_migration
+
+check_PROGRAMS += %D%/test_wire_nbd
+%C%_test_wire_nbd_SOURCES = %D%/test_wire_nbd.c
+%C%_test_wire_nbd_LDADD = lib/wire/libwire.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_wire_nbd
+
+check_PROGRAMS += %D%/test_mig_relay
+%C%_test_mig_relay_SOURCES = %D%/test_mig_relay.c
+%C%_test_mig_relay_LDADD = migration/libmigio.a lib/port/libport.a lib/wire/libwire.a \
+	lib/base/libbase.a $(SSL_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS) -lpthread
+TESTS += %D%/test_mig_relay
+THREADED_TESTS += %D%/test_mig_relay

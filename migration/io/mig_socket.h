@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mig_socket: blocking connections to another node, with an end to every wait. Any thread. */
+#ifndef MIGRATION_IO_MIG_SOCKET_H
+#define MIGRATION_IO_MIG_SOCKET_H
+
+#include "lib/base/err.h"
+
+/* A connection to `address` (a number, IPv4 or IPv6), or -errno. Connecting, and every later read
+ * and write, gives up after `timeout_ms`. The caller closes it. */
+int mig_socket_connect(const char *address, unsigned port, unsigned timeout_ms, Err *err)
+    must_check;
+
+/* The same limit for reads and writes of any socket. */
+void mig_socket_timeout(int fd, unsigned timeout_ms);
+
+#endif
