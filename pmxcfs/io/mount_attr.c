@@ -98,7 +98,7 @@ double mount_attr_locked(
     Mount *m, MountNode *n, const Entry *e, pid_t pid, const void *handle, struct stat *ret)
 {
     g_autoptr(Entry) shown = entry_ref((Entry *)(uintptr_t)e);
-    mount_shown_locked(n, &shown);
+    mount_shown_locked(n, &shown, false);
     return attr_of(m, n, shown, pid, handle, ret);
 }
 

@@ -188,7 +188,7 @@ void mount_op_read(
     MountNode *n = mount_node_get(c.m->nodes, ino);
     g_autoptr(Entry) e = mount_entry_and_lock(c.m, n, direct, NULL);
     if (e != NULL && (h == NULL || !h->writes)) {
-        mount_shown_locked(n, &e);
+        mount_shown_locked(n, &e, direct);
     }
     g_autofree uint8_t *composed = NULL;
     uint32_t len = 0;

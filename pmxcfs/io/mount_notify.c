@@ -188,6 +188,7 @@ static bool settle_node(Mount *m, const MemdbEdit *edit, bool own_write)
         if (known) {
             overlay_op_clear(&f->inflight);
             f->has_inflight = false;
+            n->overtaken = n->previous != NULL;
         } else if (is_forward(edit) && edit->before->data != edit->after->data &&
                    n->heard < edit->after->version && n->previous == NULL) {
             n->previous = entry_ref(edit->before);

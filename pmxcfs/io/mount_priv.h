@@ -111,6 +111,8 @@ typedef struct MountNode {
     uint64_t heard;        /* version of the newest change that the listener heard of */
     Entry *previous;       /* changed by another node: the state that the kernel still believes in,
                               until it is told; what it caches must be of one moment with that */
+    bool overtaken;        /* ... and a handle here wrote after that: who reads around the page
+                              cache sees what was written */
     bool untold;           /* its content changed and the kernel was not told */
     gint64 previous_until; /* when it is told at the latest, also if readers are under way */
     gint64 changed;        /* when its content last changed in place; 0: not in this node's life */
@@ -338,8 +340,9 @@ void mount_handle_fill(MountHandle *h, struct fuse_file_info *fi);
 uint32_t mount_view_size(const MountNode *n, const Entry *base, pid_t pid, const void *handle);
 /* Something is written and not yet applied. Node lock held. */
 bool mount_view_differs(const MountNode *n);
-/* What the kernel and its page cache shall see in place of *e. Node lock held. */
-void mount_shown_locked(const MountNode *n, Entry **e);
+/* What the kernel and its page cache shall see in place of *e; `direct`: a reader around the cache,
+ * who must not miss what was written here (see `overtaken`). Node lock held. */
+void mount_shown_locked(const MountNode *n, Entry **e, bool direct);
 /* What was not empty before has another content now. Node lock held. */
 void mount_changed_locked(MountNode *n, const Entry *before);
 /* May the file be read through the page cache? Node lock held. */

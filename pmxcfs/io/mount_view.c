@@ -35,9 +35,11 @@ double mount_view_keep(MountNode *n)
     return n->size_told ? MOUNT_KEEP_SEC : 0;
 }
 
-void mount_shown_locked(const MountNode *n, Entry **e)
+void mount_shown_locked(const MountNode *n, Entry **e, bool direct)
 {
-    if (n->previous != NULL && n->orphan == NULL && !mount_view_differs(n)) {
+    bool hidden = direct && n->overtaken;
+
+    if (n->previous != NULL && !hidden && n->orphan == NULL && !mount_view_differs(n)) {
         entry_unref(*e);
         *e = entry_ref(n->previous);
     }
@@ -47,6 +49,7 @@ void mount_settle_locked(MountNode *n)
 {
     if (n->previous != NULL) {
         g_clear_pointer(&n->previous, entry_unref);
+        n->overtaken = false;
         n->pages_cached = true;
     }
 }
