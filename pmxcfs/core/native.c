@@ -389,6 +389,12 @@ static void try_documented(Replica *r)
 
 /* ---- a new view ------------------------------------------------------------------------------ */
 
+static void forget_restart(Native *n)
+{
+    n->restart = MONO_NEVER;
+    n->overdue = false;
+}
+
 static void leave_view(Replica *r)
 {
     Native *n = r->native;
@@ -397,7 +403,7 @@ static void leave_view(Replica *r)
     native_batch_reset(r);
     native_content_drop(n);
     n->n_peers = 0;
-    n->restart = MONO_NEVER;
+    forget_restart(n);
     n->started = false;
     native_set_phase(r, NATIVE_PHASE_DOCUMENTED, "out of the group");
 }
@@ -453,7 +459,7 @@ void native_view(Replica *r, const DfsmMember *members, uint32_t n_members)
     native_content_drop(n);
     rebuild_peers(r, members, n_members);
     n->started = n->probed = false;
-    n->restart = MONO_NEVER;
+    forget_restart(n);
     n->since = r->now;
     if (r->cfg.durability == REPLICA_DURABILITY_QUORUM) {
         ledger_confirm(r->ledger, 0, r->up);
@@ -473,7 +479,9 @@ static void ask_restart(Replica *r)
 {
     Native *n = r->native;
 
-    n->restart = mono_min(n->restart, mono_add_ms(n->since, NATIVE_RESTART_MS));
+    if (!n->overdue) {
+        n->restart = mono_min(n->restart, mono_add_ms(n->since, NATIVE_RESTART_MS));
+    }
 }
 
 static void on_hello(Replica *r, NativePeer *peer, const WireNative *m)
@@ -587,7 +595,7 @@ static void on_start(Replica *r, GroupMember sender, const WireNative *m)
     native_content_drop(n);
     reset_peers(n, m);
     n->started = false;
-    n->restart = MONO_NEVER;
+    forget_restart(n);
     n->since = r->now;
     n->epoch = m->epoch;
     n->needed = m->needed;
@@ -1022,6 +1030,25 @@ static void ring_alarm(Replica *r)
     }
 }
 
+/* The first in line proposes. When nothing comes of it, since it has stopped, the next ones do,
+ * each some time after the one before. */
+static void restart_due(Replica *r)
+{
+    Native *n = r->native;
+    uint32_t before = rank(r);
+
+    if (before > 0 && !n->overdue) {
+        n->overdue = true;
+        n->restart = mono_add_ms(r->now, NATIVE_ANSWER_MS + (int64_t)before * NATIVE_RANK_MS);
+        return;
+    }
+    forget_restart(n);
+    if (before > 0) {
+        pass_over(r);
+    }
+    propose(r, "a member asks for it, or votes changed");
+}
+
 void native_tick(Replica *r)
 {
     Native *n = r->native;
@@ -1030,10 +1057,7 @@ void native_tick(Replica *r)
         return;
     }
     if (!mono_before(r->now, n->restart)) {
-        n->restart = MONO_NEVER;
-        if (rank(r) == 0) {
-            propose(r, "a member asks for it, or votes changed");
-        }
+        restart_due(r);
     }
     if (!mono_before(r->now, n->alarm)) {
         ring_alarm(r);

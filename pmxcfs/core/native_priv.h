@@ -53,6 +53,7 @@ struct Native {
     NativePhase phase;
     MonoTime alarm;   /* when the phase has lasted too long */
     MonoTime restart; /* when to propose another exchange */
+    bool overdue;     /* ... in place of the first in line, which should have done it */
     MonoTime since;   /* of the last exchange or view */
     bool started;     /* we have asked for an exchange that has not begun yet */
     bool probed;      /* we have begun a documented one in place of the lowest member */

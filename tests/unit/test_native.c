@@ -523,6 +523,27 @@ static void a_node_that_is_added_counts(void)
     bus_done(&b);
 }
 
+/* Goal: the same where the member that should see to it stops just then. */
+static void the_first_stops_as_a_node_is_added(void)
+{
+    Bus b;
+
+    bus_begin(&b, true, 2);
+    pass(&b, NATIVE_ANSWER_MS);
+    b.listed = 3;
+    b.nodes[1].deaf = true;
+    quorum(&b, 2, true);
+    quorum(&b, 3, true);
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/without-the-first"});
+    settle(&b);
+    g_assert_false(b.nodes[2].answered); /* node 3 does not count yet */
+    pass(&b, NATIVE_RESTART_MS + NATIVE_ANSWER_MS + 2 * NATIVE_RANK_MS + 2 * NATIVE_ANSWER_MS);
+    g_assert_true(b.nodes[2].answered && b.nodes[2].result == 0);
+    g_assert_cmpuint(status(&b, 2).term, ==, 2);
+    g_assert_true(has(&b, 3, "d/without-the-first"));
+    bus_done(&b);
+}
+
 static void with_a_foreign_member_the_documented_protocol_is_used(void)
 {
     Bus b;
@@ -626,6 +647,8 @@ int main(int argc, char **argv)
     g_test_add_data_func("/native/who-never-greets-is-left-out/last", GUINT_TO_POINTER(3),
                          who_never_greets_is_left_out);
     g_test_add_func("/native/a-node-that-is-added-counts", a_node_that_is_added_counts);
+    g_test_add_func("/native/the-first-stops-as-a-node-is-added",
+                    the_first_stops_as_a_node_is_added);
     g_test_add_func("/native/with-a-foreign-member-the-documented-protocol-is-used",
                     with_a_foreign_member_the_documented_protocol_is_used);
     g_test_add_func("/native/large-files-travel-in-pieces", large_files_travel_in_pieces);
