@@ -147,7 +147,7 @@ static void drop_locked(Mount *m, MountNode *n, int r)
 static void lost_locked(Mount *m, MountNode *n, int r)
 {
     bool gone = true;
-    g_autoptr(Entry) e = mount_entry_locked(m, n, &gone);
+    entry_unref(mount_entry_locked(m, n, &gone));
     drop_locked(m, n, r);
     for (GSList *l = gone ? n->file->open : NULL; l != NULL; l = l->next) {
         ((MountHandle *)l->data)->lost = r;
