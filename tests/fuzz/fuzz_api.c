@@ -30,6 +30,25 @@ static void as_parameters(const char *text, const uint8_t *data, size_t size)
     params_free(p);
 }
 
+/* A number may come with a zero more than it needs; what is written reads as the same task. */
+static void as_task(const Upid *upid)
+{
+    g_auto(Upid) same = {0};
+    g_autofree char *again = upid_format(upid);
+    g_autofree char *third = NULL;
+
+    g_assert_null(strchr(again, '/'));
+    g_assert_cmpint(upid_parse(again, &same, NULL), ==, 0);
+    third = upid_format(&same);
+    g_assert_cmpstr(third, ==, again);
+    g_assert_cmpuint(same.pid, ==, upid->pid);
+    g_assert_cmpuint(same.pstart, ==, upid->pstart);
+    g_assert_cmpuint(same.starttime, ==, upid->starttime);
+    g_assert_cmpstr(same.type, ==, upid->type);
+    g_assert_cmpstr(same.id, ==, upid->id);
+    g_assert_cmpstr(same.user, ==, upid->user);
+}
+
 static void as_login(const char *text)
 {
     g_auto(Ticket) ticket = {0};
@@ -46,10 +65,7 @@ static void as_login(const char *text)
         g_assert_true(wire_ticket_valid_token_id(id));
     }
     if (upid_parse(text, &upid, NULL) == 0) {
-        g_autofree char *again = upid_format(&upid);
-
-        g_assert_cmpint(g_ascii_strcasecmp(again, text), ==, 0);
-        g_assert_null(strchr(again, '/'));
+        as_task(&upid);
     }
     g_assert_cmpint(wire_csrf_check(text, "key", "root@pam", (WallTime){0}, NULL), <, 0);
 }
