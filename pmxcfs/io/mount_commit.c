@@ -56,9 +56,12 @@ void mount_path_release(Mount *m, MountNode *n)
     }
 }
 
-/* Moves what was written into `n->file->inflight`. False when there is nothing to submit: all is in
- * the tree, or the file is gone and its bytes are for those who have it open. Node lock held. */
-static bool take_locked(Mount *m, MountNode *n, bool all)
+/* Moves what was written into `n->file->inflight`, and into *ret as a change, with a reference to
+ * the bytes: the listener clears the former when it hears of a change of the file by this node,
+ * which may be that of a writer whose file another node renamed to this path. False when there is
+ * nothing to submit: all is in the tree, or the file is gone and its bytes are for those who have
+ * it open. Node lock held. */
+static bool take_locked(Mount *m, MountNode *n, bool all, TreeOp *ret)
 {
     MountFile *f = n->file;
     bool gone = false;
@@ -76,6 +79,10 @@ static bool take_locked(Mount *m, MountNode *n, bool all)
     atomic_fetch_sub(&m->pending, overlay_bytes(&f->overlay));
     overlay_take_op(&f->overlay, data, base->size, &f->inflight);
     f->has_inflight = true;
+    *ret = (TreeOp){.kind = TREE_OP_WRITE,
+                    .offset = f->inflight.offset,
+                    .truncate = f->inflight.truncate,
+                    .data = f->inflight.data != NULL ? g_bytes_ref(f->inflight.data) : NULL};
     return true;
 }
 
@@ -164,18 +171,14 @@ static void saved_locked(MountNode *n)
     }
 }
 
-/* Submits what take_locked prepared. Node lock not held, `busy` ours. */
-static int commit_inflight(Mount *m, MountNode *n, ReplicaWait wait, Err *err)
+/* Submits what take_locked prepared, and drops its reference. Node lock not held, `busy` ours. */
+static int commit_inflight(Mount *m, MountNode *n, TreeOp *op, ReplicaWait wait, Err *err)
 {
     MountFile *f = n->file;
     uint64_t seq = 0;
-    TreeOp op = {.kind = TREE_OP_WRITE,
-                 .offset = f->inflight.offset,
-                 .truncate = f->inflight.truncate,
-                 .data = f->inflight.data != NULL ? g_bytes_ref(f->inflight.data) : NULL};
     bool gone = false;
-    int r = submit(m, n, &op, wait, &seq, &gone, err);
-    g_clear_pointer(&op.data, g_bytes_unref);
+    int r = submit(m, n, op, wait, &seq, &gone, err);
+    g_clear_pointer(&op->data, g_bytes_unref);
     mount_stats_add(m->stats, MOUNT_COUNT_COMMITS, 1);
 
     g_mutex_lock(&n->lock);
@@ -226,6 +229,7 @@ static int sync_applied(Mount *m, MountNode *n, uint64_t seq, int r, Err *err)
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err)
 {
     Err none = ERR_INIT;
+    TreeOp op = {0};
     int r = 0;
     err = err != NULL ? err : &none;
 
@@ -235,12 +239,12 @@ int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err)
         return 0;
     }
     hold_locked(n);
-    bool work = take_locked(m, n, all);
+    bool work = take_locked(m, n, all, &op);
     uint64_t seq = n->file->seq;
     g_mutex_unlock(&n->lock);
 
     if (work) {
-        r = commit_inflight(m, n, wait, err);
+        r = commit_inflight(m, n, &op, wait, err);
     }
     if (wait == REPLICA_WAIT_DURABLE) {
         r = sync_applied(m, n, seq, r, err);

@@ -363,6 +363,7 @@ check 'a clone that is interrupted is gone' interrupted
 check '... with its volumes' storages_clean
 killed()
 {
+    rm -f "$WORK/cut" # of before: what is looked for is in it
     "$QM" clone 100 145 --bwlimit 256 --root "$PVE" --run-dir "$WORK/run" >"$WORK/cut" 2>&1 &
     within 60 grep -q 'full clone of drive scsi0' "$WORK/cut" || return 1
     kill -KILL $!
