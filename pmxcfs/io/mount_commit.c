@@ -192,10 +192,18 @@ static int commit_inflight(Mount *m, MountNode *n, TreeOp *op, ReplicaWait wait,
     if (r < 0) {
         drop_locked(m, n, r);
     }
+    bool overtakes = r >= 0 && n->overtaken;
+    if (overtakes) {
+        mount_settle_locked(n);
+        n->settling++;
+    }
     g_mutex_unlock(&n->lock);
     if (r < 0) {
         lost(m, n, r, err);
-        mount_inval_settling(m, n); /* the kernel has pages with what was dropped */
+    }
+    if (r < 0 || overtakes) {
+        /* The kernel has pages with what was dropped, or of before a change that came earlier. */
+        mount_inval_settling(m, n);
     }
     return MIN(r, 0);
 }

@@ -259,6 +259,29 @@ static void test_remote_under_own(void)
     g_assert_true(mt_has(mt("n/both"), "abXYefghij"));
 }
 
+/* Goal: a change of another node that came before an own one hides nothing of that, also while the
+ * kernel, for the sake of somebody who reads, has not been told yet of the former. */
+static void test_remote_before_own(void)
+{
+    struct stat st;
+    char buf[64];
+    mt_text(mt("n/order"), "first");
+    becomes_hot(mt("n/order"), "first");
+    int r = open(mt("n/order"), O_RDONLY);
+    MT_OK(r);
+    g_assert_cmpint(pread(r, buf, sizeof(buf), 0), ==, 5);
+    int w = open(mt("n/order"), O_WRONLY);
+    MT_OK(w);
+    g_assert_cmpint(pwrite(w, "mine, longer", 12, 0), ==, 12);
+    g_assert_cmpint(mt_ctl("write n/order other"), >, 0);
+    MT_OK(close(w));
+    MT_OK(stat(mt("n/order"), &st));
+    g_assert_cmpint(st.st_size, ==, 12);
+    g_assert_true(mt_has(mt("n/order"), "mine, longer"));
+    g_assert_cmpint(pread(r, buf, sizeof(buf), 0), ==, 12);
+    close(r);
+}
+
 static void test_replaced_tree(void)
 {
     MT_FAILS(access(mt("synced"), F_OK), ENOENT);
@@ -546,6 +569,7 @@ int main(int argc, char **argv)
     g_test_add_func("/coherence/remote-names", test_remote_names);
     g_test_add_func("/coherence/remote-removal", test_remote_removal);
     g_test_add_func("/coherence/remote-change-under-own-write", test_remote_under_own);
+    g_test_add_func("/coherence/remote-change-before-own-write", test_remote_before_own);
     g_test_add_func("/coherence/replaced-tree", test_replaced_tree);
     g_test_add_func("/coherence/races-leave-nothing-stale", test_races);
     g_test_add_func("/coherence/stuck-directory-delays-only-itself", test_stuck_directory);
