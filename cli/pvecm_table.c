@@ -28,6 +28,10 @@ static GOptionEntry show_options[] = {CLI_OUTPUT_FORMAT_OPTION, {0}};
             "Address of this node on link " #n, "[address=]ADDRESS[,priority=0..255]"              \
     }
 
+#define LINK_OPTIONS                                                                               \
+    LINK_OPTION(0), LINK_OPTION(1), LINK_OPTION(2), LINK_OPTION(3), LINK_OPTION(4),                \
+        LINK_OPTION(5), LINK_OPTION(6), LINK_OPTION(7)
+
 #define DRY_RUN_OPTION CLI_FLAG("dry-run", pvecm_make.dry_run, "Only say what would be done")
 
 static GOptionEntry expected_options[] = {DRY_RUN_OPTION, {0}};
@@ -40,14 +44,7 @@ static GOptionEntry create_options[] = {
     {"token", 0, 0, G_OPTION_ARG_INT, &pvecm_make.token,
      "Token time of two nodes, default 1000; 0: corosync's own", "MS"},
     DRY_RUN_OPTION,
-    LINK_OPTION(0),
-    LINK_OPTION(1),
-    LINK_OPTION(2),
-    LINK_OPTION(3),
-    LINK_OPTION(4),
-    LINK_OPTION(5),
-    LINK_OPTION(6),
-    LINK_OPTION(7),
+    LINK_OPTIONS,
     {0},
 };
 
@@ -65,14 +62,7 @@ static GOptionEntry add_options[] = {
     CLI_FLAG("use_ssh", pvecm_add_options.use_ssh, "Refused: no root ssh"),
     {"dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run,
      "Ask the cluster, list problems, change nothing", NULL},
-    LINK_OPTION(0),
-    LINK_OPTION(1),
-    LINK_OPTION(2),
-    LINK_OPTION(3),
-    LINK_OPTION(4),
-    LINK_OPTION(5),
-    LINK_OPTION(6),
-    LINK_OPTION(7),
+    LINK_OPTIONS,
     {0},
 };
 
@@ -86,14 +76,7 @@ static GOptionEntry addnode_options[] = {
      "Join API version of the node", "N"},
     CLI_FLAG("force", pvecm_make.force, "The cluster may list this name already"),
     DRY_RUN_OPTION,
-    LINK_OPTION(0),
-    LINK_OPTION(1),
-    LINK_OPTION(2),
-    LINK_OPTION(3),
-    LINK_OPTION(4),
-    LINK_OPTION(5),
-    LINK_OPTION(6),
-    LINK_OPTION(7),
+    LINK_OPTIONS,
     {0},
 };
 
@@ -148,8 +131,7 @@ static GOptionEntry leave_options[] = {
 static GOptionEntry rename_options[] = {DRY_RUN_OPTION, {0}};
 
 static GOptionEntry readdress_options[] = {
-    DRY_RUN_OPTION, LINK_OPTION(0), LINK_OPTION(1), LINK_OPTION(2), LINK_OPTION(3),
-    LINK_OPTION(4), LINK_OPTION(5), LINK_OPTION(6), LINK_OPTION(7), {0},
+    DRY_RUN_OPTION, LINK_OPTIONS, {0},
 };
 
 #define DRY_RUN                                                                                    \
