@@ -260,13 +260,15 @@ int guest_mirror_wait(GuestMirror *m, Err *err)
 
 /* ------------------------------------------------------------------- ending */
 
-int guest_mirror_switch(GuestMirror *m, Err *err)
+/* Ends one job after the other by `command`; those that are left stay on the list. */
+static int end_all(GuestMirror *m, const char *command, Err *err)
 {
     int r = 0;
 
     while (r == 0 && m->jobs->len > 0) {
         const char *job = m->jobs->pdata[0];
-        r = tell_job(m, "block-job-complete", "device", job, err);
+
+        r = tell_job(m, command, "device", job, err);
         if (r == 0) {
             r = job_end(m, job, err);
         }
@@ -277,22 +279,9 @@ int guest_mirror_switch(GuestMirror *m, Err *err)
     return r;
 }
 
-static int part_all(GuestMirror *m, Err *err)
+int guest_mirror_switch(GuestMirror *m, Err *err)
 {
-    int r = 0;
-
-    while (r == 0 && m->jobs->len > 0) {
-        const char *job = m->jobs->pdata[0];
-        /* Of a job that is ready this makes a good end. */
-        r = tell_job(m, "block-job-cancel", "device", job, err);
-        if (r == 0) {
-            r = job_end(m, job, err);
-        }
-        if (r == 0) {
-            g_ptr_array_remove_index(m->jobs, 0);
-        }
-    }
-    return r;
+    return end_all(m, "block-job-complete", err);
 }
 
 int guest_mirror_part(GuestMirror *m, bool agent, Err *err)
@@ -310,7 +299,7 @@ int guest_mirror_part(GuestMirror *m, bool agent, Err *err)
         r = qmp_call(m->qmp, "stop", NULL, 0, NULL, err);
     }
     if (r == 0) {
-        r = part_all(m, err);
+        r = end_all(m, "block-job-cancel", err); /* of jobs that are ready: a good end */
     }
     if (ran && qmp_call(m->qmp, "cont", NULL, 0, NULL, &back) < 0) {
         guest_say(m->store->host, GUEST_SAY_WARNING, "the guest stands still: %s", err_text(&back));
