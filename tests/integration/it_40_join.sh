@@ -6,17 +6,8 @@
 # rename(2), for n from 1 until it gets through.
 # Timeout: 900
 . "$(dirname "$0")/lib.sh"
-need corosync ip nsenter strace faketime
-BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
-need "$BUILD/quorum/quorate-joind"
-
-on()
-{
-    local node=$1
-    shift
-    lab exec "$node" -- sh -c "$*"
-}
+. "$(dirname "$0")/nodes_lib.sh"
+need strace faketime
 
 # A node as it comes from the installer: pmxcfs in local mode, one guest.
 make_bare()
@@ -29,29 +20,6 @@ make_bare()
     within 10 on "$node" 'test -e /etc/pve/.version'
     on "$node" "mkdir -p /etc/pve/nodes/node$node/qemu-server &&
         echo 'name: guest$node' >/etc/pve/nodes/node$node/qemu-server/${node}00.conf"
-}
-
-start_api()
-{
-    lab start "$1" joind
-    lab start "$1" api
-    within 10 on "$1" "ss -Htln 'sport = 8006' | grep -q 8006"
-}
-
-token()
-{
-    on 1 "pvecm token $*"
-}
-
-votes_of()
-{
-    lab exec "$1" -- pvecm status --output-format json |
-        python3 -c "import json,sys; print(json.load(sys.stdin)['expected_votes'])"
-}
-
-expects_votes()
-{
-    equal "$(votes_of 1)" "$1"
 }
 
 # Fully out: own tree, own guest, no trace of the cluster on the host; not in the cluster's list.
@@ -74,16 +42,6 @@ is_in()
 in_or_out()
 {
     is_out || is_in
-}
-
-refused_saying()
-{
-    local text=$1 out
-    shift
-    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
-    echo "$out"
-    case $out in *"$text"*) return 0 ;; esac
-    return 1
 }
 
 fields_agree()

@@ -7,33 +7,14 @@
 # scripts/soak-nodes; here each command dies once before and once behind its point of no return.
 # Timeout: 420
 . "$(dirname "$0")/lib.sh"
-need corosync ip nsenter strace
-BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
-need "$BUILD/quorum/quorate-joind"
-
-on()
-{
-    local node=$1
-    shift
-    lab exec "$node" -- sh -c "cd /; $*"
-}
+. "$(dirname "$0")/nodes_lib.sh"
+need strace
 
 says()
 {
     local text=$1 out
     shift
     out=$("$@" 2>&1)
-    echo "$out"
-    case $out in *"$text"*) return 0 ;; esac
-    return 1
-}
-
-refused_saying()
-{
-    local text=$1 out
-    shift
-    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
     echo "$out"
     case $out in *"$text"*) return 0 ;; esac
     return 1
@@ -57,11 +38,6 @@ is_standalone()
         test ! -e /etc/corosync/corosync.conf && test ! -e /var/lib/pve-cluster/node-journal &&
         test ! -e /etc/pve/priv/join-tokens && echo x >/etc/pve/writable && rm /etc/pve/writable &&
         test \"\$(ls /etc/pve/nodes)\" = node$1 && test -s /etc/pve/nodes/node$1/pve-ssl.pem"
-}
-
-token()
-{
-    on 1 'pvecm token'
 }
 
 logged()

@@ -6,17 +6,8 @@
 # endpoints as well; a foreign node is taken in and gets its vote when it has shown up.
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
-need corosync curl ip nsenter python3
-BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api" "$BUILD/api/quorate-apid"
-need "$BUILD/quorum/quorate-joind"
-
-on()
-{
-    local node=$1
-    shift
-    lab exec "$node" -- sh -c "$*"
-}
+. "$(dirname "$0")/nodes_lib.sh"
+need curl python3 "$BUILD/api/quorate-apid"
 
 # A node as it comes from the installer: pmxcfs in local mode, root's password set.
 make_bare()
@@ -29,15 +20,6 @@ make_bare()
     within 60 on "$node" 'test -e /etc/pve/.version'
     on "$node" 'echo root:lab-secret | chpasswd -c SHA256 &&
         cp '"$TOP"'/api/quorate.pam /etc/pam.d/quorate'
-}
-
-start_api()
-{
-    local daemon
-    for daemon in joind apid api; do
-        lab start "$1" "$daemon" || return 1
-    done
-    within 60 on "$1" "ss -Htln 'sport = 8006' | grep -q 8006"
 }
 
 # curl on a node, to this node's API: METHOD PATH [ARGS]; status on the first line, then the body.
@@ -88,22 +70,6 @@ add()
     local node=$1 password=$2
     shift 2
     on "$node" "cd / && echo '$password' | pvecm add $*"
-}
-
-refused_saying()
-{
-    local text=$1 out
-    shift
-    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
-    echo "$out"
-    case $out in *"$text"*) return 0 ;; esac
-    return 1
-}
-
-expects_votes()
-{
-    equal "$(lab exec 1 -- pvecm status --output-format json |
-        python3 -c "import json,sys; print(json.load(sys.stdin)['expected_votes'])")" "$1"
 }
 
 # On node 1, port 8007: a member that knows the documented endpoints only, with the same
@@ -198,7 +164,7 @@ envelope()
 
 claims_of_other_nodes()
 {
-    check 'the second node serves as well' start_api 2
+    check 'the second node serves as well' start_api 2 joind apid api
     check 'it asks the first one about its task' answers 200 2 GET \
         "/nodes/node1/tasks/$UPID/status" "$AUTH"
     check 'and tells what that says' json 2 "assert d['upid'] == '$UPID', d"
@@ -270,7 +236,7 @@ for n in 1 4; do # both have a guest 100
         echo 'name: guest$n' >/etc/pve/nodes/node$n/qemu-server/100.conf"
 done
 check 'a cluster is made' on 1 'pvecm create lab1'
-check 'its API serves' start_api 1
+check 'its API serves' start_api 1 joind apid api
 claims_of_the_endpoints
 claims_of_passwords
 claims_of_other_nodes

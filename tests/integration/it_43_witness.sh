@@ -5,17 +5,8 @@
 # Method: real corosync-qnetd on node 4 of the lab, which is no member; real corosync-qdevice.
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
-need corosync corosync-qnetd corosync-qdevice certutil ip nsenter python3
-BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
-need "$BUILD/quorum/quorate-joind"
-
-on()
-{
-    local node=$1
-    shift
-    lab exec "$node" -- sh -c "$*"
-}
+. "$(dirname "$0")/nodes_lib.sh"
+need corosync-qnetd corosync-qdevice certutil python3
 
 make_bare()
 {
@@ -27,16 +18,6 @@ make_bare()
     [ "$node" = 4 ] && return
     lab start "$node" pmxcfs
     within 60 on "$node" 'test -e /etc/pve/.version'
-}
-
-refused_saying()
-{
-    local text=$1 out
-    shift
-    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
-    echo "$out"
-    case $out in *"$text"*) return 0 ;; esac
-    return 1
 }
 
 # Facts of `pvecm status` on a node, as python sees them in `s`.
@@ -97,13 +78,6 @@ start_ssh()
     on 1 "mkdir /etc/lab-bin && printf '#!/bin/sh\nexec python3 %s \"\$@\"\n' \
         '$TOP/tests/integration/fake_ssh.py' >/etc/lab-bin/ssh && chmod +x /etc/lab-bin/ssh"
     within 60 on 4 "ss -Htln 'sport = 2222' | grep -q 2222"
-}
-
-# A case that all later ones stand on.
-must()
-{
-    check "$@"
-    [ "$FAILED" = 0 ] || finish
 }
 
 lab_up -n 4 --bare

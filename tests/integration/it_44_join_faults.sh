@@ -6,17 +6,8 @@
 # authority is wrong at a time.
 # Timeout: 420
 . "$(dirname "$0")/lib.sh"
-need corosync ip nft nsenter python3 unshare
-BUILD=$(build_dir)
-need "$BUILD/pmxcfs/pmxcfs" "$BUILD/cli/pvecm" "$BUILD/api/quorate-api"
-need "$BUILD/quorum/quorate-joind"
-
-on()
-{
-    local node=$1
-    shift
-    lab exec "$node" -- sh -c "cd /; $*"
-}
+. "$(dirname "$0")/nodes_lib.sh"
+need nft python3 unshare
 
 # A node as it comes from the installer, with a second network and one guest; nodes 1 and 3 have
 # their databases on a small disk of its own.
@@ -37,25 +28,6 @@ give_guest()
     within 60 on "$node" 'test -e /etc/pve/.version'
     on "$node" "mkdir -p /etc/pve/nodes/node$node/qemu-server &&
         echo 'name: guest$node' >/etc/pve/nodes/node$node/qemu-server/${node}00.conf"
-}
-
-start_api()
-{
-    lab start "$1" joind
-    lab start "$1" api
-    within 60 on "$1" "ss -Htln 'sport = 8006' | grep -q 8006"
-}
-
-# A case that all later ones stand on.
-must()
-{
-    check "$@"
-    [ "$FAILED" = 0 ] || finish
-}
-
-token()
-{
-    on 1 "pvecm token $*"
 }
 
 links()
@@ -84,12 +56,6 @@ is_in()
         expects_votes "$votes" && version_agrees "$node"
 }
 
-expects_votes()
-{
-    equal "$(lab exec 1 -- pvecm status --output-format json |
-        python3 -c "import json,sys; print(json.load(sys.stdin)['expected_votes'])")" "$1"
-}
-
 # corosync of node 1, and of another, run with the version that the file has.
 version_agrees()
 {
@@ -99,16 +65,6 @@ version_agrees()
         equal "$(on "$n" 'corosync-cmapctl -g totem.config_version | sed "s/.* = //"')" "$want" ||
             return 1
     done
-}
-
-refused_saying()
-{
-    local text=$1 out
-    shift
-    out=$("$@" 2>&1) && { echo "succeeded: $out"; return 1; }
-    echo "$out"
-    case $out in *"$text"*) return 0 ;; esac
-    return 1
 }
 
 # Node 3 is refused, and as it was.
