@@ -17,3 +17,6 @@ EXTRA_PROGRAMS += %D%/bench_cpg
 %C%_bench_cpg_CFLAGS = $(AM_CFLAGS) $(CPG_CFLAGS)
 %C%_bench_cpg_LDADD = $(CPG_LIBS) $(GLIB_LIBS)
 EXTRA_DIST += %D%/bench_cluster.py
+
+# sudo tests/bench/bench_join.sh [FILES [NODES...]]; sudo tests/bench/bench_migration.py
+EXTRA_DIST += %D%/bench_join.sh %D%/bench_migration.py %D%/bench_guest.S
