@@ -15,7 +15,8 @@ sim: %D%/sim
 
 # Both sides of a migration in one process: every fault in every phase.
 check_PROGRAMS += %D%/migsim
-%C%_migsim_SOURCES = %D%/migsim.c
+%C%_migsim_SOURCES = %D%/migsim.c %D%/migsim.h %D%/migsim_fault.c %D%/migsim_ops.c \
+	%D%/migsim_run.c %D%/migsim_world.c
 %C%_migsim_LDADD = migration/libmigcore.a lib/wire/libwire.a lib/conf/libconf.a \
 	lib/base/libbase.a $(GLIB_LIBS)
 EXTRA_DIST += %D%/test_migsim
