@@ -2,11 +2,13 @@
 #include "lib/conf/storagecfg_edit.h"
 
 #include "lib/conf/propstring.h"
+#include "lib/conf/sectionlines.h"
 #include "lib/conf/storagecfg.h"
 
 #include <errno.h>
 #include <string.h>
 
+#define LOCAL_ID "local"
 #define DIRS     "dir nfs cifs cephfs btrfs"
 #define CONTENTS "images rootdir vztmpl iso backup snippets import none"
 
@@ -232,34 +234,35 @@ static int find_type(const char *text, const char *id, char **ret, Err *err)
     return r < 0 ? r : err_setf(err, -ENOENT, "storage '%.64s' does not exist", id);
 }
 
-static bool is_header(const char *line)
+/* A section as the reader sees it, in the lines of the text: [first, end). */
+typedef struct Section {
+    const SectionLinesEntry *entry;
+    guint first; /* its header */
+    guint end;   /* after its last property and the comments below it */
+} Section;
+
+static bool is_indented(const char *line)
 {
-    return line[0] != '\0' && strchr(" \t#\r", line[0]) == NULL;
+    return (line[0] == ' ' || line[0] == '\t') && line[strspn(line, " \t\r")] != '\0';
 }
 
-static bool is_header_of(const char *line, const char *id)
+static bool find_section(const SectionLines *text, char *const *lines, const char *id, Section *ret)
 {
-    const char *colon = is_header(line) ? strchr(line, ':') : NULL;
-    g_autofree char *name = colon != NULL ? g_strdup(colon + 1) : NULL;
+    for (guint i = 0; i < text->sections->len; i++) {
+        const SectionLinesEntry *e = text->sections->pdata[i];
+        guint end = e->line; /* counted from 1, so this is the index of the next */
 
-    return name != NULL && strcmp(g_strstrip(name), id) == 0;
-}
-
-/* The lines [*first, *end) of the section; its last property line is before *end. */
-static bool find_section(char *const *lines, const char *id, guint *ret_first, guint *ret_end)
-{
-    for (guint i = 0; lines[i] != NULL; i++) {
-        if (is_header_of(lines[i], id)) {
-            guint end = i + 1;
-            for (guint k = end; lines[k] != NULL && !is_header(lines[k]); k++) {
-                bool property = (lines[k][0] == ' ' || lines[k][0] == '\t') &&
-                                lines[k][strspn(lines[k], " \t\r")] != '\0';
-                end = property ? k + 1 : end;
-            }
-            *ret_first = i;
-            *ret_end = end;
-            return true;
+        if (strcmp(e->id, id) != 0) {
+            continue;
         }
+        if (e->lines->len > 0) {
+            end = ((const SectionLine *)e->lines->pdata[e->lines->len - 1])->line;
+        }
+        while (lines[end] != NULL && is_indented(lines[end])) {
+            end++;
+        }
+        *ret = (Section){.entry = e, .first = e->line - 1, .end = end};
+        return true;
     }
     return false;
 }
@@ -269,41 +272,44 @@ static void append_prop(GString *out, const char *key, const char *value)
     g_string_append_printf(out, "\t%s %s\n", key, value);
 }
 
-static const char *pair_value(const GPtrArray *props, const char *key, size_t len)
+static bool is_given(const GPtrArray *props, const char *key)
 {
     for (guint i = 0; i + 1 < props->len; i += 2) {
-        const char *name = props->pdata[i];
-        if (strlen(name) == len && strncmp(name, key, len) == 0) {
-            return props->pdata[i + 1];
-        }
-    }
-    return NULL;
-}
-
-static bool is_removed(const GPtrArray *remove, const char *key, size_t len)
-{
-    for (guint i = 0; remove != NULL && i < remove->len; i++) {
-        const char *name = remove->pdata[i];
-        if (strlen(name) == len && strncmp(name, key, len) == 0) {
+        if (strcmp(props->pdata[i], key) == 0) {
             return true;
         }
     }
     return false;
 }
 
+/* The key of the property in line `i`, NULL when it holds none. */
+static const char *key_in_line(const SectionLinesEntry *e, guint i)
+{
+    for (guint k = 0; k < e->lines->len; k++) {
+        const SectionLine *l = e->lines->pdata[k];
+        if (l->line == i + 1) {
+            return l->key;
+        }
+    }
+    return NULL;
+}
+
 /* The section's lines with what changes; keys not there yet come last. */
 static void append_changed(GString *out,
                            char *const *lines,
-                           guint first,
-                           guint end,
+                           const Section *at,
                            const GPtrArray *props,
                            const GPtrArray *remove)
 {
-    g_string_append_printf(out, "%s\n", lines[first]);
-    for (guint i = first + 1; i < end; i++) {
-        const char *key = lines[i] + strspn(lines[i], " \t");
-        size_t len = strcspn(key, " \t\r");
-        if (!is_removed(remove, key, len) && pair_value(props, key, len) == NULL) {
+    g_string_append_printf(out, "%s\n", lines[at->first]);
+    for (guint i = at->first + 1; i < at->end; i++) {
+        const char *key = key_in_line(at->entry, i);
+        bool goes = key != NULL &&
+                    (is_given(props, key) ||
+                     (remove != NULL && g_ptr_array_find_with_equal_func((GPtrArray *)remove, key,
+                                                                         g_str_equal, NULL)));
+
+        if (!goes) {
             g_string_append_printf(out, "%s\n", lines[i]);
         }
     }
@@ -350,19 +356,52 @@ int storagecfg_add(const char *text,
 }
 
 /* What is implicit must be written down before it can change. */
-static char *with_section(const char *text, const char *id)
+static const char implicit_local[] = "dir: local\n\tpath /var/lib/vz\n"
+                                     "\tcontent backup,images,iso,rootdir,snippets,vztmpl\n"
+                                     "\tprune-backups keep-all=1\n";
+
+/* All lines but those of the section, in whose place `section` comes. */
+static char *replace_section(char *const *lines, const Section *at, const char *section)
+{
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; lines[i] != NULL; i++) {
+        if (i == at->first) {
+            g_string_append(out, section);
+        } else if ((i < at->first || i >= at->end) &&
+                   (lines[i + 1] != NULL || lines[i][0] != '\0')) {
+            g_string_append_printf(out, "%s\n", lines[i]);
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
+static int change_section(const char *text,
+                          const char *id,
+                          const GPtrArray *props,
+                          const GPtrArray *remove,
+                          char **ret,
+                          Err *err)
 {
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    guint first;
-    guint end;
+    g_autoptr(SectionLines) parsed = NULL;
+    g_autoptr(GString) section = g_string_new(NULL);
+    Section at;
+    int r = sectionlines_parse(text, strlen(text), &parsed, err);
 
-    if (find_section(lines, id, &first, &end)) {
-        return g_strdup(text);
+    if (r < 0) {
+        return r;
     }
-    return g_strconcat("dir: local\n\tpath /var/lib/vz\n"
-                       "\tcontent backup,images,iso,rootdir,snippets,vztmpl\n"
-                       "\tprune-backups keep-all=1\n",
-                       text[0] != '\0' ? "\n" : "", text, NULL);
+    if (!find_section(parsed, lines, id, &at)) {
+        g_autofree char *whole = NULL;
+
+        g_assert(strcmp(id, LOCAL_ID) == 0); /* the only one that is there without lines */
+        whole = g_strconcat(implicit_local, text[0] != '\0' ? "\n" : "", text, NULL);
+        return change_section(whole, id, props, remove, ret, err);
+    }
+    append_changed(section, lines, &at, props, remove);
+    *ret = replace_section(lines, &at, section->str);
+    return 0;
 }
 
 int storagecfg_change(const char *text,
@@ -372,12 +411,8 @@ int storagecfg_change(const char *text,
                       char **ret,
                       Err *err)
 {
-    g_autoptr(GString) out = g_string_new(NULL);
     g_autofree char *type = NULL;
-    g_autofree char *whole = NULL;
-    g_auto(GStrv) lines = NULL;
-    guint first = 0;
-    guint end = 0;
+    g_autofree char *changed = NULL;
     int r = find_type(text, id, &type, err);
 
     if (r == 0) {
@@ -386,50 +421,45 @@ int storagecfg_change(const char *text,
     for (guint i = 0; r == 0 && remove != NULL && i < remove->len; i++) {
         r = check_prop(type, remove->pdata[i], NULL, false, err);
     }
-    if (r < 0) {
-        return r;
-    }
-    whole = with_section(text, id);
-    lines = g_strsplit(whole, "\n", -1);
-    (void)find_section(lines, id, &first, &end); /* it is there by now */
-    for (guint i = 0; lines[i] != NULL; i++) {
-        if (i == first) {
-            append_changed(out, lines, first, end, props, remove);
-        } else if ((i < first || i >= end) && (lines[i + 1] != NULL || lines[i][0] != '\0')) {
-            g_string_append_printf(out, "%s\n", lines[i]);
-        }
-    }
-    r = check_result(out->str, id, err);
     if (r == 0) {
-        *ret = g_string_free(g_steal_pointer(&out), FALSE);
+        r = change_section(text, id, props, remove, &changed, err);
+    }
+    if (r == 0) {
+        r = check_result(changed, id, err);
+    }
+    if (r == 0) {
+        *ret = g_steal_pointer(&changed);
     }
     return r;
 }
 
 int storagecfg_remove(const char *text, const char *id, char **ret, Err *err)
 {
-    g_autoptr(GString) out = g_string_new(NULL);
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    guint first;
-    guint end;
+    g_autoptr(SectionLines) parsed = NULL;
+    g_autofree char *left = NULL;
+    size_t len;
+    Section at;
+    int r;
 
-    if (strcmp(id, "local") == 0) {
+    if (strcmp(id, LOCAL_ID) == 0) {
         return err_setf(err, -EINVAL, "storage 'local' is part of every node; disable it instead");
     }
-    if (!find_section(lines, id, &first, &end)) {
+    r = sectionlines_parse(text, strlen(text), &parsed, err);
+    if (r < 0) {
+        return err_wrapf(err, r, "storage.cfg");
+    }
+    if (!find_section(parsed, lines, id, &at)) {
         return err_setf(err, -ENOENT, "storage '%.64s' does not exist", id);
     }
-    while (lines[end] != NULL && lines[end][0] == '\0' && lines[end + 1] != NULL) {
-        end++; /* the empty line that parts it from the next */
+    while (lines[at.end] != NULL && lines[at.end][0] == '\0' && lines[at.end + 1] != NULL) {
+        at.end++; /* the empty line that parts it from the next */
     }
-    for (guint i = 0; lines[i] != NULL; i++) {
-        if ((i < first || i >= end) && (lines[i + 1] != NULL || lines[i][0] != '\0')) {
-            g_string_append_printf(out, "%s\n", lines[i]);
-        }
+    left = replace_section(lines, &at, "");
+    len = strlen(left);
+    while (len >= 2 && left[len - 1] == '\n' && left[len - 2] == '\n') { /* it was the last one */
+        left[--len] = '\0';
     }
-    while (g_str_has_suffix(out->str, "\n\n")) { /* it was the last one */
-        g_string_truncate(out, out->len - 1);
-    }
-    *ret = g_string_free(g_steal_pointer(&out), FALSE);
+    *ret = g_steal_pointer(&left);
     return 0;
 }

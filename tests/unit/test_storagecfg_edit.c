@@ -139,6 +139,23 @@ static void test_remove(void)
     g_assert_cmpint(storagecfg_remove(base, "nope", &last, NULL), ==, -ENOENT);
 }
 
+/* What ends a section, and what a line's key is, is for the reader to say. */
+static void test_strange_lines(void)
+{
+    static const char odd[] = "dir: d1\n\tpath /d1\n\tnodes\f\n\f\n\tcontent iso\n\n\tlast 1\n"
+                              "dir: d2\n\tpath /d2\n";
+    g_autoptr(GPtrArray) props = pairs("nodes", "a", NULL);
+    g_autofree char *text = NULL;
+
+    g_assert_cmpint(storagecfg_remove(odd, "d1", &text, NULL), ==, 0);
+    g_assert_cmpstr(text, ==, "dir: d2\n\tpath /d2\n");
+    g_clear_pointer(&text, g_free);
+    g_assert_cmpint(storagecfg_change(odd, "d1", props, NULL, &text, NULL), ==, 0);
+    g_assert_cmpstr(text, ==,
+                    "dir: d1\n\tpath /d1\n\f\n\tcontent iso\n\n\tlast 1\n\tnodes a\n"
+                    "dir: d2\n\tpath /d2\n");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -147,5 +164,6 @@ int main(int argc, char **argv)
     g_test_add_func("/storagecfg-edit/change-keeps-all-else", test_change);
     g_test_add_func("/storagecfg-edit/local-is-written-down-first", test_local);
     g_test_add_func("/storagecfg-edit/remove", test_remove);
+    g_test_add_func("/storagecfg-edit/strange-lines", test_strange_lines);
     return g_test_run();
 }
