@@ -30,14 +30,18 @@ print-tests:
 print-threaded:
 	@echo '$(THREADED_TESTS)'
 
-# Each target for some seconds, starting from its corpus.
+# Each target for some seconds or runs, starting from its corpus. Seed 0 is a new one each time;
+# with any other, what is found once is found again.
 FUZZ_SECONDS = 10
+FUZZ_RUNS = -1
+FUZZ_SEED = 0
 if ENABLE_FUZZ
 fuzz-smoke: $(fuzz_programs)
 	@set -e; for program in $(fuzz_programs); do \
 	    name=$${program##*/fuzz_}; echo "fuzz $$name"; \
 	    mkdir -p fuzz-found/$$name; \
-	    ./$$program -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 \
+	    ./$$program -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -seed=$(FUZZ_SEED) \
+	        -timeout=10 -verbosity=0 \
 	        -artifact_prefix=fuzz-found/$$name- \
 	        fuzz-found/$$name $(top_srcdir)/tests/fuzz/corpus/$$name; \
 	done
