@@ -2,6 +2,7 @@
 /* pmxcfs-db check, stat, dump, compare: what a database holds, for people and for programs. */
 #include "cli/pmxcfs_db.h"
 
+#include "lib/base/hextext.h"
 #include "lib/base/jsontext.h"
 #include "pmxcfs/io/store_db.h"
 
@@ -224,6 +225,7 @@ static int64_t pragma(StoreDb *db, const char *sql)
 static void count_entries(const DbTree *tree, Stat *s)
 {
     const Entry *largest = NULL;
+    g_autofree char *hex = NULL;
     uint8_t csum[ENTRY_DIGEST_SIZE];
 
     for (guint i = 0; i < tree->entries->len; i++) {
@@ -243,9 +245,8 @@ static void count_entries(const DbTree *tree, Stat *s)
         s->largest_bytes = largest->size;
     }
     memdb_checksum(tree->tree, csum);
-    for (int i = 0; i < ENTRY_DIGEST_SIZE; i++) {
-        g_snprintf(s->checksum + 2 * i, 3, "%02x", csum[i]);
-    }
+    hex = hextext_format(csum, sizeof csum);
+    g_strlcpy(s->checksum, hex, sizeof s->checksum);
 }
 
 static int collect_stat(const DbTree *tree, Stat *s, Err *err)
@@ -353,7 +354,7 @@ static bool selected(char **operands, const char *path)
 
 static void dump_json(GString *out, const char *path, Entry *e)
 {
-    const uint8_t *digest = entry_digest(e);
+    g_autofree char *digest = hextext_format(entry_digest(e), ENTRY_DIGEST_SIZE);
 
     g_string_append_printf(out,
                            "{\"inode\": %" INO ", \"parent\": %" INO ", \"version\": %" INO
@@ -361,11 +362,7 @@ static void dump_json(GString *out, const char *path, Entry *e)
                            e->inode, e->parent, e->version, e->writer, e->mtime,
                            e->type == ENTRY_DIR ? "directory" : "file", e->size);
     json_text(out, "path", path);
-    g_string_append(out, ", \"digest\": \"");
-    for (int i = 0; i < ENTRY_DIGEST_SIZE; i++) {
-        g_string_append_printf(out, "%02x", digest[i]);
-    }
-    g_string_append_c(out, '"');
+    g_string_append_printf(out, ", \"digest\": \"%s\"", digest);
     if (db_content && e->type == ENTRY_FILE) {
         gsize size = 0;
         const guchar *data = e->data != NULL ? g_bytes_get_data(e->data, &size) : NULL;

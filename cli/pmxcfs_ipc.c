@@ -4,6 +4,7 @@
  * pmxcfs-ipc(1); requests in docs/wire/ipc.md.
  */
 #include "cli/cmdline.h"
+#include "lib/base/hextext.h"
 #include "lib/cfs/ipcc.h"
 
 #include <errno.h>
@@ -404,7 +405,7 @@ static void put_le32(GByteArray *out, gsize at, uint32_t v)
 static int print_response(GBytes *response, Err *err)
 {
     g_autoptr(JsonBuilder) b = NULL;
-    g_autoptr(GString) hex = g_string_new(NULL);
+    g_autofree char *hex = NULL;
     WireIpcResponse r;
     bool json = false;
     int rc = cli_wants_json(&json, err);
@@ -416,16 +417,12 @@ static int print_response(GBytes *response, Err *err)
         0) {
         return err_setf(err, -EBADMSG, "malformed answer");
     }
-    for (gsize i = 0; i < r.size; i++) {
-        g_string_append_printf(hex, "%02x", r.data[i]);
-    }
+    hex = hextext_format(r.data, r.size);
     if (!json) {
-        g_autofree char *head = g_strdup_printf("id %d\nerror %d %s\n", r.id, -r.error,
-                                                r.error < 0 ? g_strerror(-r.error) : "none");
+        g_autofree char *all = g_strdup_printf("id %d\nerror %d %s\n%s\n", r.id, -r.error,
+                                               r.error < 0 ? g_strerror(-r.error) : "none", hex);
 
-        g_string_prepend(hex, head);
-        g_string_append_c(hex, '\n');
-        return write_output(hex->str, hex->len, err);
+        return write_output(all, strlen(all), err);
     }
     b = json_builder_new();
     json_builder_begin_object(b);
@@ -433,7 +430,7 @@ static int print_response(GBytes *response, Err *err)
     json_builder_add_int_value(b, r.id);
     json_builder_set_member_name(b, "errno");
     json_builder_add_int_value(b, -r.error);
-    add_text(b, "data", hex->str, hex->len);
+    add_text(b, "data", hex, strlen(hex));
     json_builder_end_object(b);
     return write_json(b, err);
 }

@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libquorumcore.a
 %C%_libquorumcore_a_SOURCES = \
 	%D%/core/join_info.c %D%/core/join_info.h \
 	%D%/core/join_plan.c %D%/core/join_plan.h \
+	%D%/core/joinjson.c %D%/core/joinjson.h \
 	%D%/core/join_request.c %D%/core/join_request.h \
 	%D%/core/jointoken.c %D%/core/jointoken.h \
 	%D%/core/member_request.c %D%/core/member_request.h \

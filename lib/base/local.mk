@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libbase.a
 %C%_libbase_a_SOURCES = \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
+	%D%/hextext.c %D%/hextext.h \
 	%D%/jsontext.c %D%/jsontext.h \
 	%D%/jsontree.c %D%/jsontree.h \
 	%D%/prng.c %D%/prng.h \

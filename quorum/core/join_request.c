@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/core/join_request.h"
 
+#include "lib/base/hextext.h"
 #include "lib/base/jsontext.h"
+#include "quorum/core/joinjson.h"
 
 #include <errno.h>
 #include <json-glib/json-glib.h>
@@ -22,43 +24,6 @@ void join_request_done(JoinRequest *r)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static const char *text_of(JsonObject *o, const char *name)
-{
-    JsonNode *node = json_object_get_member(o, name);
-
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
-
-static bool number_of(JsonObject *o, const char *name, int64_t *ret)
-{
-    JsonNode *node = json_object_get_member(o, name);
-
-    if (node == NULL || json_node_get_value_type(node) != G_TYPE_INT64) {
-        return false;
-    }
-    *ret = json_node_get_int(node);
-    return true;
-}
-
-static bool unhex(const char *text, uint8_t *ret, size_t n)
-{
-    if (text == NULL || strlen(text) != 2 * n) {
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int hi = g_ascii_xdigit_value(text[2 * i]);
-        int lo = g_ascii_xdigit_value(text[2 * i + 1]);
-
-        if (hi < 0 || lo < 0) {
-            return false;
-        }
-        ret[i] = (uint8_t)(hi << 4 | lo);
-    }
-    return true;
-}
-
 static int read_links(JsonObject *o, JoinRequest *r, Err *err)
 {
     JsonNode *node = json_object_get_member(o, "links");
@@ -74,7 +39,7 @@ static int read_links(JsonObject *o, JoinRequest *r, Err *err)
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         char name[2] = {(char)('0' + i), '\0'};
 
-        r->link[i] = g_strdup(text_of(links, name));
+        r->link[i] = g_strdup(joinjson_text(links, name));
     }
     return 0;
 }
@@ -107,24 +72,24 @@ static int read_vmids(JsonObject *o, JoinRequest *r, Err *err)
 
 static int read_object(JsonObject *o, JoinRequest *r, Err *err)
 {
-    const char *step = text_of(o, "step");
-    const char *node = text_of(o, "node");
+    const char *step = joinjson_text(o, "step");
+    const char *node = joinjson_text(o, "node");
     int at = step != NULL ? join_step_from_name(step) : -1;
 
-    if (!number_of(o, "version", &r->version) || r->version != JOIN_VERSION) {
+    if (!joinjson_number(o, "version", &r->version) || r->version != JOIN_VERSION) {
         return err_setf(err, -EBADMSG, "this cluster speaks version %d of the join protocol",
                         JOIN_VERSION);
     }
     if (at < 0 || node == NULL || !corosync_valid_name(node) ||
-        !unhex(text_of(o, "id"), r->id, sizeof r->id) ||
-        !unhex(text_of(o, "proof"), r->proof, sizeof r->proof) ||
-        !number_of(o, "clock", &r->clock.sec)) {
+        !hextext_parse(joinjson_text(o, "id"), r->id, sizeof r->id) ||
+        !hextext_parse(joinjson_text(o, "proof"), r->proof, sizeof r->proof) ||
+        !joinjson_number(o, "clock", &r->clock.sec)) {
         return err_setf(err, -EBADMSG, "the request lacks step, node, id, proof or clock");
     }
     r->step = (JoinStep)at;
     r->node = g_strdup(node);
-    r->csr = g_strdup(text_of(o, "csr"));
-    r->address = g_strdup(text_of(o, "address"));
+    r->csr = g_strdup(joinjson_text(o, "csr"));
+    r->address = g_strdup(joinjson_text(o, "address"));
     if (r->step == JOIN_STEP_STAGE && r->csr == NULL) {
         return err_setf(err, -EBADMSG, "the request lacks the certificate request (csr)");
     }
@@ -156,11 +121,9 @@ int join_request_parse(const char *json, gsize size, JoinRequest *ret, Err *err)
 
 static void add_hex(GString *out, const char *name, const uint8_t *data, size_t n)
 {
-    g_string_append_printf(out, ",\"%s\":\"", name);
-    for (size_t i = 0; i < n; i++) {
-        g_string_append_printf(out, "%02x", data[i]);
-    }
-    g_string_append_c(out, '"');
+    g_autofree char *hex = hextext_format(data, n);
+
+    g_string_append_printf(out, ",\"%s\":\"%s\"", name, hex);
 }
 
 static void add_text(GString *out, const char *name, const char *value)
@@ -202,18 +165,6 @@ char *join_request_format(const JoinRequest *r)
 /* ---- deciding ---------------------------------------------------------------------------------
  */
 
-static void add_problem(GPtrArray *problems, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void add_problem(GPtrArray *problems, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    g_ptr_array_add(problems, g_strdup_vprintf(fmt, ap));
-    va_end(ap);
-}
-
 static bool contains(const GArray *vmids, uint32_t vmid)
 {
     for (guint i = 0; i < vmids->len; i++) {
@@ -236,10 +187,10 @@ static void check_vmids(const JoinRequest *r, const GArray *used, GPtrArray *pro
         }
     }
     if (taken->len > 0) {
-        add_problem(problems,
-                    "guest ids of the joining node are taken in the cluster: %s (rename their "
-                    "configuration files, or remove the guests, before joining)",
-                    taken->str);
+        problems_add(problems,
+                     "guest ids of the joining node are taken in the cluster: %s (rename their "
+                     "configuration files, or remove the guests, before joining)",
+                     taken->str);
     }
 }
 
@@ -265,7 +216,7 @@ check_conf(const JoinRequest *r, const CorosyncConf *conf, bool staged, GPtrArra
     /* Tried on a copy: the rules of adding are in one place. */
     if (corosync_conf_parse(text, strlen(text), &copy, &err) < 0 ||
         join_stage(copy, r, staged, &id, &err) < 0) {
-        add_problem(problems, "%s", err_text(&err));
+        problems_add(problems, "%s", err_text(&err));
     }
 }
 
@@ -280,13 +231,13 @@ GPtrArray *join_problems(const JoinRequest *r,
     int64_t skew = r->clock.sec - now.sec;
 
     if (!quorate) {
-        add_problem(problems, "the cluster has no quorum: bring its nodes up first");
+        problems_add(problems, "the cluster has no quorum: bring its nodes up first");
     }
     if (skew > JOIN_CLOCK_SKEW_SEC || skew < -JOIN_CLOCK_SKEW_SEC) {
-        add_problem(problems,
-                    "the clocks differ by %" G_GINT64_FORMAT " s: set the joining node's clock "
-                    "(chrony or systemd-timesyncd keeps it right)",
-                    skew < 0 ? -skew : skew);
+        problems_add(problems,
+                     "the clocks differ by %" G_GINT64_FORMAT " s: set the joining node's clock "
+                     "(chrony or systemd-timesyncd keeps it right)",
+                     skew < 0 ? -skew : skew);
     }
     check_conf(r, conf, staged, problems);
     check_vmids(r, used_vmids, problems);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/core/jointoken.h"
 
+#include "lib/base/hextext.h"
 #include "lib/base/jsontext.h"
+#include "quorum/core/joinjson.h"
 
 #include <errno.h>
 #include <json-glib/json-glib.h>
@@ -10,33 +12,6 @@
 #define PREFIX "PVEJ1."
 
 /* ---- hex and base64url ---------------------------------------------------------------------- */
-
-static char *hex_of(const uint8_t *data, size_t n)
-{
-    GString *out = g_string_sized_new(2 * n);
-
-    for (size_t i = 0; i < n; i++) {
-        g_string_append_printf(out, "%02x", data[i]);
-    }
-    return g_string_free(out, FALSE);
-}
-
-static bool unhex(const char *text, uint8_t *ret, size_t n)
-{
-    if (text == NULL || strlen(text) != 2 * n) {
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int hi = g_ascii_xdigit_value(text[2 * i]);
-        int lo = g_ascii_xdigit_value(text[2 * i + 1]);
-
-        if (hi < 0 || lo < 0) {
-            return false;
-        }
-        ret[i] = (uint8_t)(hi << 4 | lo);
-    }
-    return true;
-}
 
 static void wipe_text(char *text)
 {
@@ -48,7 +23,7 @@ static void wipe_text(char *text)
 
 char *jointoken_id_text(const uint8_t id[JOINTOKEN_ID_SIZE])
 {
-    return hex_of(id, JOINTOKEN_ID_SIZE);
+    return hextext_format(id, JOINTOKEN_ID_SIZE);
 }
 
 /* ---- making -------------------------------------------------------------------------------- */
@@ -124,9 +99,9 @@ void jointoken_done(JoinToken *t)
 char *jointoken_format(const JoinToken *t)
 {
     g_autoptr(GString) json = g_string_sized_new(1024); /* no growth: no stray copy of the secret */
-    g_autofree char *id = hex_of(t->id, sizeof t->id);
-    g_autofree char *ca = hex_of(t->ca, sizeof t->ca);
-    char *secret = hex_of(t->secret, sizeof t->secret);
+    g_autofree char *id = hextext_format(t->id, sizeof t->id);
+    g_autofree char *ca = hextext_format(t->ca, sizeof t->ca);
+    char *secret = hextext_format(t->secret, sizeof t->secret);
     char *base64, *line;
 
     g_string_append_printf(json, "{\"v\":1,\"cluster\":\"%s\",\"id\":\"%s\",\"secret\":\"%s\",",
@@ -197,26 +172,6 @@ static char *decode_line(const char *line, gsize *ret_size)
     return payload;
 }
 
-static const char *text_member(JsonObject *o, const char *name)
-{
-    JsonNode *node = json_object_get_member(o, name);
-
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
-
-static bool number_member(JsonObject *o, const char *name, int64_t *ret)
-{
-    JsonNode *node = json_object_get_member(o, name);
-
-    if (node == NULL || json_node_get_value_type(node) != G_TYPE_INT64) {
-        return false;
-    }
-    *ret = json_node_get_int(node);
-    return true;
-}
-
 static int read_addresses(JsonObject *o, JoinToken *t, Err *err)
 {
     JsonNode *node = json_object_get_member(o, "addresses");
@@ -243,17 +198,17 @@ static int read_addresses(JsonObject *o, JoinToken *t, Err *err)
 
 static int read_object(JsonObject *o, JoinToken *t, Err *err)
 {
-    const char *cluster = text_member(o, "cluster");
+    const char *cluster = joinjson_text(o, "cluster");
     int64_t v = 0;
 
-    if (!number_member(o, "v", &v) || v != 1) {
+    if (!joinjson_number(o, "v", &v) || v != 1) {
         return err_setf(err, -EBADMSG, "the token is of an unknown version: update this node");
     }
     if (cluster == NULL || !valid_cluster(cluster) ||
-        !unhex(text_member(o, "id"), t->id, sizeof t->id) ||
-        !unhex(text_member(o, "secret"), t->secret, sizeof t->secret) ||
-        !unhex(text_member(o, "ca"), t->ca, sizeof t->ca) ||
-        !number_member(o, "expires", &t->expires.sec)) {
+        !hextext_parse(joinjson_text(o, "id"), t->id, sizeof t->id) ||
+        !hextext_parse(joinjson_text(o, "secret"), t->secret, sizeof t->secret) ||
+        !hextext_parse(joinjson_text(o, "ca"), t->ca, sizeof t->ca) ||
+        !joinjson_number(o, "expires", &t->expires.sec)) {
         return err_setf(err, -EBADMSG, "the token is damaged: was it copied whole?");
     }
     t->cluster = g_strdup(cluster);
@@ -350,7 +305,7 @@ void join_record_done(JoinRecord *r)
 char *join_record_format(const JoinRecord *r)
 {
     GString *out = g_string_sized_new(512);
-    char *key = hex_of(r->key, sizeof r->key);
+    char *key = hextext_format(r->key, sizeof r->key);
 
     g_string_append_printf(out, "version: 1\nkey: %s\nexpires: %" G_GINT64_FORMAT "\nuses: %u\n",
                            key, r->expires.sec, r->uses_left);
@@ -395,7 +350,7 @@ static bool record_line(JoinRecord *r, RecordSeen *seen, const char *name, const
         return seen->version;
     }
     if (strcmp(name, "key") == 0) {
-        seen->key = unhex(value, r->key, sizeof r->key);
+        seen->key = hextext_parse(value, r->key, sizeof r->key);
         return seen->key;
     }
     if (strcmp(name, "expires") == 0) {

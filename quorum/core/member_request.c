@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/core/member_request.h"
 
+#include "lib/base/hextext.h"
 #include "lib/base/jsontext.h"
 #include "lib/conf/corosync_nodes.h"
+#include "quorum/core/joinjson.h"
 
 #include <errno.h>
 #include <json-glib/json-glib.h>
@@ -15,59 +17,28 @@ void member_request_done(MemberRequest *r)
     g_clear_pointer(&r->node, g_free);
 }
 
-static const char *text_of(JsonObject *o, const char *name)
-{
-    JsonNode *node = json_object_get_member(o, name);
-
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
-
-static int64_t number_of(JsonObject *o, const char *name)
-{
-    JsonNode *node = json_object_get_member(o, name);
-
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_INT64 ? json_node_get_int(node)
-                                                                          : -1;
-}
-
-static bool read_proof(const char *text, uint8_t ret[JOINTOKEN_KEY_SIZE])
-{
-    if (text == NULL || strlen(text) != 2 * (size_t)JOINTOKEN_KEY_SIZE) {
-        return false;
-    }
-    for (size_t i = 0; i < JOINTOKEN_KEY_SIZE; i++) {
-        int hi = g_ascii_xdigit_value(text[2 * i]);
-        int lo = g_ascii_xdigit_value(text[2 * i + 1]);
-
-        if (hi < 0 || lo < 0) {
-            return false;
-        }
-        ret[i] = (uint8_t)(hi << 4 | lo);
-    }
-    return true;
-}
-
 static int read_object(JsonObject *o, MemberRequest *r, Err *err)
 {
-    const char *step = text_of(o, "step");
-    const char *node = text_of(o, "node");
-    int64_t id = number_of(o, "nodeid");
+    const char *step = joinjson_text(o, "step");
+    const char *node = joinjson_text(o, "node");
+    int64_t version = -1;
+    int64_t id = -1; /* what is missing is refused below */
+    int64_t keep = 0;
     int at = step != NULL ? member_step_from_name(step) : -1;
 
-    if (number_of(o, "version") != MEMBER_VERSION) {
+    (void)joinjson_number(o, "nodeid", &id);
+    if (!joinjson_number(o, "version", &version) || version != MEMBER_VERSION) {
         return err_setf(err, -EBADMSG, "this cluster speaks version %d of the member protocol",
                         MEMBER_VERSION);
     }
     if (at < 0 || node == NULL || !corosync_valid_name(node) || id < 1 || id > UINT32_MAX ||
-        !read_proof(text_of(o, "proof"), r->proof)) {
+        !hextext_parse(joinjson_text(o, "proof"), r->proof, sizeof r->proof)) {
         return err_setf(err, -EBADMSG, "the request lacks step, node, nodeid or proof");
     }
     r->step = (MemberStep)at;
     r->node = g_strdup(node);
     r->nodeid = (uint32_t)id;
-    r->keep_guests = number_of(o, "keep_guests") == 1;
+    r->keep_guests = joinjson_number(o, "keep_guests", &keep) && keep == 1;
     return 0;
 }
 
@@ -92,17 +63,14 @@ int member_request_parse(const char *json, gsize size, MemberRequest *ret, Err *
 
 char *member_request_format(const MemberRequest *r)
 {
+    g_autofree char *proof = hextext_format(r->proof, sizeof r->proof);
     GString *out = g_string_new(NULL);
 
     g_string_append_printf(out, "{\"version\":%d,\"step\":\"%s\",\"nodeid\":%u,\"keep_guests\":%d",
                            MEMBER_VERSION, member_step_name(r->step), r->nodeid, r->keep_guests);
     g_string_append(out, ",\"node\":");
     json_append_string(out, r->node);
-    g_string_append(out, ",\"proof\":\"");
-    for (size_t i = 0; i < JOINTOKEN_KEY_SIZE; i++) {
-        g_string_append_printf(out, "%02x", r->proof[i]);
-    }
-    g_string_append(out, "\"}");
+    g_string_append_printf(out, ",\"proof\":\"%s\"}", proof);
     return g_string_free(out, FALSE);
 }
 

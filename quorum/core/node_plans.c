@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/core/node_plans.h"
 
+#include "quorum/core/joinjson.h"
+
 #include <string.h>
 
 STRTAB_DEFINE(remove_step, RemoveStep, REMOVE_STEPS, REMOVE_STEP_N)
@@ -52,18 +54,6 @@ int node_plan_step(NodePlanKind kind, const char *name)
 }
 
 /* ---- may it go? ------------------------------------------------------------------------------ */
-
-static void add_problem(GPtrArray *problems, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void add_problem(GPtrArray *problems, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    g_ptr_array_add(problems, g_strdup_vprintf(fmt, ap));
-    va_end(ap);
-}
 
 static bool contains(const GArray *ids, uint32_t id)
 {
@@ -117,10 +107,10 @@ static void check_votes(const DepartFacts *f, const CorosyncNode *node, GPtrArra
         }
     }
     if (have < expected / 2 + 1) {
-        add_problem(problems,
-                    "without node '%s' the cluster would have %u of %u votes and no quorum: bring "
-                    "other nodes up, or remove those that are gone, first",
-                    f->node, have, expected);
+        problems_add(problems,
+                     "without node '%s' the cluster would have %u of %u votes and no quorum: bring "
+                     "other nodes up, or remove those that are gone, first",
+                     f->node, have, expected);
     }
 }
 
@@ -132,13 +122,13 @@ GPtrArray *depart_problems(const DepartFacts *f)
     char *guests = depart_guest_problem(f);
 
     if (!f->quorate) {
-        add_problem(problems, "the cluster has no quorum: bring its nodes up first, or, when they "
-                              "are gone for good, say so with 'pvecm expected VOTES'");
+        problems_add(problems, "the cluster has no quorum: bring its nodes up first, or, when they "
+                               "are gone for good, say so with 'pvecm expected VOTES'");
     }
     if (node == NULL) {
-        add_problem(problems, "node '%s' is not in the cluster", f->node);
+        problems_add(problems, "node '%s' is not in the cluster", f->node);
     } else if (nodes->len == 1) {
-        add_problem(problems, "'%s' is the last node of the cluster", f->node);
+        problems_add(problems, "'%s' is the last node of the cluster", f->node);
     } else {
         check_votes(f, node, problems);
     }
@@ -148,10 +138,10 @@ GPtrArray *depart_problems(const DepartFacts *f)
     if (f->ha_guests->len > 0) {
         g_autofree char *list = join_texts(f->ha_guests);
 
-        add_problem(problems,
-                    "HA manages guests of node '%s': %s; take them out of HA first ('ha-manager "
-                    "remove SID')",
-                    f->node, list);
+        problems_add(problems,
+                     "HA manages guests of node '%s': %s; take them out of HA first ('ha-manager "
+                     "remove SID')",
+                     f->node, list);
     }
     return problems;
 }

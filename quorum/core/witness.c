@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/core/witness.h"
 
+#include "lib/base/hextext.h"
 #include "lib/base/jsontree.h"
 #include "lib/conf/corosync_nodes.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define PREFIX  "PVEW1."
+#define PREFIX "PVEW1."
 #define FORMAT 1
 
 STRTAB_DEFINE(witness_step, WitnessStep, WITNESS_STEP_LIST, WITNESS_STEP_N)
@@ -33,32 +34,6 @@ bool witness_valid_host(const char *host)
     return true;
 }
 
-static char *hex_of(const uint8_t *data, gsize size)
-{
-    GString *out = g_string_sized_new(2 * size + 1);
-
-    for (gsize i = 0; i < size; i++) {
-        g_string_append_printf(out, "%02x", data[i]);
-    }
-    return g_string_free(out, FALSE);
-}
-
-static bool unhex(const char *text, uint8_t *ret, gsize size)
-{
-    if (text == NULL || strlen(text) != 2 * size) {
-        return false;
-    }
-    for (gsize i = 0; i < size; i++) {
-        int high = g_ascii_xdigit_value(text[2 * i]), low = g_ascii_xdigit_value(text[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        ret[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
 /* ---- the line ----------------------------------------------------------------------------------
  */
 
@@ -66,8 +41,8 @@ char *witness_token_format(const WitnessToken *t)
 {
     g_autoptr(JsonTree) tree = jsontree_new_object();
     g_autoptr(GString) json = g_string_new(NULL);
-    g_autofree char *fingerprint = hex_of(t->fingerprint, sizeof t->fingerprint);
-    char *secret = hex_of(t->secret, sizeof t->secret);
+    g_autofree char *fingerprint = hextext_format(t->fingerprint, sizeof t->fingerprint);
+    char *secret = hextext_format(t->secret, sizeof t->secret);
     char *base64, *line;
 
     jsontree_set_int(tree, "v", FORMAT);
@@ -126,8 +101,9 @@ static int read_token(const JsonTree *tree, WitnessToken *t, Err *err)
         return err_setf(err, -EBADMSG, "the token is of an unknown version: update this node");
     }
     if (host == NULL || !witness_valid_host(host) || port < 1 || port > 65535 ||
-        !unhex(jsontree_get_text(tree, "fingerprint"), t->fingerprint, sizeof t->fingerprint) ||
-        !unhex(jsontree_get_text(tree, "secret"), t->secret, sizeof t->secret)) {
+        !hextext_parse(jsontree_get_text(tree, "fingerprint"), t->fingerprint,
+                       sizeof t->fingerprint) ||
+        !hextext_parse(jsontree_get_text(tree, "secret"), t->secret, sizeof t->secret)) {
         return err_setf(err, -EBADMSG, "the token is damaged: was it copied whole?");
     }
     t->host = g_strdup(host);
@@ -182,7 +158,7 @@ static char *text_of(const JsonTree *tree)
 char *witness_request_format(const WitnessRequest *q)
 {
     g_autoptr(JsonTree) tree = jsontree_new_object();
-    g_autofree char *proof = hex_of(q->proof, sizeof q->proof);
+    g_autofree char *proof = hextext_format(q->proof, sizeof q->proof);
 
     jsontree_set_int(tree, "version", FORMAT);
     jsontree_set_text(tree, "step", witness_step_name(q->step));
@@ -228,7 +204,7 @@ int witness_request_parse(const char *json, gsize size, WitnessRequest *ret, Err
     at = step != NULL ? witness_step_from_name(step) : -1;
     /* The cluster's name becomes part of a file name: it must be one. */
     if (at < 0 || cluster == NULL || !corosync_valid_name(cluster) ||
-        !unhex(jsontree_get_text(tree, "proof"), q.proof, sizeof q.proof)) {
+        !hextext_parse(jsontree_get_text(tree, "proof"), q.proof, sizeof q.proof)) {
         return err_setf(err, -EBADMSG, "the request lacks step, cluster or proof");
     }
     q.step = (WitnessStep)at;

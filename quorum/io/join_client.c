@@ -5,6 +5,7 @@
 #include "lib/port/clock.h"
 #include "lib/port/tls_client.h"
 #include "quorum/core/join_request.h"
+#include "quorum/core/joinjson.h"
 #include "quorum/io/certs.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/join_classic.h"
@@ -202,11 +203,8 @@ static int refusal(const HttpAnswer *a, Err *err)
     if (size > 0 && json_parser_load_from_data(parser, text, (gssize)size, NULL) &&
         JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
         JsonObject *o = json_node_get_object(json_parser_get_root(parser));
-        JsonNode *node = json_object_get_member(o, "message");
 
-        message = node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-                      ? json_node_get_string(node)
-                      : NULL;
+        message = joinjson_text(o, "message");
     }
     return err_setf(err, r, "the cluster refuses: %s",
                     message != NULL     ? message
@@ -554,21 +552,12 @@ static int do_save(Joiner *j, Err *err)
     return 0;
 }
 
-static const char *text_member(JsonObject *o, const char *name)
-{
-    JsonNode *node = o != NULL ? json_object_get_member(o, name) : NULL;
-
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
-
 static int take_stage_answer(Joiner *j, JsonObject *data, Err *err)
 {
-    const char *conf = text_member(data, "corosync_conf");
-    const char *key = text_member(data, "corosync_authkey");
-    const char *ca = text_member(data, "ca");
-    const char *cert = text_member(data, "cert");
+    const char *conf = joinjson_text(data, "corosync_conf");
+    const char *key = joinjson_text(data, "corosync_authkey");
+    const char *ca = joinjson_text(data, "ca");
+    const char *cert = joinjson_text(data, "cert");
     g_autofree guchar *raw = NULL;
     gsize size = 0;
     int r;
