@@ -8,6 +8,7 @@
 #include "guest/io/guest_net.h"
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_scope.h"
+#include "guest/io/guest_tpm.h"
 #include "guest/io/host_world.h"
 #include "guest/io/storage_set.h"
 #include "guest/io/volume.h"
@@ -156,7 +157,8 @@ static void remove_traces(const GuestHost *h, uint32_t vmid, const GuestEnd *end
     g_autofree char *why = announced(h, vmid);
 
     guest_net_sweep(vmid);
-    guest_scope_remove(vmid);
+    guest_tpm_end(h->run_dir, vmid);
+    guest_scope_remove(GUEST_SCOPE_ROOT, vmid);
     guest_run_sweep(h->run_dir, vmid);
     write_down(h, vmid, end, why);
     (void)unlink(note); /* seen a moment ago, under the lock */

@@ -322,6 +322,19 @@ static int stepwise(Hot *h, const Change *c, const GuestConf *from, const GuestC
     return r;
 }
 
+/* More before it comes, less once it has gone. The bound is for leaks: a guest does not go without
+ * its memory for it. */
+static void bound_memory(const Hot *h, const GuestConf *gc)
+{
+    Err why = ERR_INIT;
+
+    if (guest_scope_set_memory(GUEST_SCOPE_ROOT, h->vmid, guest_scope_limits(gc).memory_bytes,
+                               &why) < 0) {
+        guest_say(h->s->host, GUEST_SAY_WARNING, "bound of the guest's processes: %s",
+                  err_text(&why));
+    }
+}
+
 static int change_amount(Hot *h, const Change *c, const VmSection *after, Err *err)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
@@ -329,6 +342,7 @@ static int change_amount(Hot *h, const Change *c, const VmSection *after, Err *e
     g_autoptr(GuestConf) from = NULL;
     g_autoptr(GuestConf) to = NULL;
     g_autoptr(GPtrArray) steps = NULL;
+    bool memory = strcmp(c->key, "memory") == 0;
     int r = plan(h, after, false, &steps, err); /* it can be reached at all */
 
     if (r == 0) {
@@ -337,7 +351,16 @@ static int change_amount(Hot *h, const Change *c, const VmSection *after, Err *e
     if (r == 0) {
         r = guestconf_new(after, h->vmid, warnings, &to, err);
     }
-    return r < 0 ? r : stepwise(h, c, from, to, err);
+    if (r == 0 && memory && memory_of(to) > memory_of(from)) {
+        bound_memory(h, to);
+    }
+    if (r == 0) {
+        r = stepwise(h, c, from, to, err);
+    }
+    if (r == 0 && memory && memory_of(to) < memory_of(from)) {
+        bound_memory(h, to);
+    }
+    return r;
 }
 
 static int change_limits(const Hot *h, const VmSection *after, Err *err)
@@ -355,7 +378,7 @@ static int change_limits(const Hot *h, const VmSection *after, Err *err)
     }
     if (r > 0) {
         GuestLimits limits = guest_scope_limits(gc);
-        r = guest_scope_set(h->vmid, proc.pid, &limits, err);
+        r = guest_scope_set(GUEST_SCOPE_ROOT, h->vmid, proc.pid, &limits, err);
     }
     return r;
 }

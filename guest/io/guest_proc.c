@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define PID_FILE_MAX 32
+#define STAT_MAX     4096
 #define CMDLINE_MAX  (4 * 1024 * 1024) /* the kernel's own limit is 2 MiB for all words */
 
 void guest_proc_clear(GuestProc *p)
@@ -88,9 +89,10 @@ static bool names_pid_file(pid_t pid, const char *pid_file)
     return false;
 }
 
-int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err)
+/* `says` looks at the process when the number can no longer change hands. */
+static int
+find_by(const char *path, bool (*says)(pid_t pid, const char *path), GuestProc *ret, Err *err)
 {
-    g_autofree char *path = guest_run_path(run_dir, vmid, "pid");
     g_autofree char *text = NULL;
     g_auto(GuestProc) proc = GUEST_PROC_INIT;
     size_t len;
@@ -113,13 +115,88 @@ int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err
                    ? 0
                    : err_setf(err, -errno, "process %d: %s", (int)proc.pid, g_strerror(errno));
     }
-    /* After the descriptor is held the number cannot change hands unnoticed. */
-    if (!names_pid_file(proc.pid, path) || guest_proc_wait(&proc, 0)) {
+    if (!says(proc.pid, path) || guest_proc_wait(&proc, 0)) {
         return 0;
     }
     *ret = proc;
     proc = (GuestProc)GUEST_PROC_INIT;
     return 1;
+}
+
+int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err)
+{
+    g_autofree char *path = guest_run_path(run_dir, vmid, "pid");
+
+    return find_by(path, names_pid_file, ret, err);
+}
+
+/* The command line of `pid` has the word "file=" and this very file. */
+static bool names_tpm_file(pid_t pid, const char *pid_file)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", (int)pid);
+    g_autofree char *text = NULL;
+    size_t len = 0;
+
+    if (textfile_read(path, CMDLINE_MAX, &text, &len, NULL) < 0) {
+        return false; /* it has ended meanwhile */
+    }
+    for (const char *word = text; word < text + len; word += strlen(word) + 1) {
+        if (g_str_has_prefix(word, "file=") && same_path(word + strlen("file="), pid_file)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int guest_proc_find_tpm(const char *run_dir, uint32_t vmid, GuestProc *ret)
+{
+    g_autofree char *path = guest_run_path(run_dir, vmid, GUEST_TPM_PID);
+
+    return find_by(path, names_tpm_file, ret, NULL);
+}
+
+/* "PID (NAME) S PARENT ...": NAME may hold anything. 0 when it has ended. */
+static pid_t parent_of(const char *pid)
+{
+    g_autofree char *path = g_build_filename("/proc", pid, "stat", NULL);
+    g_autofree char *text = NULL;
+    const char *end;
+    size_t len;
+
+    if (textfile_read(path, STAT_MAX, &text, &len, NULL) < 0) {
+        return 0;
+    }
+    end = strrchr(text, ')');
+    return end != NULL && strlen(end) > 4 ? (pid_t)g_ascii_strtoll(end + 4, NULL, 10) : 0;
+}
+
+static bool has_pid(const GArray *pids, pid_t pid)
+{
+    for (guint i = 0; i < pids->len; i++) {
+        if (g_array_index(pids, pid_t, i) == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One look for each generation. */
+void guest_proc_add_children(GArray *pids)
+{
+    guint before;
+
+    do {
+        GDir *dir = g_dir_open("/proc", 0, NULL);
+        const char *name;
+        before = pids->len;
+        while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+            pid_t pid = parse_pid(name);
+            if (pid > 0 && !has_pid(pids, pid) && has_pid(pids, parent_of(name))) {
+                g_array_append_val(pids, pid);
+            }
+        }
+        g_clear_pointer(&dir, g_dir_close);
+    } while (pids->len > before);
 }
 
 int guest_proc_identify(pid_t pid, GuestProc *ret, uint32_t *ret_vmid, char **ret_dir, Err *err)
@@ -196,9 +273,9 @@ char *guest_virtiofs_path(const char *run_dir, uint32_t vmid, int index)
 
 void guest_run_sweep(const char *run_dir, uint32_t vmid)
 {
-    static const char *const suffixes[] = {"pid",     "qmp",     "mig",     "qga",      "vnc",
-                                           "serial0", "serial1", "serial2", "serial3",  "migrate",
-                                           "storage", "swtpm",   "nets",    "incoming", "why"};
+    static const char *const suffixes[] = {
+        "pid",     "qmp",     "mig",     "qga",   "vnc",  "serial0",  "serial1", "serial2",
+        "serial3", "migrate", "storage", "swtpm", "nets", "incoming", "why",     GUEST_TPM_PID};
 
     for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
         g_autofree char *path = guest_run_path(run_dir, vmid, suffixes[i]);

@@ -32,6 +32,13 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestProc, guest_proc_clear)
  * lives, and its command line names this pid file. -errno when the pid file cannot be read. */
 int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err) must_check;
 
+#define GUEST_TPM_PID "swtpm.pid"
+/* The same for the emulator of the guest's TPM, whose command line names its own pid file. */
+int guest_proc_find_tpm(const char *run_dir, uint32_t vmid, GuestProc *ret) must_check;
+
+/* Adds all that the processes in `pids` (pid_t) have started and that lives. */
+void guest_proc_add_children(GArray *pids);
+
 /* What guest a process runs: by its command line. -ENOENT when it is no guest's QEMU. The caller
  * frees *ret_dir, the runtime directory. */
 int guest_proc_identify(pid_t pid, GuestProc *ret, uint32_t *ret_vmid, char **ret_dir, Err *err)

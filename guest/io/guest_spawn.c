@@ -4,6 +4,7 @@
 #include "guest/core/drive.h"
 #include "guest/core/storage_path.h"
 #include "guest/io/guest_net.h"
+#include "guest/io/guest_tpm.h"
 #include "guest/io/guest_virtiofs.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
@@ -19,7 +20,6 @@
 #include <unistd.h>
 
 #define KVM_DEVICE       "/dev/kvm"
-#define SWTPM            "/usr/bin/swtpm"
 #define HUGE_DIR         "/run/hugepages/kvm"
 #define SPICE_PORT_FIRST 61000
 #define SPICE_PORT_LAST  61998
@@ -91,10 +91,7 @@ int guest_spawn_check(const GuestSpawn *s, Err *err)
     if (r == 0) {
         r = guest_virtiofs_check(s->conf, s->facts, err);
     }
-    if (r == 0 && guestconf_props(s->conf, "tpmstate0") != NULL && access(SWTPM, X_OK) < 0) {
-        r = err_setf(err, -ENOTSUP, "tpmstate0: needs " SWTPM " (Debian package swtpm)");
-    }
-    return r;
+    return r < 0 ? r : guest_tpm_check(s->conf, err);
 }
 
 int guest_spawn_spice_port(int *ret, Err *err)
@@ -144,40 +141,6 @@ static int make_vars(const GuestSpawn *s, Err *err)
     return r < 0 ? r : cfsfile_write(path, text, len, err);
 }
 
-static int start_tpm(const GuestSpawn *s, Err *err)
-{
-    const PropString *tpm = guestconf_props(s->conf, "tpmstate0");
-    g_autofree char *control = guest_run_path(s->host->run_dir, s->vmid, "swtpm");
-    g_autofree char *pid = guest_run_path(s->host->run_dir, s->vmid, "swtpm.pid");
-    g_autoptr(VolumeSource) source = NULL;
-    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
-    int r;
-
-    if (tpm == NULL) {
-        return 0;
-    }
-    r = volume_locate(s->facts, propstring_text(tpm, "file"), &source, err);
-    if (r < 0) {
-        return err_wrapf(err, r, "tpmstate0");
-    }
-    g_ptr_array_add(argv, g_strdup(SWTPM));
-    g_ptr_array_add(argv, g_strdup("socket"));
-    g_ptr_array_add(argv, g_strdup("--tpmstate"));
-    g_ptr_array_add(argv, g_strdup_printf("backend-uri=file://%s,mode=0600", source->path));
-    g_ptr_array_add(argv, g_strdup("--ctrl"));
-    g_ptr_array_add(argv, g_strdup_printf("type=unixio,path=%s,mode=0600", control));
-    g_ptr_array_add(argv, g_strdup("--pid"));
-    g_ptr_array_add(argv, g_strdup_printf("file=%s", pid));
-    g_ptr_array_add(argv, g_strdup("--terminate"));
-    g_ptr_array_add(argv, g_strdup("--daemon"));
-    if (g_strcmp0(propstring_value(tpm, "version"), "v2.0") == 0) {
-        g_ptr_array_add(argv, g_strdup("--tpm2"));
-    }
-    g_ptr_array_add(argv, NULL);
-    r = process_check((const char *const *)argv->pdata, NULL, NULL, err);
-    return r < 0 ? err_wrapf(err, r, "tpmstate0") : 0;
-}
-
 /* The file systems of huge pages that the command names: HUGE_DIR/2048kB and so on. */
 static int mount_hugepages(const GuestSpawn *s, Err *err)
 {
@@ -206,6 +169,7 @@ static int prepare(const GuestSpawn *s, Err *err)
 {
     int r;
 
+    guest_tpm_end(s->host->run_dir, s->vmid); /* of a QEMU that was killed unseen */
     guest_run_sweep(s->host->run_dir, s->vmid);
     guest_net_sweep(s->vmid);
     r = guest_net_write(s->host->run_dir, s->conf, err);
@@ -216,9 +180,9 @@ static int prepare(const GuestSpawn *s, Err *err)
         r = mount_hugepages(s, err);
     }
     if (r == 0) {
-        r = guest_virtiofs_start(s->conf, s->facts, err);
+        r = guest_virtiofs_start(s->conf, s->facts, s->helpers, err);
     }
-    return r < 0 ? r : start_tpm(s, err);
+    return r < 0 ? r : guest_tpm_start(s->conf, s->facts, err);
 }
 
 /* ----------------------------------------------------------------- running */
@@ -308,6 +272,7 @@ static void give_up(const GuestSpawn *s)
     }
     guest_net_sweep(s->vmid);
     guest_virtiofs_give_up(s->conf, s->facts);
+    guest_tpm_end(s->host->run_dir, s->vmid);
     guest_run_sweep(s->host->run_dir, s->vmid);
 }
 
@@ -353,6 +318,9 @@ int guest_spawn_run(const GuestSpawn *s, GuestProc *ret, Err *err)
     }
     if (r < 0) {
         give_up(s);
+        return r;
     }
-    return r;
+    guest_tpm_list(s->host->run_dir, s->vmid, s->helpers);
+    guest_proc_add_children(s->helpers);
+    return 0;
 }

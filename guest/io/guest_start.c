@@ -12,6 +12,7 @@
 #include "guest/io/guest_scope.h"
 #include "guest/io/guest_spawn.h"
 #include "guest/io/guest_suspend.h"
+#include "guest/io/guest_tpm.h"
 #include "guest/io/host_world.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
@@ -38,8 +39,9 @@ typedef struct Start {
     GuestConf *gc;
     HostWorld *world;
     QemuCmd *cmd;
-    char *incoming; /* NULL, or where QEMU gets its state from */
-    GArray *fds;    /* int */
+    char *incoming;  /* NULL, or where QEMU gets its state from */
+    GArray *fds;     /* int */
+    GArray *helpers; /* pid_t */
     GuestProc proc;
 } Start;
 
@@ -50,6 +52,7 @@ static void start_clear(Start *s)
     g_clear_pointer(&s->cmd, qemucmd_free);
     g_clear_pointer(&s->incoming, g_free);
     g_clear_pointer(&s->fds, g_array_unref);
+    g_clear_pointer(&s->helpers, g_array_unref);
     guest_proc_clear(&s->proc);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Start, start_clear)
@@ -209,12 +212,15 @@ static int talk(Start *s, Err *err)
 static int enter_scope(Start *s, Err *err)
 {
     GuestLimits limits = guest_scope_limits(s->gc);
+    g_autofree char *why = NULL;
     GuestScopeKind kind;
-    int r = guest_scope_enter(s->vmid, s->proc.pid, &limits, &kind, err);
+    int r;
 
-    if (r == 0 && kind == GUEST_SCOPE_V1) {
-        guest_say(s->host, GUEST_SAY_PROGRESS,
-                  "this host has cgroup v1 only: CPU limits hold, memory is not accounted");
+    g_array_prepend_val(s->helpers, s->proc.pid);
+    r = guest_scope_enter(GUEST_SCOPE_ROOT, s->vmid, s->helpers, &limits, &kind, &why, err);
+    if (r == 0 && why != NULL) {
+        guest_say(s->host, GUEST_SAY_PROGRESS, "memory of the guest's processes is not bounded: %s",
+                  why);
     }
     return r;
 }
@@ -235,7 +241,8 @@ static void undo(Start *s)
 
     (void)!guest_proc_end(&s->proc, GIVE_UP_MS, GIVE_UP_KILL, NULL);
     guest_net_sweep(s->vmid);
-    guest_scope_remove(s->vmid);
+    guest_tpm_end(s->host->run_dir, s->vmid);
+    guest_scope_remove(GUEST_SCOPE_ROOT, s->vmid);
     guest_run_sweep(s->host->run_dir, s->vmid);
     (void)unlink(note);
 }
@@ -250,7 +257,8 @@ static int launch(Start *s, Err *err)
                         .vmid = s->vmid,
                         .timeout_ms = start_timeout(s),
                         .fds = (const int *)(const void *)s->fds->data,
-                        .n_fds = s->fds->len};
+                        .n_fds = s->fds->len,
+                        .helpers = s->helpers};
     int r = guest_spawn_check(&spawn, err);
 
     if (r == 0 && hooks) {
@@ -304,6 +312,7 @@ static int start_conf(const GuestHost *h,
                        .options = options,
                        .conf = conf,
                        .fds = g_array_new(FALSE, FALSE, sizeof(int)),
+                       .helpers = g_array_new(FALSE, FALSE, sizeof(pid_t)),
                        .proc = GUEST_PROC_INIT};
     int r;
 

@@ -168,7 +168,7 @@ static int listen_at(const char *path, int *ret, Err *err)
     return 0;
 }
 
-static int start_one(const GuestConf *conf, const HostFacts *facts, int i, Err *err)
+static int start_one(const GuestConf *conf, const HostFacts *facts, int i, GArray *pids, Err *err)
 {
     const PropString *fs = guestconf_props_at(conf, "virtiofs", i);
     g_autofree char *path = guest_virtiofs_path(facts->run_dir, guestconf_vmid(conf), i);
@@ -176,6 +176,7 @@ static int start_one(const GuestConf *conf, const HostFacts *facts, int i, Err *
     g_autoptr(GPtrArray) argv = NULL;
     g_autoptr(GError) error = NULL;
     const int target = CHILD_FD;
+    GPid pid = 0;
     int fd = -1;
     int r = find_dir(facts, fs, &dir, err);
 
@@ -191,18 +192,20 @@ static int start_one(const GuestConf *conf, const HostFacts *facts, int i, Err *
     if (!g_spawn_async_with_pipes_and_fds(
             "/", (const char *const *)argv->pdata, NULL,
             G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
-            NULL, -1, -1, -1, &fd, &target, 1, NULL, NULL, NULL, NULL, &error)) {
+            NULL, -1, -1, -1, &fd, &target, 1, &pid, NULL, NULL, NULL, &error)) {
         r = err_setf(err, -EIO, "%s", error->message);
+    } else {
+        g_array_append_val(pids, pid);
     }
     (void)close(fd); /* the program has it */
     return r;
 }
 
-int guest_virtiofs_start(const GuestConf *conf, const HostFacts *facts, Err *err)
+int guest_virtiofs_start(const GuestConf *conf, const HostFacts *facts, GArray *pids, Err *err)
 {
     for (int i = 0; i < GUEST_VIRTIOFS_MAX; i++) {
-        int r =
-            guestconf_props_at(conf, "virtiofs", i) != NULL ? start_one(conf, facts, i, err) : 0;
+        bool there = guestconf_props_at(conf, "virtiofs", i) != NULL;
+        int r = there ? start_one(conf, facts, i, pids, err) : 0;
         if (r < 0) {
             return err_wrapf(err, r, "virtiofs%d", i);
         }

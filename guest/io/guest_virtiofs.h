@@ -15,7 +15,9 @@
  * name for this node or is no directory here. */
 int guest_virtiofs_check(const GuestConf *conf, const HostFacts *facts, Err *err) must_check;
 
-int guest_virtiofs_start(const GuestConf *conf, const HostFacts *facts, Err *err) must_check;
+/* Adds their processes (pid_t) to `pids`. */
+int guest_virtiofs_start(const GuestConf *conf, const HostFacts *facts, GArray *pids, Err *err)
+    must_check;
 
 /* Ends those that no QEMU has connected to. */
 void guest_virtiofs_give_up(const GuestConf *conf, const HostFacts *facts);

@@ -304,11 +304,52 @@ if [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ]; then
     guest 1 113 'virtiofs0: docs' 'args: -device no-such-device'
     refuse 'a failed start' on 1 qm start 113
     check 'leaves no daemon' within 60 sharing 0
-    guest 1 113 'virtiofs0: docs'
-    check 'a guest with a directory of the host' on 1 qm start 113
+    tpm='#'
+    if [ -x /usr/bin/swtpm ]; then
+        tpm="tpmstate0: tank:113/vm-113-disk-1.raw,size=4M,version=v2.0"
+        qemu-img create -q -f raw "$WORK/tank/images/113/vm-113-disk-1.raw" 4M
+    fi
+    # What this kernel has of cgroups v1; none is passed over.
+    groups='#'
+    on 1 sh -c 'mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && mkdir cpu memory &&
+        mount -t cgroup -o cpu none cpu && mount -t cgroup -o memory none memory' &&
+        groups='cpulimit: 2'
+    guest 1 113 'virtiofs0: docs' "$tpm" "$groups"
+    check 'a guest with a directory of the host, and a TPM' on 1 qm start 113
     check 'runs' counter 1 113
+    cpu=/sys/fs/cgroup/cpu/qemu.slice/113.scope
+    memory=/sys/fs/cgroup/memory/qemu.slice/113.scope
+    if [ "$groups" != '#' ]; then
+        members()
+        {
+            # shellcheck disable=SC2016
+            on 1 sh -c 'for p in $(cat "$0"/cgroup.procs); do cat /proc/$p/comm; done' "$1" |
+                sort -u | tr '\n' ' '
+        }
+        [ "$tpm" = '#' ] && all='qemu-system-x86 virtiofsd ' ||
+            all='qemu-system-x86 swtpm virtiofsd '
+        check 'all its programs are in its group' equal "$(members $cpu)" "$all"
+        check 'none is outside' equal "$(on 1 sh -c "ps ax -o pid,args |
+            grep 'virtiofsd --[f]d.*$WORK/share' | awk '{print \$1}' |
+            grep -cvxf $cpu/cgroup.procs")" 0
+        check 'their memory is bounded' equal "$(members $memory) $(
+            on 1 cat $memory/memory.limit_in_bytes)" "$all $(((64 + 16 + 4096) << 20))"
+    fi
     on 1 qm stop 113
     check 'its daemon goes with it' within 60 sharing 0
+    no_tpm()
+    {
+        equal "$(on 1 pgrep -f "$RUN/113.[s]wtpm")" ''
+    }
+    no_group()
+    {
+        equal "$(on 1 sh -c "ls -d $cpu $memory 2>/dev/null")" ''
+    }
+    check 'and its TPM' within 60 no_tpm
+    check 'and its group' within 60 no_group
+    guest 1 113 "$tpm" 'args: -device no-such-device'
+    refuse 'a failed start with a TPM' on 1 qm start 113
+    check 'leaves none' within 60 no_tpm
 fi
 
 # --------------------------------------------------------------------------------------- screen

@@ -19,3 +19,8 @@ check_PROGRAMS += %D%/test_hotplan
 %C%_test_hotplan_SOURCES = %D%/test_hotplan.c
 %C%_test_hotplan_LDADD = $(guest_core_ldadd)
 TESTS += %D%/test_hotplan
+
+check_PROGRAMS += %D%/test_guest_scope
+%C%_test_guest_scope_SOURCES = %D%/test_guest_scope.c
+%C%_test_guest_scope_LDADD = $(guest_run_ldadd)
+TESTS += %D%/test_guest_scope
