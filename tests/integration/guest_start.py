@@ -26,6 +26,11 @@ QM, TABLE, SCRATCH = sys.argv[1:4]
 WORDS = sys.argv[4:]
 STORE = f'{SCRATCH}/store'
 TREE = f'{SCRATCH}/tree'
+SWTPM = '/usr/bin/swtpm'
+VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
+HUGE = '/run/hugepages/kvm'
+# Pages to set aside, by size in KiB: enough for one small guest of each worker.
+PAGES = {2048: 64, 1048576: 1}
 JOBS = 2
 
 # Every guest: no hardware virtualization, little memory.
@@ -65,7 +70,7 @@ CONTEXT = {
 BESIDE = {
     'bios': {'machine': 'q35'},
     'bootdisk': {'scsi0': DISK},
-    'hugepages': {'numa': '1', 'memory': '1024'},
+    'hugepages': {'numa': '1', 'memory': '64'},
     'scsihw': {'scsi0': DISK, 'scsi1': 'smoke:100/vm-100-disk-2.qcow2', 'scsi9': DISK + ',ro=1'},
     'vcpus': {'cores': '2', 'hotplug': 'cpu'},
 }
@@ -83,10 +88,7 @@ PARTNER = {
 # Not to be had here: (pattern of KEY PROPERTY VALUE, who refuses it, reason).
 EXPECTED = (
     (r'amd-sev |intel-tdx ', 'qm', 'needs a processor with it'),
-    (r'hostpci0 ', 'qm', 'needs a PCI device of the host'),
-    (r'hugepages - |.* hugepages', 'any', 'needs huge pages'),
-    (r'virtiofs0 ', 'qemu', 'needs virtiofsd running'),
-    (r'tpmstate0 ', 'qemu', 'needs a TPM emulator running'),
+    (r'hostpci0 ', 'qm', 'needs a PCI device of the host, and /dev/vfio'),
     (r'arch - aarch64', 'any', 'needs qemu-system-aarch64'),
     (r'kvm - 1', 'qemu', 'needs hardware virtualization'),
     (r'cores - 8192|sockets - 128|vcpus - 8192', 'qm', 'more CPUs than any host here'),
@@ -107,8 +109,59 @@ EXPECTED = (
 PORTS = itertools.cycle(range(61000, 62000))
 
 
+# What this machine turned out not to have: (pattern, who, reason) as above.
+MISSING = []
+
+
 class Failed(Exception):
     pass
+
+
+def missing(pattern, reason):
+    MISSING.append((pattern, 'any', reason))
+
+
+class HugePages:
+    """pages set aside for as long as this runs, and where QEMU finds them"""
+
+    def __init__(self):
+        self.taken = {}
+
+    @staticmethod
+    def count(size, change=0):
+        path = f'/sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages'
+        with open(path, 'r+', encoding='ascii') as file:
+            now = int(file.read())
+            if change:
+                file.seek(0)
+                file.write(f'{now + change}\n')
+        return now
+
+    def take(self, size, pages):
+        place = f'{SCRATCH}/huge/{size}kB'
+        os.makedirs(place)
+        before = self.count(size)
+        self.count(size, pages)
+        self.taken[size] = max(self.count(size) - before, 0)
+        if self.taken[size] < pages:
+            raise Failed(f'{self.taken[size]} of {pages} pages')
+        subprocess.run(['mount', '-t', 'hugetlbfs', '-o', f'pagesize={size}k', 'none', place],
+                       check=True)
+
+    def __enter__(self):
+        for size, pages in PAGES.items():
+            try:
+                self.take(size, pages)
+            except (Failed, OSError, subprocess.CalledProcessError) as error:
+                missing(r'hugepages - (2|any)$' if size == 2048 else r'hugepages - 1024$',
+                        f'no huge pages of {size} KiB to be had: {error}')
+        return self
+
+    def __exit__(self, *_):
+        for size, pages in self.taken.items():
+            subprocess.run(['umount', f'{SCRATCH}/huge/{size}kB'], check=False,
+                           stderr=subprocess.DEVNULL)
+            self.count(size, -pages)
 
 
 def rows():
@@ -135,6 +188,8 @@ def config(key, prop, value):
         if key == 'usb0':
             conf.update(vga='qxl', ostype='l26')
             value = 'spice,usb3=1'
+        if (key, value) == ('hugepages', '1024'):
+            conf['memory'] = '1024'
         conf[key] = value
         return conf
     start, beside = CONTEXT.get(key, ('', {}))
@@ -201,10 +256,49 @@ def look(qmp, argv):
             raise Failed(f'no device {found[1]}')
 
 
+def start_helpers(argv, scratch):
+    """the programs that QEMU connects to at its start; each ends when QEMU does"""
+    procs = []
+    for word in argv:
+        path = re.search(r'path=([^,]*/(?:100\.swtpm|virtiofsd/[^,]*))', word)
+        if path is None:
+            continue
+        if path[1].endswith('swtpm'):
+            state = f'{scratch}/tpm-state'
+            with open(state, 'wb') as file:
+                file.truncate(4 << 20)
+            words = [SWTPM, 'socket', '--tpmstate', f'backend-uri=file://{state}', '--tpm2',
+                     '--terminate', '--ctrl', f'type=unixio,path={path[1]}']
+        else:
+            os.makedirs(os.path.dirname(path[1]))
+            words = [VIRTIOFSD, f'--socket-path={path[1]}', '-f', '-o', f'source={STORE}']
+        procs.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL))
+        deadline = time.monotonic() + 60
+        while not os.path.exists(path[1]):
+            if procs[-1].poll() is not None or time.monotonic() > deadline:
+                raise Failed(f'{words[0]} does not listen')
+            time.sleep(0.02)
+    return procs
+
+
 def start(argv, scratch, port):
     # Disks are shared by the guests that run at the same time, so none may keep its writes.
     argv = [a.replace('/run/guest-smoke', scratch).replace('tls-port=61000', f'tls-port={port}')
-            for a in argv if a != '-daemonize']
+            .replace(HUGE, f'{SCRATCH}/huge') for a in argv if a != '-daemonize']
+    helpers = start_helpers(argv, scratch)
+    try:
+        start_qemu(argv, scratch)
+        for proc in helpers:
+            proc.wait(60)
+    finally:
+        for proc in helpers:
+            if proc.poll() is None:
+                proc.kill()
+                proc.wait()
+
+
+def start_qemu(argv, scratch):
     log = f'{scratch}/log'
     with open(log, 'wb') as out:
         proc = subprocess.Popen(argv + ['-S', '-snapshot'], stdin=subprocess.DEVNULL, stdout=out,
@@ -248,7 +342,7 @@ def run(argv):
 
 
 def expectation(row):
-    for pattern, who, reason in EXPECTED:
+    for pattern, who, reason in itertools.chain(EXPECTED, MISSING):
         if re.match(pattern, ' '.join(row)):
             return who, reason
     return None, ''
@@ -263,12 +357,16 @@ def prepare():
                             ('disk-2', 'qcow2', '8M'), ('disk-3', 'raw', '540672')):
         subprocess.run(['qemu-img', 'create', '-q', '-f', fmt,
                         f'{STORE}/images/100/vm-100-{name}.{fmt}', size], check=True)
+    if not os.access(SWTPM, os.X_OK):
+        missing('tpmstate0 ', 'needs swtpm')
+    if not os.access(VIRTIOFSD, os.X_OK):
+        missing('virtiofs0 ', 'needs virtiofsd')
 
 
 def main():
     prepare()
     pending, seen, results = [], {}, []
-    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+    with HugePages(), concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for row in rows():
             try:
                 argv = showcmd(config(*row), SCRATCH)
