@@ -80,3 +80,20 @@ sbin_PROGRAMS += %D%/qmeventd
 %C%_qmeventd_SOURCES = %D%/main_qmeventd.c
 %C%_qmeventd_LDADD = $(guest_run_ldadd)
 dist_man_MANS += %D%/qmeventd.8
+
+# What this node and its guests use, for the cluster.
+%C%_core_libguest_core_a_SOURCES += %D%/core/guest_size.c %D%/core/guest_size.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/stat_line.c %D%/core/stat_line.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/stat_rate.c %D%/core/stat_rate.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/stat_text.c %D%/core/stat_text.h
+%C%_core_libguest_core_a_SOURCES += %D%/core/stat_limits.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/stat_daemon.c %D%/io/stat_daemon.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/stat_guests.c %D%/io/stat_guests.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/stat_host.c %D%/io/stat_host.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/stat_monitor.c %D%/io/stat_monitor.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/stat_storage.c %D%/io/stat_storage.h
+
+sbin_PROGRAMS += %D%/quorate-statd
+%C%_quorate_statd_SOURCES = %D%/main_statd.c
+%C%_quorate_statd_LDADD = $(guest_run_ldadd)
+dist_man_MANS += %D%/quorate-statd.8

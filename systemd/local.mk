@@ -4,7 +4,7 @@ systemd_units = %D%/pve-cluster.service %D%/qmeventd.service %D%/quorate-guests.
 	%D%/pve-ha-crm.service %D%/pve-ha-lrm.service %D%/watchdog-mux.service \
 	%D%/quorate-api.service %D%/quorate-apid.service \
 	%D%/quorate-joind.service %D%/quorate-migrated.service \
-	%D%/quorate-recover.service
+	%D%/quorate-recover.service %D%/quorate-statd.service
 EXTRA_DIST += $(systemd_units:=.in)
 CLEANFILES += $(systemd_units)
 systemdsystemunit_DATA = $(systemd_units)

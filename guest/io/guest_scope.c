@@ -422,6 +422,25 @@ void guest_scope_remove(const char *root, uint32_t vmid)
     }
 }
 
+char *guest_scope_group(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cgroup", (int)pid);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+    size_t len;
+
+    if (textfile_read(path, SMALL_MAX, &text, &len, NULL) < 0) {
+        return NULL;
+    }
+    lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line != NULL; line++) {
+        if (g_str_has_prefix(*line, "0::/") && strstr(*line, ".scope") != NULL) {
+            return g_build_filename(GUEST_SCOPE_ROOT, *line + 3, NULL);
+        }
+    }
+    return NULL;
+}
+
 int64_t guest_scope_memory(pid_t pid)
 {
     static const struct {

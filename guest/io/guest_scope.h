@@ -64,6 +64,10 @@ int guest_scope_set_memory(const char *root, uint32_t vmid, int64_t bytes, Err *
  * helpers that end with QEMU. */
 void guest_scope_remove(const char *root, uint32_t vmid);
 
+/* Directory of the group of version 2 that a guest's process is in; NULL when it is in none of its
+ * own. Caller frees. */
+char *guest_scope_group(pid_t pid);
+
 /* Bytes that the group uses, or -errno. */
 int64_t guest_scope_memory(pid_t pid);
 

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/io/guest_status.h"
 
-#include "guest/core/drive.h"
-#include "guest/core/guestconf.h"
+#include "guest/core/guest_size.h"
 #include "guest/io/guest_edit.h"
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_qmp.h"
 #include "guest/io/guest_scope.h"
 #include "guest/io/textfile.h"
-#include "lib/base/sizetext.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MIB        (INT64_C(1024) * 1024)
 #define SMALL_MAX  65536
 #define MONITOR_MS 3000u /* status is asked for often; a busy monitor must not hold it up */
 #define STAT_UTIME 11    /* fields of /proc/PID/stat behind the name, from 0 */
@@ -27,37 +24,22 @@ static void add_conf(JsonTree *out, const GuestConf *gc, uint32_t vmid)
 {
     static const char *const copied[] = {"lock", "tags", "template"};
     g_autofree char *default_name = g_strdup_printf("VM %u", vmid);
-    const PropString *memory = guestconf_props(gc, "memory");
-    int64_t cpus = guestconf_int(gc, "sockets") * guestconf_int(gc, "cores");
-    g_autoptr(GPtrArray) drives = NULL;
+    GuestSize size = guest_size(gc);
 
-    if (guestconf_int(gc, "vcpus") > 0) {
-        cpus = guestconf_int(gc, "vcpus");
-    }
     jsontree_set_text(out, "name",
                       guestconf_has(gc, "name") ? guestconf_text(gc, "name") : default_name);
-    jsontree_set_int(out, "cpus", cpus);
-    jsontree_set_int(out, "maxmem",
-                     (memory != NULL ? propstring_int(memory, "current") : 512) * MIB);
+    jsontree_set_int(out, "cpus", size.cpus);
+    jsontree_set_int(out, "maxmem", size.memory);
     for (size_t i = 0; i < G_N_ELEMENTS(copied); i++) {
         if (guestconf_has(gc, copied[i])) {
             jsontree_set_text(out, copied[i], guestconf_text(gc, copied[i]));
         }
     }
     if (guestconf_has(gc, "balloon")) {
-        jsontree_set_int(out, "balloon_min", guestconf_int(gc, "balloon") * MIB);
+        jsontree_set_int(out, "balloon_min", guestconf_int(gc, "balloon") * GUEST_MIB);
     }
-    if (drives_list(gc, true, &drives, NULL) == 0) {
-        int64_t bytes = 0;
-        for (guint i = 0; i < drives->len; i++) {
-            const Drive *d = drives->pdata[i];
-            const char *size = d->cdrom ? NULL : propstring_text(d->props, "size");
-            uint64_t value = 0;
-            if (size != NULL && size_parse(size, &value, NULL) == 0) {
-                bytes += (int64_t)value;
-            }
-        }
-        jsontree_set_int(out, "maxdisk", bytes);
+    if (size.disk >= 0) {
+        jsontree_set_int(out, "maxdisk", size.disk);
     }
     jsontree_set_int(out, "disk", 0); /* only the guest knows what its file systems hold */
 }

@@ -121,11 +121,16 @@ static int mounted_activate(const Storage *s, Err *err)
     return activate(s, true, err);
 }
 
-static int dir_status(const Storage *s, StorageStatus *ret, Err *err)
+/* Where nothing is mounted, numbers would be those of another file system. */
+static int status(const Storage *s, bool mounted, StorageStatus *ret, Err *err)
 {
     g_autofree char *path = top_path(s);
+    int r = check_mounted(s, path, mounted, err);
     struct statvfs st;
 
+    if (r < 0) {
+        return r;
+    }
     if (statvfs(path, &st) < 0) {
         return fail(err, -errno, path);
     }
@@ -133,6 +138,16 @@ static int dir_status(const Storage *s, StorageStatus *ret, Err *err)
     ret->avail = (uint64_t)st.f_bavail * st.f_frsize;
     ret->used = (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
     return 0;
+}
+
+static int dir_status(const Storage *s, StorageStatus *ret, Err *err)
+{
+    return status(s, false, ret, err);
+}
+
+static int mounted_status(const Storage *s, StorageStatus *ret, Err *err)
+{
+    return status(s, true, ret, err);
 }
 
 /* ------------------------------------------------------------------- paths */
@@ -591,16 +606,16 @@ static int dir_snapshot(const Storage *s,
     return qemuimg_snapshot(path, action, snapshot, err);
 }
 
-#define DIR_KIND(word, start)                                                                      \
+#define DIR_KIND(word, start, sizes)                                                               \
     {                                                                                              \
-        .type = word, .formats = dir_formats, .activate = start, .status = dir_status,             \
+        .type = word, .formats = dir_formats, .activate = start, .status = sizes,                  \
         .list = dir_list, .reserve = dir_reserve, .fill = dir_fill, .fill_clone = dir_fill_clone,  \
         .free = dir_free, .make_base = dir_make_base, .give = dir_give, .info = dir_info,          \
         .resize = dir_resize, .snapshot = dir_snapshot,                                            \
     }
 
-const StorageKind storage_kind_dir = DIR_KIND("dir", dir_activate);
+const StorageKind storage_kind_dir = DIR_KIND("dir", dir_activate, dir_status);
 /* Whoever mounts them (an entry in fstab), they are directories then. */
-const StorageKind storage_kind_nfs = DIR_KIND("nfs", mounted_activate);
-const StorageKind storage_kind_cifs = DIR_KIND("cifs", mounted_activate);
-const StorageKind storage_kind_cephfs = DIR_KIND("cephfs", mounted_activate);
+const StorageKind storage_kind_nfs = DIR_KIND("nfs", mounted_activate, mounted_status);
+const StorageKind storage_kind_cifs = DIR_KIND("cifs", mounted_activate, mounted_status);
+const StorageKind storage_kind_cephfs = DIR_KIND("cephfs", mounted_activate, mounted_status);

@@ -61,6 +61,8 @@ DAEMONS = [
     Daemon('apid', 'quorate-apid', 'api', ['--pam-helper', '{build}/api/quorate-pam'], joined=True),
     Daemon('api', 'quorate-api', 'api', [], joined=True),
     Daemon('migrated', 'quorate-migrated', 'migration', [], joined=True),
+    # Often, so that tests need not wait long.
+    Daemon('statd', 'quorate-statd', 'guest', ['--period', '2'], asked=True),
     # A watchdog device, the multiplexer, and the two that feed it.
     Daemon('labdog', 'labdog', '{source}/scripts/lib', [], asked=True),
     Daemon('watchdog-mux', 'watchdog-mux', 'ha-manager/watchdog-mux', [], asked=True),

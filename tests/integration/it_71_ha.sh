@@ -147,6 +147,32 @@ claims_of_taking_up()
     check 'as it runs' within $WAIT guest_settled_on 3
 }
 
+tells()
+{
+    on "$1" grep -q "$2" /etc/pve/.rrd
+}
+
+# The status daemons tell, the schedulers and the redundancy line read it.
+claims_of_what_is_used()
+{
+    local n conf=/etc/pve/nodes/node3/qemu-server/100.conf
+    for n in 1 2 3; do
+        check "node $n is told of" within $WAIT tells 1 "^pve-node-9.0/node$n:[1-9]"
+        check 'and tells what the guest uses' within $WAIT tells "$n" \
+            '^pve-vm-9.0/100:[0-9]*:VM 100:running:0:[0-9]*:1:[0-9.e-]*:67108864:[1-9]'
+    done
+    on 1 sh -c 'echo "crs: ha=dynamic" >/etc/pve/datacenter.cfg'
+    check 'the master weighs by it' within $WAIT log_says "$(master 1)" crm \
+        "switching scheduler mode from 'basic' to 'dynamic'"
+    refuse 'and has all it needs' log_says "$(master 1)" crm 'fallback'
+    on 1 rm /etc/pve/datacenter.cfg
+    on 3 sed -i 's/memory: 64/memory: 40000000/' $conf
+    check 'that memory is short is known' within $WAIT shows 1 \
+        '^redundancy lost (if .* would need 39062.* GiB of'
+    on 3 sed -i 's/memory: 40000000/memory: 64/' $conf
+    check 'or not' within $WAIT shows 1 '^redundancy OK'
+}
+
 claims_of_a_killed_node()
 {
     local t
@@ -345,6 +371,7 @@ write_program
 lab_up -n 3 --ha
 install_program web
 claims_of_taking_up
+claims_of_what_is_used
 claims_of_a_killed_node
 claims_of_a_cut_network
 claims_of_a_paused_lrm
