@@ -52,14 +52,13 @@ void ha_cluster_free(HaCluster *c)
     g_free(c);
 }
 
-static int ask_json(HaCluster *c, WireIpcId id, JsonTree **ret, Err *err)
+static int ask_request(HaCluster *c, const WireIpcRequest *q, JsonTree **ret, Err *err)
 {
-    WireIpcRequest q = {.id = (int32_t)id};
     g_autoptr(GBytes) answer = NULL;
     gsize size = 0;
     const char *text;
     JsonTree *tree = NULL;
-    int r = ipcc_call(c->ipc, &q, &answer, err);
+    int r = ipcc_call(c->ipc, q, &answer, err);
 
     if (r < 0) {
         return r;
@@ -75,6 +74,11 @@ static int ask_json(HaCluster *c, WireIpcId id, JsonTree **ret, Err *err)
     jsontree_free(*ret);
     *ret = tree;
     return 0;
+}
+
+static int ask_json(HaCluster *c, WireIpcId id, JsonTree **ret, Err *err)
+{
+    return ask_request(c, &(WireIpcRequest){.id = (int32_t)id}, ret, err);
 }
 
 /* Generic services: a file in the node's directory, as VMID.conf is for guests. */
@@ -274,18 +278,44 @@ static HaLoad *told_node_load(HaCluster *c, const char *node)
     return text != NULL ? ha_load_of_static_info(text, strnlen(text, size)) : NULL;
 }
 
-/* What its configuration allows it; nothing when there is none that can be read. */
-static HaLoad *configured_load(const HaCluster *c, const char *sid, const char *node)
+/* By its file; nothing when there is none that can be read. */
+static HaLoad *load_by_file(const HaCluster *c, const char *sid, const char *node)
 {
     g_autofree char *path = ha_tree_guest_path(c->pve, sid, node);
     g_autofree char *text = NULL;
     gsize size = 0;
 
-    if (path == NULL || g_str_has_prefix(sid, "exec:") ||
-        cfsfile_read(path, HA_TEXT_MAX, &text, &size, NULL) < 0) {
+    if (path == NULL || cfsfile_read(path, HA_TEXT_MAX, &text, &size, NULL) < 0) {
         return g_new0(HaLoad, 1);
     }
     return ha_load_of_config(sid, text, size);
+}
+
+/* What their configurations allow guests, asked for once and only when somebody wants it. */
+typedef struct Configured {
+    bool asked;
+    JsonTree *properties; /* VMID -> properties; NULL: the answer would have been too long */
+} Configured;
+
+static HaLoad *configured_load(HaCluster *c, Configured *all, const char *sid, const char *node)
+{
+    const WireIpcRequest q = {
+        .id = WIRE_IPC_GUEST_PROPERTIES,
+        .u.properties = {.n_names = HA_LOAD_PROPERTIES_N, .names = HA_LOAD_PROPERTIES}};
+    const char *colon = strchr(sid, ':');
+
+    if (g_str_has_prefix(sid, "exec:") || colon == NULL) {
+        return g_new0(HaLoad, 1);
+    }
+    if (!all->asked) {
+        all->asked = true;
+        if (ask_request(c, &q, &all->properties, NULL) < 0) {
+            all->properties = NULL;
+        }
+    }
+    return all->properties != NULL
+               ? ha_load_of_properties(sid, jsontree_get(all->properties, colon + 1))
+               : load_by_file(c, sid, node);
 }
 
 int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
@@ -293,6 +323,7 @@ int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
     g_autoptr(StrMap) members = strmap_new(NULL);
     g_autoptr(StrMap) guests = strmap_new(ha_guest_free);
     g_autoptr(HaValues) values = ask_values(c);
+    Configured configured = {false, NULL};
     int r = ha_cluster_members(c, members, err);
 
     if (r == 0) {
@@ -314,8 +345,10 @@ int ha_cluster_loads(HaCluster *c, HaScheduler mode, HaLoads *loads, Err *err)
         const HaGuest *guest = strmap_value(guests, i);
         HaLoad *load = mode == HA_SCHEDULER_DYNAMIC ? ha_values_guest_load(values, sid) : NULL;
 
-        strmap_set(loads->guests, sid, load != NULL ? load : configured_load(c, sid, guest->node));
+        strmap_set(loads->guests, sid,
+                   load != NULL ? load : configured_load(c, &configured, sid, guest->node));
     }
+    jsontree_free(configured.properties);
     return r;
 }
 

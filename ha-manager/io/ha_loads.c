@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ha-manager/io/ha_loads.h"
 
-#include "lib/base/jsontree.h"
 #include "lib/conf/vmconf.h"
 
 #include <string.h>
@@ -136,9 +135,22 @@ HaLoad *ha_load_of_static_info(const char *text, gsize size)
     return load;
 }
 
-static double conf_number(const VmSection *s, const char *key, double fallback)
+/* What a configuration says under a key; NULL: nothing. */
+typedef const char *(*Lookup)(const void *conf, const char *key);
+
+static const char *in_section(const void *conf, const char *key)
 {
-    const char *value = vmsection_get(s, key);
+    return vmsection_get(conf, key);
+}
+
+static const char *in_properties(const void *conf, const char *key)
+{
+    return jsontree_get_text(conf, key);
+}
+
+static double conf_number(Lookup get, const void *conf, const char *key, double fallback)
+{
+    const char *value = get(conf, key);
 
     if (value != NULL && g_str_has_prefix(value, "current=")) {
         value += strlen("current=");
@@ -146,24 +158,38 @@ static double conf_number(const VmSection *s, const char *key, double fallback)
     return value != NULL ? g_ascii_strtod(value, NULL) : fallback;
 }
 
+static HaLoad configured(const char *sid, Lookup get, const void *conf)
+{
+    HaLoad load = {0};
+
+    if (g_str_has_prefix(sid, "ct:")) {
+        load.maxcpu = conf_number(get, conf, "cpulimit", conf_number(get, conf, "cores", 0));
+    } else {
+        load.maxcpu =
+            conf_number(get, conf, "vcpus",
+                        conf_number(get, conf, "sockets", 1) * conf_number(get, conf, "cores", 1));
+    }
+    load.maxmem = conf_number(get, conf, "memory", MEMORY_MIB) * MIB;
+    load.cpu = load.maxcpu;
+    load.mem = load.maxmem;
+    return load;
+}
+
 HaLoad *ha_load_of_config(const char *sid, const char *text, gsize size)
 {
     g_autoptr(VmConf) conf = NULL;
     HaLoad *load = g_new0(HaLoad, 1);
-    const VmSection *s;
 
-    if (vmconf_parse(text, size, &(VmConfParse){0}, &conf, NULL) < 0) {
-        return load;
+    if (vmconf_parse(text, size, &(VmConfParse){0}, &conf, NULL) == 0) {
+        *load = configured(sid, in_section, vmconf_main(conf));
     }
-    s = vmconf_main(conf);
-    if (g_str_has_prefix(sid, "ct:")) {
-        load->maxcpu = conf_number(s, "cpulimit", conf_number(s, "cores", 0));
-    } else {
-        load->maxcpu =
-            conf_number(s, "vcpus", conf_number(s, "sockets", 1) * conf_number(s, "cores", 1));
-    }
-    load->maxmem = conf_number(s, "memory", MEMORY_MIB) * MIB;
-    load->cpu = load->maxcpu;
-    load->mem = load->maxmem;
+    return load;
+}
+
+HaLoad *ha_load_of_properties(const char *sid, const JsonTree *properties)
+{
+    HaLoad *load = g_new0(HaLoad, 1);
+
+    *load = configured(sid, in_properties, properties);
     return load;
 }

@@ -8,6 +8,7 @@
 #define HA_MANAGER_IO_HA_LOADS_H
 
 #include "ha-manager/core/ha_env.h"
+#include "lib/base/jsontree.h"
 
 /* The broadcast values by id. */
 typedef struct HaValues HaValues;
@@ -30,5 +31,12 @@ HaLoad *ha_load_of_static_info(const char *text, gsize size);
 
 /* What its configuration allows a guest; all 0 when that cannot be read. Caller frees. */
 HaLoad *ha_load_of_config(const char *sid, const char *text, gsize size);
+
+/* Names of the properties that are read for it, back to back, as the IPC request wants them. */
+#define HA_LOAD_PROPERTIES   "cores\0sockets\0vcpus\0memory\0cpulimit"
+#define HA_LOAD_PROPERTIES_N 5
+
+/* The same by the answer of that request: an object of texts, NULL when none of them is set. */
+HaLoad *ha_load_of_properties(const char *sid, const JsonTree *properties);
 
 #endif

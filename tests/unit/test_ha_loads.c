@@ -112,6 +112,26 @@ static void configuration_says_what_a_guest_may_use(void)
     check_config("ct:1", "memory: 256\n", 0, 256); /* as many as there are */
 }
 
+static void check_properties(const char *sid, const char *text, double cpu, double mem_mib)
+{
+    g_autoptr(JsonTree) tree = NULL;
+
+    if (text != NULL) {
+        g_assert_cmpint(jsontree_parse(text, strlen(text), &tree, NULL), ==, 0);
+    }
+    assert_load(ha_load_of_properties(sid, tree), cpu, cpu, mem_mib * MIB, mem_mib * MIB);
+}
+
+static void properties_say_the_same(void)
+{
+    check_properties("vm:1", "{\"cores\":\"4\",\"sockets\":\"2\",\"memory\":\"2048\"}", 8, 2048);
+    check_properties("vm:1", "{\"cores\":\"4\",\"vcpus\":\"3\",\"memory\":\"current=1024\"}", 3,
+                     1024);
+    check_properties("vm:1", NULL, 1, 512);
+    check_properties("vm:1", "[]", 1, 512);
+    check_properties("ct:1", "{\"cores\":\"4\",\"cpulimit\":\"1.5\",\"memory\":\"256\"}", 1.5, 256);
+}
+
 /* What the dynamic scheduler makes of it: 0, or why it cannot be used. */
 static int use(const char *const *nodes, Err *err)
 {
@@ -170,6 +190,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ha/loads/size-of-a-node-by-what-it-told", size_of_a_node_by_what_it_told);
     g_test_add_func("/ha/loads/configuration-says-what-a-guest-may-use",
                     configuration_says_what_a_guest_may_use);
+    g_test_add_func("/ha/loads/properties-say-the-same", properties_say_the_same);
     g_test_add_func("/ha/loads/dynamic-scheduler-needs-every-node",
                     dynamic_scheduler_needs_every_node);
     return g_test_run();
