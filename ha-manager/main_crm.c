@@ -93,12 +93,17 @@ static void reap(CrmDaemon *c)
 static HaNext do_round(void *self, HaNow now)
 {
     CrmDaemon *c = self;
+    bool was_master = ha_crm_manager_status(c->crm) != NULL;
     const HaManagerStatus *ms;
     HaNext next;
 
     reap(c);
     ha_node_prepare_round(c->node);
     next = ha_crm_round(c->crm, now);
+    ms = ha_crm_status_read(c->crm);
+    if (!was_master && ms != NULL) {
+        ha_alerts_observe(c->alerts, ms);
+    }
     ms = ha_crm_manager_status(c->crm);
     if (ms != NULL) {
         ask_spare(c, ms, now);

@@ -64,6 +64,11 @@ const HaManagerStatus *ha_crm_manager_status(const HaCrm *crm)
     return crm->manager != NULL ? ha_manager_status(crm->manager) : NULL;
 }
 
+const HaManagerStatus *ha_crm_status_read(const HaCrm *crm)
+{
+    return crm->status.ms;
+}
+
 void ha_crm_request_shutdown(HaCrm *crm)
 {
     if (!crm->shutdown) {

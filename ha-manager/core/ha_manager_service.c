@@ -442,7 +442,7 @@ static void eval_recovery(HaManager *m, const char *sid, HaService *s)
     if (!s->alerted && m->env->conduct.alert_once) {
         alert_no_node(m, sid, s);
     }
-    s->alerted = true;
+    s->alerted = m->env->conduct.alert_once;
     if (request_of(m, sid) == HA_REQUEST_DISABLED) {
         ha_service_clear_failed_nodes(s);
         ha_manager_set_state(m, sid, s, HA_SERVICE_STOPPED, HA_CHANGE_NONE);

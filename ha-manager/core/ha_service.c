@@ -181,6 +181,7 @@ HaService *ha_service_from_json(JsonObject *o, const char **ret_why)
     s->proof = g_strdup(ha_json_text(o, "proof"));
     s->timeout_s = ha_json_int(o, "timeout", -1);
     s->running = ha_json_int(o, "running", 0) != 0;
+    s->alerted = ha_json_int(o, "alerted", 0) != 0;
     read_pending(s, o);
     read_failed_nodes(s, o);
     return s;
@@ -223,6 +224,9 @@ void ha_service_append_json(const HaService *s, GString *out)
     }
     if (s->running) {
         g_string_append(out, ",\"running\":1");
+    }
+    if (s->alerted) {
+        g_string_append(out, ",\"alerted\":1");
     }
     for (guint i = 0; s->failed_nodes != NULL && i < s->failed_nodes->len; i++) {
         g_string_append(out, i == 0 ? ",\"failed_nodes\":[" : ",");

@@ -40,7 +40,7 @@ typedef struct HaService {
     int64_t timeout_s;         /* of request_stop; -1: none */
     bool running;              /* LRM said so since the last state change */
     int64_t frozen_since_us;   /* memory of this master, not written; 0: not seen frozen */
-    bool alerted;              /* memory of this master: said that no node can take it */
+    bool alerted;              /* people were told that no node can take it; for the next master */
 } HaService;
 
 HaService *ha_service_new(HaServiceState state, const char *node);

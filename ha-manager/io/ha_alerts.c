@@ -203,6 +203,33 @@ static bool was_recovered(const Seen *before, const HaService *s)
              strcmp(before->node, s->node) != 0));
 }
 
+static void remember(HaAlerts *a, const char *sid, const HaService *s)
+{
+    Seen *now = g_new0(Seen, 1);
+
+    *now = (Seen){s->state, g_strdup(s->node)};
+    strmap_set(a->seen, sid, now);
+}
+
+static void forget_others(HaAlerts *a, const HaManagerStatus *ms)
+{
+    for (guint i = 0; i < strmap_size(a->seen);) {
+        if (strmap_has(ms->services, strmap_key(a->seen, i))) {
+            i++;
+        } else {
+            strmap_remove_at(a->seen, i);
+        }
+    }
+}
+
+void ha_alerts_observe(HaAlerts *a, const HaManagerStatus *ms)
+{
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        remember(a, strmap_key(ms->services, i), strmap_value(ms->services, i));
+    }
+    forget_others(a, ms);
+}
+
 static void look_at_service(HaAlerts *a,
                             const char *sid,
                             const HaService *s,
@@ -210,7 +237,6 @@ static void look_at_service(HaAlerts *a,
                             void *ctx)
 {
     const Seen *before = strmap_get(a->seen, sid);
-    Seen *now = g_new0(Seen, 1);
     g_autofree char *text = NULL;
     HaNotice notice = {.node = s->node, .sid = sid};
 
@@ -227,8 +253,7 @@ static void look_at_service(HaAlerts *a,
         notice.text = text;
         notify(ctx, &notice);
     }
-    *now = (Seen){s->state, g_strdup(s->node)};
-    strmap_set(a->seen, sid, now);
+    remember(a, sid, s);
 }
 
 void ha_alerts_look(HaAlerts *a,
@@ -240,13 +265,7 @@ void ha_alerts_look(HaAlerts *a,
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         look_at_service(a, strmap_key(ms->services, i), strmap_value(ms->services, i), notify, ctx);
     }
-    for (guint i = 0; i < strmap_size(a->seen);) {
-        if (strmap_has(ms->services, strmap_key(a->seen, i))) {
-            i++;
-        } else {
-            strmap_remove_at(a->seen, i);
-        }
-    }
+    forget_others(a, ms);
     if ((spare == NULL) != (a->spare == NULL)) {
         HaNotice notice = {.prefix = "REDUNDANCY"};
         g_autofree char *text =

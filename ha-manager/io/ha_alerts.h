@@ -33,6 +33,10 @@ typedef struct HaAlerts HaAlerts;
 HaAlerts *ha_alerts_new(void);
 void ha_alerts_free(HaAlerts *a);
 
+/* Takes note of what another master wrote: it has told people of that. A node that becomes master
+ * compares what its first round makes of it, and neither repeats nor forgets anything. */
+void ha_alerts_observe(HaAlerts *a, const HaManagerStatus *ms);
+
 /* Compares with the status of the call before; calls `notify` for each thing that got worse, or
  * well again. `spare`: NULL when every node's loss could be carried, else the reason why not. */
 void ha_alerts_look(HaAlerts *a,

@@ -378,6 +378,70 @@ static void error_is_told_once(Rig *r, gconstpointer data)
     walk(r, steps, G_N_ELEMENTS(steps));
 }
 
+/* What the last master left in which state, and what is told after the first round of the next. */
+static void check_takeover(Rig *r, const Step *left, const Step *made)
+{
+    const Step *steps[] = {left, made, made};
+    g_autoptr(HaManagerStatus) ms = ha_manager_status_new();
+    HaAlerts *a = ha_alerts_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
+        HaService *s = ha_service_new(steps[i]->state, steps[i]->node);
+
+        s->proof = g_strdup(steps[i]->proof);
+        strmap_set(ms->services, "vm:1", s);
+        g_string_truncate(r->told, 0);
+        if (i == 0) {
+            ha_alerts_observe(a, ms);
+        } else {
+            ha_alerts_look(a, ms, NULL, take, r);
+        }
+        g_assert_cmpstr(r->told->str, ==, i == 1 ? made->told : "");
+    }
+    ha_alerts_free(a);
+}
+
+static void next_master_tells_what_it_changes_and_no_more(Rig *r, gconstpointer data)
+{
+    static const Step pairs[][2] = {
+        {{HA_SERVICE_STARTED, "n1", NULL, NULL, NULL},
+         {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, "RECOVERY n2 vm:1\n"}},
+        {{HA_SERVICE_RECOVERY, "n1", "lease-expired", NULL, NULL},
+         {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, "RECOVERY n2 vm:1\n"}},
+        {{HA_SERVICE_STARTED, "n2", "lease-expired", NULL, NULL},
+         {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, ""}},
+        {{HA_SERVICE_STARTED, "n1", NULL, NULL, NULL},
+         {HA_SERVICE_ERROR, "n1", NULL, NULL, "ERROR n1 vm:1\n"}},
+        {{HA_SERVICE_ERROR, "n1", NULL, NULL, NULL}, {HA_SERVICE_ERROR, "n1", NULL, NULL, ""}},
+    };
+
+    (void)data;
+    for (gsize i = 0; i < G_N_ELEMENTS(pairs); i++) {
+        check_takeover(r, &pairs[i][0], &pairs[i][1]);
+    }
+}
+
+/* The next master reads it; another state is another matter. */
+static void being_told_is_written_with_the_state(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaManagerStatus) ms = ha_manager_status_new();
+    g_autoptr(HaManagerStatus) read = NULL;
+    g_autofree char *text = NULL;
+    HaService *s = ha_service_new(HA_SERVICE_RECOVERY, "n1");
+
+    (void)r;
+    (void)data;
+    s->alerted = true;
+    strmap_set(ms->services, "vm:1", s);
+    strmap_set(ms->services, "vm:2", ha_service_new(HA_SERVICE_RECOVERY, "n1"));
+    text = ha_manager_status_format(ms);
+    g_assert_cmpint(ha_manager_status_parse(text, NULL, NULL, &read, NULL), ==, 0);
+    g_assert_true(((const HaService *)strmap_get(read->services, "vm:1"))->alerted);
+    g_assert_false(((const HaService *)strmap_get(read->services, "vm:2"))->alerted);
+    ha_service_prune(s);
+    g_assert_false(s->alerted);
+}
+
 static void redundancy_is_told_when_it_goes_and_comes(Rig *r, gconstpointer data)
 {
     static const Step steps[] = {
@@ -415,6 +479,9 @@ int main(int argc, char **argv)
     CASE("/ha/alerts/recovery-is-told-once", recovery_is_told_once);
     CASE("/ha/alerts/recovery-within-one-round-is-told", recovery_within_one_round_is_told);
     CASE("/ha/alerts/error-is-told-once", error_is_told_once);
+    CASE("/ha/alerts/next-master-tells-what-it-changes",
+         next_master_tells_what_it_changes_and_no_more);
+    CASE("/ha/alerts/being-told-is-written-with-the-state", being_told_is_written_with_the_state);
     CASE("/ha/alerts/redundancy-is-told-when-it-goes-and-comes",
          redundancy_is_told_when_it_goes_and_comes);
     return g_test_run();
