@@ -37,6 +37,7 @@ noinst_LIBRARIES += %D%/io/libpmxcfs_host.a
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_info.c %D%/io/corosync_info.h
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/corosync_conf_sync.c %D%/io/corosync_conf_sync.h
 %C%_io_libpmxcfs_host_a_SOURCES += %D%/io/group_cpg.c %D%/io/group_cpg.h
+%C%_io_libpmxcfs_host_a_SOURCES += %D%/io/loop_timer.c %D%/io/loop_timer.h
 
 # The engine and what it shows to people.
 noinst_LIBRARIES += %D%/io/libpmxcfs_engine.a

@@ -102,6 +102,7 @@ Native *native_new(Replica *r, GBytes *meta)
     n->stored = n->meta;
     n->alarm = MONO_NEVER;
     n->restart = MONO_NEVER;
+    n->ack_own_at = MONO_NEVER;
     n->batch = g_byte_array_new();
     g_queue_init(&n->pending);
     g_queue_init(&n->held);
@@ -1062,11 +1063,14 @@ void native_tick(Replica *r)
     if (!mono_before(r->now, n->alarm)) {
         ring_alarm(r);
     }
+    if (!mono_before(r->now, n->ack_own_at)) {
+        native_own_due(r);
+    }
 }
 
 MonoTime native_next_tick(const Native *n)
 {
-    return n->n_peers > 0 ? mono_min(n->alarm, n->restart) : MONO_NEVER;
+    return n->n_peers > 0 ? mono_min(n->ack_own_at, mono_min(n->alarm, n->restart)) : MONO_NEVER;
 }
 
 /* Would an exchange of the same members count otherwise than that of the term does? A node that was

@@ -29,8 +29,9 @@ typedef struct Request Request;
 #define NATIVE_RANK_MS     1000  /* each next member in line waits so much longer */
 #define NATIVE_PROGRESS_MS 10000 /* nothing came while fetching: ask for another exchange */
 #define NATIVE_RESTART_MS  1000  /* least time between two exchanges of one view */
+#define NATIVE_OWN_ACK_MS  20    /* acknowledging changes that are all our own may wait */
 #define NATIVE_BLANK_MAX   3u    /* tree version of a database that was just made */
-#define NATIVE_BATCHES     4u    /* own batches under way: what comes meanwhile shares the next */
+#define NATIVE_BATCHES     2u    /* own batches under way: what comes meanwhile shares the next */
 #define NATIVE_BATCH_BYTES (64u * 1024u)
 #define NATIVE_PIECES      4u /* own pieces under way */
 #define NATIVE_HELD_BYTES  (64u * 1024u * 1024u)

@@ -207,6 +207,8 @@ void native_batch_reset(Replica *r)
     n->pieces = 0;
     n->ack_due = 0;
     n->ack_sent = 0;
+    n->ack_own = 0;
+    n->ack_own_at = MONO_NEVER;
     n->ack_ever = false;
     n->ack_flying = false;
     for (uint32_t i = 0; i < n->n_peers; i++) {
@@ -300,6 +302,30 @@ static void apply_op(Replica *r, const WireNativeOp *w, TreeOrigin from, Request
     g_clear_pointer(&op.data, g_bytes_unref);
 }
 
+/* Who asked for a change waits for our disk. For our own changes only somebody does who syncs
+ * elsewhere, which waits for the whole tree: that may wait a little, and the many changes of one
+ * node cost the others one message less each. */
+static void note_due(Replica *r, bool own)
+{
+    Native *n = r->native;
+
+    if (!own) {
+        n->ack_due = memdb_root(r->db).version;
+    } else {
+        n->ack_own = memdb_root(r->db).version;
+        n->ack_own_at = mono_min(n->ack_own_at, mono_add_ms(r->now, NATIVE_OWN_ACK_MS));
+    }
+}
+
+void native_own_due(Replica *r)
+{
+    Native *n = r->native;
+
+    n->ack_due = MAX(n->ack_due, n->ack_own);
+    n->ack_own_at = MONO_NEVER;
+    native_acknowledge(r);
+}
+
 static void apply_ops(Replica *r,
                       const WireNative *m,
                       GroupMember sender,
@@ -325,8 +351,7 @@ static void apply_ops(Replica *r,
             request_free(q);
         }
     }
-    /* Of our own changes too: who syncs elsewhere waits for the whole tree, and that has them. */
-    r->native->ack_due = memdb_root(r->db).version;
+    note_due(r, own);
 }
 
 /* Does `data` hold exactly one change? */
@@ -436,6 +461,7 @@ void native_acknowledge(Replica *r)
     n->ack_ever = true;
     n->ack_sent = relaxed ? UINT64_MAX : m.number;
     n->ack_flying = true;
+    n->ack_own_at = n->ack_sent >= n->ack_own ? MONO_NEVER : n->ack_own_at;
     native_send(r, &m);
 }
 

@@ -79,6 +79,8 @@ struct Native {
 
     /* acknowledgement */
     uint64_t ack_due, ack_sent;
+    uint64_t ack_own; /* newest change of our own: due at `ack_own_at` */
+    MonoTime ack_own_at;
     bool ack_ever, ack_flying;
 
     /* own changes */
@@ -113,6 +115,7 @@ void native_batch_reset(Replica *r); /* nothing of ours that is under way will t
 void native_on_change(Replica *r, GroupMember sender, uint32_t time, const WireNative *m);
 void native_on_ack(Replica *r, NativePeer *peer, const WireNative *m);
 void native_acknowledge(Replica *r);
+void native_own_due(Replica *r); /* `ack_own_at` has come */
 void native_confirm(Replica *r);
 
 #endif

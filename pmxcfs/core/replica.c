@@ -133,7 +133,7 @@ static void refuse_inbox(Replica *r, int code, const char *text)
 }
 
 /* Performs what waits, as far as disk and group keep up. */
-static void pump(Replica *r)
+static void pump(Replica *r, bool more)
 {
     if (!r->cfg.local && !r->quorate) {
         /* Also what came back unsent, or void, with a view that followed the loss of quorum. */
@@ -149,7 +149,7 @@ static void pump(Replica *r)
             replica_group_perform(r, q);
         }
     }
-    if (r->native != NULL && native_phase(r->native) == NATIVE_PHASE_ACTIVE) {
+    if (!more && r->native != NULL && native_phase(r->native) == NATIVE_PHASE_ACTIVE) {
         native_flush(r);
     }
 }
@@ -377,7 +377,7 @@ void replica_step(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
     r->now = ev->now;
     r->wall = ev->wall;
     dispatch(r, ev);
-    pump(r);
+    pump(r, ev->more);
     next = next_deadline(r);
     /* A tick that was asked for is used up by coming. */
     if (next.us != r->timer_at.us || (ev->kind == REPLICA_EV_TICK && next.us != MONO_NEVER.us)) {

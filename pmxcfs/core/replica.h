@@ -109,6 +109,9 @@ typedef struct ReplicaEvent {
     ReplicaWait wait; /* SUBMIT */
     uint64_t seq;     /* SYNC, STORED, STORE_FAILED */
     int code;         /* STORE_FAILED: -errno; PROBED: 0 or -errno */
+    /* Another event is handed over at once, whatever comes of this one: what would be sent may wait
+     * for it, so that changes which were asked for together go in one message. */
+    bool more;
 } ReplicaEvent;
 
 /* The engine performs actions in the order of the list: what must be on disk first comes first.

@@ -135,7 +135,7 @@ static void give_up(Engine *e, uint64_t token)
 static void do_or_push(Engine *e, Job *job)
 {
     if (e->local && engine_own(e)) {
-        engine_do_job(e, job);
+        engine_do_job(e, job, false);
         engine_disown(e);
         engine_job_free(job);
     } else {

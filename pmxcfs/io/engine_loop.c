@@ -59,21 +59,14 @@ static void notice_delta(Engine *e, const ReplicaAction *a)
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
-void engine_set_ready(GSource *source, MonoTime at)
+static void on_tick(void *ctx)
 {
-    g_source_set_ready_time(source, at.us == MONO_NEVER.us ? -1 : at.us);
-}
+    Engine *e = ctx;
 
-static gboolean on_tick(gpointer data)
-{
-    Engine *e = data;
-
-    g_source_set_ready_time(e->tick_source, -1);
     if (engine_own(e)) {
         engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_TICK});
         engine_disown(e);
     }
-    return G_SOURCE_CONTINUE;
 }
 
 static gpointer probe_thread(gpointer data)
@@ -89,25 +82,38 @@ static gpointer probe_thread(gpointer data)
     return NULL;
 }
 
-static gboolean on_probe(gpointer data)
+static void on_probe(void *ctx)
 {
-    Engine *e = data;
+    Engine *e = ctx;
 
-    g_source_set_ready_time(e->probe_source, -1);
     if (e->prober != NULL) {
         g_thread_join(e->prober); /* has reported: the replica asks for one at a time */
     }
     e->prober = g_thread_new("probe", probe_thread, e);
-    return G_SOURCE_CONTINUE;
 }
 
 /* ---- performing ---------------------------------------------------------------------------- */
 
-static void perform(Engine *e, const ReplicaAction *a)
+/* Is there another delta for the store in this update? One behind a copy has to wait for that. */
+static bool store_follows(const ReplicaUpdate *up, guint i)
 {
+    for (i++; i < up->actions->len; i++) {
+        ReplicaActionKind kind = g_array_index(up->actions, ReplicaAction, i).kind;
+
+        if (kind == REPLICA_ACT_STORE || kind == REPLICA_ACT_SAVE_LOSING_TREE) {
+            return kind == REPLICA_ACT_STORE;
+        }
+    }
+    return false;
+}
+
+static void perform(Engine *e, const ReplicaUpdate *up, guint i)
+{
+    const ReplicaAction *a = &g_array_index(up->actions, ReplicaAction, i);
+
     switch (a->kind) {
     case REPLICA_ACT_STORE:
-        engine_store(e, a);
+        engine_store(e, a, store_follows(up, i));
         break;
     case REPLICA_ACT_NOTICE:
         notice_delta(e, a);
@@ -116,13 +122,13 @@ static void perform(Engine *e, const ReplicaAction *a)
         engine_answer(e, a->token, a->result, a->seq, a->text);
         break;
     case REPLICA_ACT_TIMER:
-        engine_set_ready(e->tick_source, a->at);
+        loop_timer_set(e->tick, a->at);
         break;
     case REPLICA_ACT_STORE_RESUME:
         store_resume(e->store);
         break;
     case REPLICA_ACT_STORE_PROBE:
-        engine_set_ready(e->probe_source, a->at);
+        loop_timer_set(e->probe, a->at);
         break;
     case REPLICA_ACT_SAVE_LOSING_TREE:
         engine_save_losing_tree(e, a);
@@ -176,7 +182,7 @@ void engine_step(Engine *e, ReplicaEvent *ev)
     replica_update_init(&up);
     replica_step(e->replica, ev, &up);
     for (guint i = 0; i < up.actions->len; i++) {
-        perform(e, &g_array_index(up.actions, ReplicaAction, i));
+        perform(e, &up, i);
     }
     replica_status(e->replica, &now);
     hurry_store(e, &now);
@@ -209,50 +215,57 @@ static void fix_renewal(Engine *e, TreeOp *op)
     }
 }
 
-static void on_submit(Engine *e, const Job *job)
+static void on_submit(Engine *e, const Job *job, bool more)
 {
     fix_renewal(e, job->op);
-    engine_step(
-        e, &(ReplicaEvent){
-               .kind = REPLICA_EV_SUBMIT, .token = job->token, .op = job->op, .wait = job->wait});
+    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_SUBMIT,
+                                   .token = job->token,
+                                   .op = job->op,
+                                   .wait = job->wait,
+                                   .more = more});
 }
 
-static void on_sync(Engine *e, const Job *job)
+/* The replica's event of a job of this kind; REPLICA_EV_N: there is none. */
+static ReplicaEventKind event_of(JobKind kind)
 {
-    engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = job->token, .seq = job->seq});
-}
-
-void engine_do_job(Engine *e, const Job *job)
-{
-    switch (job->kind) {
+    switch (kind) {
     case JOB_SUBMIT:
-        on_submit(e, job);
-        break;
+        return REPLICA_EV_SUBMIT;
     case JOB_SYNC:
-        on_sync(e, job);
-        break;
+        return REPLICA_EV_SYNC;
     case JOB_CANCEL:
-        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_CANCEL, .token = job->token});
-        break;
+        return REPLICA_EV_CANCEL;
     case JOB_VERIFY:
-        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_VERIFY});
-        break;
+        return REPLICA_EV_VERIFY;
     case JOB_STORED:
-        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_STORED, .seq = job->seq});
-        break;
+        return REPLICA_EV_STORED;
     case JOB_STORE_FAILED:
-        engine_step(e, &(ReplicaEvent){
-                           .kind = REPLICA_EV_STORE_FAILED, .seq = job->seq, .code = job->code});
-        break;
+        return REPLICA_EV_STORE_FAILED;
     case JOB_PROBED:
-        engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_PROBED, .code = job->code});
-        break;
+        return REPLICA_EV_PROBED;
     case JOB_SAVED:
-        engine_saved(e, job->code);
-        break;
     case JOB_STATUS:
     case JOB_STOP:
-        g_assert_not_reached(); /* the cfs thread's own */
+        break;
+    }
+    return REPLICA_EV_N;
+}
+
+void engine_do_job(Engine *e, const Job *job, bool more)
+{
+    ReplicaEvent ev = {.kind = event_of(job->kind),
+                       .token = job->token,
+                       .seq = job->seq,
+                       .code = job->code,
+                       .more = more};
+
+    if (job->kind == JOB_SUBMIT) {
+        on_submit(e, job, more);
+    } else if (job->kind == JOB_SAVED) {
+        engine_saved(e, job->code);
+    } else {
+        g_assert(ev.kind != REPLICA_EV_N); /* STATUS and STOP are the cfs thread's own */
+        engine_step(e, &ev);
     }
 }
 
@@ -288,7 +301,7 @@ static gboolean queue_dispatch(GSource *source, GSourceFunc callback, gpointer d
         } else if (job->kind == JOB_STOP) {
             g_main_loop_quit(e->loop);
         } else if (engine_own(e)) {
-            engine_do_job(e, job);
+            engine_do_job(e, job, next != NULL && event_of(next->kind) != REPLICA_EV_N);
             engine_disown(e);
         }
         engine_job_free(job);
@@ -300,24 +313,6 @@ static gboolean queue_dispatch(GSource *source, GSourceFunc callback, gpointer d
 static GSourceFuncs queue_funcs = {
     .prepare = queue_prepare, .check = queue_check, .dispatch = queue_dispatch};
 
-/* A source that is only ever due at its ready time. */
-static gboolean timer_dispatch(GSource *source, GSourceFunc callback, gpointer data)
-{
-    (void)source;
-    return callback(data);
-}
-
-static GSourceFuncs timer_funcs = {.dispatch = timer_dispatch};
-
-static GSource *add_timer(Engine *e, GSourceFunc fn)
-{
-    GSource *source = g_source_new(&timer_funcs, sizeof(GSource));
-
-    g_source_set_callback(source, fn, e, NULL);
-    g_source_attach(source, e->context);
-    return source;
-}
-
 void engine_loop_init(Engine *e)
 {
     e->context = g_main_context_new();
@@ -325,24 +320,19 @@ void engine_loop_init(Engine *e)
     e->queue_source = g_source_new(&queue_funcs, sizeof(QueueSource));
     ((QueueSource *)e->queue_source)->engine = e;
     g_source_attach(e->queue_source, e->context);
-    e->tick_source = add_timer(e, on_tick);
-    e->status_tick_source = add_timer(e, engine_status_tick);
-    e->probe_source = add_timer(e, on_probe);
-}
-
-static void drop_source(GSource *source)
-{
-    g_source_destroy(source);
-    g_source_unref(source);
+    e->tick = loop_timer_new(e->context, on_tick, e);
+    e->status_tick = loop_timer_new(e->context, engine_status_tick, e);
+    e->probe = loop_timer_new(e->context, on_probe, e);
 }
 
 void engine_loop_done(Engine *e)
 {
     engine_save_done(e);
-    drop_source(e->queue_source);
-    drop_source(e->tick_source);
-    drop_source(e->status_tick_source);
-    drop_source(e->probe_source);
+    g_source_destroy(e->queue_source);
+    g_source_unref(e->queue_source);
+    loop_timer_free(e->tick);
+    loop_timer_free(e->status_tick);
+    loop_timer_free(e->probe);
     g_main_loop_unref(e->loop);
     g_main_context_unref(e->context);
 }

@@ -297,7 +297,7 @@ int engine_write_seeds(Engine *e, Err *err)
     e->seeding = true;
     pthread_mutex_unlock(&e->seed_lock);
     for (guint i = 0; i < e->seeds->len; i++) {
-        (void)store_submit(e->store, g_ptr_array_index(e->seeds, i));
+        (void)store_submit(e->store, g_ptr_array_index(e->seeds, i), i + 1 < e->seeds->len);
     }
     store_hurry(e->store, e->seq_base);
     pthread_mutex_lock(&e->seed_lock);

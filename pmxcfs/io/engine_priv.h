@@ -17,6 +17,7 @@
 #include "pmxcfs/io/engine.h"
 #include "pmxcfs/io/feed.h"
 #include "pmxcfs/io/group_cpg.h"
+#include "pmxcfs/io/loop_timer.h"
 #include "pmxcfs/io/store.h"
 
 #include <pthread.h>
@@ -126,7 +127,8 @@ struct Engine {
     GMainContext *context;
     GMainLoop *loop;
     GThread *thread;
-    GSource *queue_source, *tick_source, *status_tick_source, *probe_source;
+    GSource *queue_source;
+    LoopTimer *tick, *status_tick, *probe;
     uint64_t status_seen; /* generation that listeners know of */
     Replica *replica;
     /* cluster mode only */
@@ -173,16 +175,16 @@ bool engine_own(Engine *e) must_check;
 void engine_disown(Engine *e);
 /* One event to the replica and all that follows from it; sets the times of `ev`. Owner only. */
 void engine_step(Engine *e, ReplicaEvent *ev);
-/* Performs one job of those that need the owner. Owner only. */
-void engine_do_job(Engine *e, const Job *job);
-
-void engine_set_ready(GSource *source, MonoTime at); /* MONO_NEVER: not at all */
+/* Performs one job of those that need the owner; `more`: another such one follows at once. Owner
+ * only. */
+void engine_do_job(Engine *e, const Job *job, bool more);
 
 /* ---- engine_save.c: owner only ---- */
 void engine_save_init(Engine *e);
 void engine_save_done(Engine *e);
-/* Hands a delta to the store; behind copies that are under way it waits for them. */
-void engine_store(Engine *e, const ReplicaAction *a);
+/* Hands a delta to the store; behind copies that are under way it waits for them. `more`: another
+ * one follows at once. */
+void engine_store(Engine *e, const ReplicaAction *a, bool more);
 /* Begins to write the content that is about to be replaced to a file beside the database. */
 void engine_save_losing_tree(Engine *e, const ReplicaAction *a);
 void engine_saved(Engine *e, int code); /* such a copy has ended */
@@ -191,7 +193,7 @@ void engine_saved(Engine *e, int code); /* such a copy has ended */
 void engine_status_init(Engine *e);  /* the mode must be known */
 void engine_status_start(Engine *e); /* these on the cfs thread */
 void engine_status_event(void *ctx, const GroupEvent *ev);
-gboolean engine_status_tick(gpointer data);
+void engine_status_tick(void *ctx);
 void engine_status_perform(Engine *e, const StatusGroupUpdate *up); /* and tells listeners */
 
 /* ---- engine_cluster.c: on the cfs thread ---- */

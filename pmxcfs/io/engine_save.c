@@ -123,19 +123,19 @@ void engine_save_losing_tree(Engine *e, const ReplicaAction *a)
     e->saver = g_thread_new("save", save_thread, t);
 }
 
-static void submit(Engine *e, MemdbDelta *delta, uint64_t seq)
+static void submit(Engine *e, MemdbDelta *delta, uint64_t seq, bool more)
 {
-    e->submitted = store_submit(e->store, delta);
+    e->submitted = store_submit(e->store, delta, more);
     g_assert(e->submitted == seq + e->seq_base);
 }
 
-void engine_store(Engine *e, const ReplicaAction *a)
+void engine_store(Engine *e, const ReplicaAction *a, bool more)
 {
     if (e->saving > 0) {
         a->delta->seq = a->seq; /* the store will set its own */
         g_queue_push_tail(&e->held, memdb_delta_ref(a->delta));
     } else {
-        submit(e, a->delta, a->seq);
+        submit(e, a->delta, a->seq, more);
     }
 }
 
@@ -159,7 +159,7 @@ void engine_saved(Engine *e, int code)
     e->save_code = 0;
     while ((delta = g_queue_pop_head(&e->held)) != NULL) {
         g_autoptr(MemdbDelta) nothing = memdb_empty_delta(&root);
-        submit(e, code < 0 ? nothing : delta, delta->seq);
+        submit(e, code < 0 ? nothing : delta, delta->seq, e->held.length > 0);
         memdb_delta_unref(delta);
     }
     if (code < 0 && seq != 0) {

@@ -27,7 +27,7 @@ static void perform(Engine *e, const StatusGroupAction *a)
         group_cpg_leave(e->status_cpg);
         break;
     case STATUSGROUP_ACT_TIMER:
-        engine_set_ready(e->status_tick_source, a->at);
+        loop_timer_set(e->status_tick, a->at);
         break;
     case STATUSGROUP_ACT_RRD:
         if (e->rrd != NULL) {
@@ -69,18 +69,16 @@ void engine_status_event(void *ctx, const GroupEvent *ev)
     engine_status_perform(e, &up);
 }
 
-gboolean engine_status_tick(gpointer data)
+void engine_status_tick(void *ctx)
 {
-    Engine *e = data;
+    Engine *e = ctx;
     g_auto(StatusGroupUpdate) up;
 
-    g_source_set_ready_time(e->status_tick_source, -1);
     statusgroup_update_init(&up);
     pthread_mutex_lock(&e->status_lock);
     statusgroup_tick(e->status_group, clock_mono(), clock_wall(), &up);
     pthread_mutex_unlock(&e->status_lock);
     engine_status_perform(e, &up);
-    return G_SOURCE_CONTINUE;
 }
 
 void engine_status_start(Engine *e)

@@ -2,6 +2,7 @@
 #include "pmxcfs/io/group_cpg.h"
 
 #include "lib/port/clock.h"
+#include "pmxcfs/io/loop_timer.h"
 
 #include <corosync/cpg.h>
 #include <errno.h>
@@ -23,8 +24,8 @@ struct GroupCpg {
     bool failed; /* the failure was logged; do not log the next ones */
     bool backpressure;
     GSource *watch;      /* descriptor of the open connection */
-    GSource *join_due;   /* connect or join at its ready time */
-    GSource *send_due;   /* send what waits at its ready time */
+    LoopTimer *join_due; /* connect or join */
+    LoopTimer *send_due; /* send what waits */
     MonoTime join_until; /* deadline of the joining under way */
     GQueue unsent;       /* of GBytes* */
     MonoTime send_until; /* deadline of the first one */
@@ -81,7 +82,7 @@ static void drop_watch(GroupCpg *c)
 static void forget_unsent(GroupCpg *c)
 {
     g_queue_clear_full(&c->unsent, (GDestroyNotify)g_bytes_unref);
-    g_source_set_ready_time(c->send_due, -1);
+    loop_timer_set(c->send_due, MONO_NEVER);
     c->backpressure = false;
 }
 
@@ -230,9 +231,9 @@ static bool connect_now(GroupCpg *c, GroupMember *ret_self, int *ret_code)
     return true;
 }
 
-static void try_again_soon(GroupCpg *c, GSource *source)
+static void try_again_soon(GroupCpg *c, LoopTimer *timer)
 {
-    g_source_set_ready_time(source, mono_add_ms(clock_mono(), c->retry_ms).us);
+    loop_timer_set(timer, mono_add_ms(clock_mono(), c->retry_ms));
     c->retry_ms = MIN(c->retry_ms * 2, GROUP_CPG_RETRY_MAX_MS);
 }
 
@@ -259,38 +260,36 @@ static void join_now(GroupCpg *c)
     }
 }
 
-static gboolean on_join_due(gpointer data)
+static void on_join_due(void *ctx)
 {
-    GroupCpg *c = data;
+    GroupCpg *c = ctx;
     GroupMember self;
     int code = 0;
 
-    g_source_set_ready_time(c->join_due, -1);
     if (!c->open) {
         c->join_until = mono_add_ms(clock_mono(), GROUP_CPG_JOIN_MS);
         c->retry_ms = GROUP_CPG_RETRY_MS;
         if (!connect_now(c, &self, &code)) {
             lose_connection(c, code);
-            return G_SOURCE_CONTINUE;
+            return;
         }
         emit(c, &(GroupEvent){.kind = GROUP_EV_CONNECTED, .self = self});
     }
     if (c->open && !c->joined) { /* the handler may have thought better of it */
         join_now(c);
     }
-    return G_SOURCE_CONTINUE;
 }
 
 void group_cpg_join(GroupCpg *c, MonoTime at)
 {
-    g_source_set_ready_time(c->join_due, at.us);
+    loop_timer_set(c->join_due, at);
 }
 
 void group_cpg_leave(GroupCpg *c)
 {
     struct cpg_name name = {.length = (uint32_t)strlen(c->name) + 1};
 
-    g_source_set_ready_time(c->join_due, -1);
+    loop_timer_set(c->join_due, MONO_NEVER);
     if (c->open && c->joined && !c->close_later) {
         memcpy(name.value, c->name, name.length);
         (void)cpg_leave(c->handle, &name); /* closing the connection has the same effect */
@@ -342,26 +341,24 @@ static bool after_send(GroupCpg *c, cs_error_t rc)
     return true;
 }
 
-static gboolean on_send_due(gpointer data)
+static void on_send_due(void *ctx)
 {
-    GroupCpg *c = data;
+    GroupCpg *c = ctx;
     bool more = true;
 
-    g_source_set_ready_time(c->send_due, -1);
     for (int i = 0; more && i < GROUP_CPG_BATCH; i++) {
         GBytes *first = g_queue_peek_head(&c->unsent);
         gsize size;
         if (first == NULL || !c->open) {
-            return G_SOURCE_CONTINUE;
+            return;
         }
         struct iovec iov = {.iov_base = (void *)g_bytes_get_data(first, &size)};
         iov.iov_len = size;
         more = after_send(c, cpg_mcast_joined(c->handle, CPG_TYPE_AGREED, &iov, 1));
     }
     if (more && c->open && c->unsent.length > 0) {
-        g_source_set_ready_time(c->send_due, 0);
+        loop_timer_set(c->send_due, clock_mono());
     }
-    return G_SOURCE_CONTINUE;
 }
 
 void group_cpg_send(GroupCpg *c, GBytes *message)
@@ -371,29 +368,12 @@ void group_cpg_send(GroupCpg *c, GBytes *message)
     }
     if (c->unsent.length == 0) {
         c->send_until = mono_add_ms(clock_mono(), GROUP_CPG_SEND_MS);
-        g_source_set_ready_time(c->send_due, 0);
+        loop_timer_set(c->send_due, clock_mono());
     }
     g_queue_push_tail(&c->unsent, g_bytes_ref(message));
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
-
-static gboolean timer_dispatch(GSource *source, GSourceFunc callback, gpointer data)
-{
-    (void)source;
-    return callback(data);
-}
-
-static GSourceFuncs timer_funcs = {.dispatch = timer_dispatch};
-
-static GSource *add_timer(GroupCpg *c, GSourceFunc fn)
-{
-    GSource *source = g_source_new(&timer_funcs, sizeof(GSource));
-
-    g_source_set_callback(source, fn, c, NULL);
-    g_source_attach(source, c->context);
-    return source;
-}
 
 GroupCpg *group_cpg_new(GMainContext *context,
                         const char *name,
@@ -411,15 +391,9 @@ GroupCpg *group_cpg_new(GMainContext *context,
     }
     c->retry_ms = GROUP_CPG_RETRY_MS;
     g_queue_init(&c->unsent);
-    c->join_due = add_timer(c, on_join_due);
-    c->send_due = add_timer(c, on_send_due);
+    c->join_due = loop_timer_new(context, on_join_due, c);
+    c->send_due = loop_timer_new(context, on_send_due, c);
     return c;
-}
-
-static void drop_timer(GSource *source)
-{
-    g_source_destroy(source);
-    g_source_unref(source);
 }
 
 void group_cpg_free(GroupCpg *c)
@@ -429,7 +403,7 @@ void group_cpg_free(GroupCpg *c)
     }
     g_assert(!c->dispatching);
     group_cpg_leave(c);
-    drop_timer(c->join_due);
-    drop_timer(c->send_due);
+    loop_timer_free(c->join_due);
+    loop_timer_free(c->send_due);
     g_free(c);
 }

@@ -396,7 +396,7 @@ int store_start(Store *s, Err *err)
 
 /* ---- what the owner calls ---------------------------------------------------------------- */
 
-uint64_t store_submit(Store *s, MemdbDelta *delta)
+uint64_t store_submit(Store *s, MemdbDelta *delta, bool more)
 {
     bool lingers = delta->kind == TREE_OP_CREATE && !delta->replaces_tree;
 
@@ -409,7 +409,9 @@ uint64_t store_submit(Store *s, MemdbDelta *delta)
         g_queue_push_tail(&s->queue, memdb_delta_ref(delta));
         s->backlog_bytes += delta->payload_bytes + DELTA_BYTES;
         s->urgent = s->urgent || !lingers;
-        (void)pthread_cond_signal(&s->wake);
+        if (!more) {
+            (void)pthread_cond_signal(&s->wake);
+        }
     }
     (void)pthread_mutex_unlock(&s->lock);
     return delta->seq;

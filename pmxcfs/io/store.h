@@ -87,11 +87,12 @@ int store_start(Store *s, Err *err) must_check;
 
 /* Queues a delta (takes its own reference) and returns its sequence number, also set in the delta;
  * ascending from 1. Never blocks on disk. While failed, the delta is dropped and a number is still
- * given: the owner must not submit between on_failed and store_resume.
+ * given: the owner must not submit between on_failed and store_resume. `more`: another delta is
+ * submitted at once; the thread is left asleep for that, so that both cost one commit.
  *
  * A CREATE waits up to STORE_LINGER_MS for the WRITE that nearly always follows, so that both cost
  * one commit; any other delta takes it along at once. See store_hurry. */
-uint64_t store_submit(Store *s, MemdbDelta *delta);
+uint64_t store_submit(Store *s, MemdbDelta *delta, bool more);
 
 /* Somebody waits for `seq`: do not linger. Cheap. */
 void store_hurry(Store *s, uint64_t seq);

@@ -168,7 +168,7 @@ uint64_t storerig_submit(StoreRig *r, MemdbDelta *delta)
     if (r->records && delta->record == NULL) {
         delta->record = g_bytes_new(&delta->root_after.version, sizeof delta->root_after.version);
     }
-    seq = store_submit(r->store, delta);
+    seq = store_submit(r->store, delta, false);
 
     g_assert_cmpuint(seq, ==, delta->seq);
     g_assert_cmpuint(seq, >=, r->states->len);

@@ -129,6 +129,7 @@ static void run(Sim *sim, void *data)
     while (n->run == generation && !n->paused && !g_queue_is_empty(&n->inbox)) {
         Inbox *i = g_queue_pop_head(&n->inbox);
 
+        i->ev.more = !g_queue_is_empty(&n->inbox) && sim_chance(n->sim, 3, 4);
         handle(n, i);
         inbox_free(i);
     }

@@ -319,6 +319,44 @@ static void answered_when_a_majority_has_it_on_disk(void)
     bus_done(&b);
 }
 
+/* Goal: changes asked for together go in one message; the writer's own disk needs no message of its
+ * own at once, and one that comes later serves who syncs elsewhere. */
+static void changes_share_messages(void)
+{
+    static const char *const path[] = {"a", "b", "c"};
+    Bus b;
+
+    bus_init(&b, true);
+    b.native = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(path); i++) {
+        TreeOp op = {.kind = TREE_OP_MKDIR, .path = path[i]};
+
+        b.nodes[1].answered = false;
+        step(&b, 1,
+             (ReplicaEvent){.kind = REPLICA_EV_SUBMIT,
+                            .token = i + 1,
+                            .op = &op,
+                            .wait = REPLICA_WAIT_DURABLE,
+                            .more = i + 1 < G_N_ELEMENTS(path)});
+    }
+    settle(&b);
+    g_assert_true(b.nodes[1].answered);
+    g_assert_true(has(&b, 2, "a") && has(&b, 2, "b") && has(&b, 3, "c"));
+    g_assert_cmpuint(b.native, ==, 3); /* the changes, and the disks of the others */
+
+    b.nodes[3].deaf = true;
+    ask(&b, 1, (TreeOp){.kind = TREE_OP_MKDIR, .path = "e"});
+    settle(&b);
+    g_assert_true(b.nodes[1].answered);
+    b.nodes[2].answered = false;
+    step(&b, 2, (ReplicaEvent){.kind = REPLICA_EV_SYNC, .token = 9, .seq = G_MAXUINT64});
+    g_assert_false(b.nodes[2].answered);
+    pass(&b, 100);
+    g_assert_true(b.nodes[2].answered);
+    g_assert_cmpint(b.nodes[2].result, ==, 0);
+    bus_done(&b);
+}
+
 /* Goal: without quorum nobody waits for what only a quorum can confirm, whenever he began. */
 static void without_quorum_nobody_waits(void)
 {
@@ -632,6 +670,7 @@ int main(int argc, char **argv)
     g_test_add_func("/native/members-find-out-and-begin-a-term", members_find_out_and_begin_a_term);
     g_test_add_func("/native/answered-when-a-majority-has-it-on-disk",
                     answered_when_a_majority_has_it_on_disk);
+    g_test_add_func("/native/changes-share-messages", changes_share_messages);
     g_test_add_func("/native/without-quorum-nobody-waits", without_quorum_nobody_waits);
     g_test_add_func("/native/a-change-taken-back-is-not-waited-for",
                     a_change_taken_back_is_not_waited_for);

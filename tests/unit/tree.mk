@@ -30,6 +30,11 @@ check_PROGRAMS += %D%/test_group_cpg
 %C%_test_group_cpg_LDADD = pmxcfs/io/libpmxcfs_host.a pmxcfs/core/libpmxcfs_core.a \
 	lib/port/libport.a lib/base/libbase.a $(CRYPTO_LIBS) $(GLIB_LIBS)
 TESTS += %D%/test_group_cpg
+check_PROGRAMS += %D%/test_loop_timer
+%C%_test_loop_timer_SOURCES = %D%/test_loop_timer.c
+%C%_test_loop_timer_LDADD = pmxcfs/io/libpmxcfs_host.a lib/port/libport.a lib/base/libbase.a \
+	$(GLIB_LIBS)
+TESTS += %D%/test_loop_timer
 check_PROGRAMS += %D%/test_engine
 %C%_test_engine_SOURCES = %D%/test_engine.c
 %C%_test_engine_LDADD = tests/lib/libstoretest.a pmxcfs/io/libpmxcfs_engine.a \
