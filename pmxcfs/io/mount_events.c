@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 
 typedef struct Reader {
     GMutex lock; /* guards the cursor */
@@ -29,9 +30,10 @@ struct MountEvents {
     Feed *feed;
     GThread *thread;
 
-    GMutex lock;     /* guards the next two */
-    GQueue parked;   /* of Parked */
-    GSList *readers; /* of Reader: open files */
+    GMutex lock;        /* guards the next two */
+    GQueue parked;      /* of Parked */
+    GSList *readers;    /* of Reader: open files */
+    _Atomic guint open; /* how many: without any, news wake nobody */
 
     GMutex wake_lock; /* guards all below; held for nothing else, as the appender takes it */
     GCond cond;
@@ -48,10 +50,13 @@ static void wake(MountEvents *ev)
     g_mutex_unlock(&ev->wake_lock);
 }
 
-/* On the appender's thread. */
+/* On the appender's thread. Who opens the file later begins behind this. */
 static void on_news(void *ctx)
 {
-    wake(ctx);
+    MountEvents *ev = ctx;
+    if (atomic_load(&ev->open) > 0) {
+        wake(ev);
+    }
 }
 
 /* By libfuse, which holds a lock of the request: only looks for it here and wakes. */
@@ -167,6 +172,7 @@ static void reader_free(MountEvents *ev, Reader *r)
     if (r->poll != NULL) {
         fuse_pollhandle_destroy(r->poll);
     }
+    atomic_fetch_sub(&ev->open, 1);
     feed_cursor_done(&r->cursor);
     g_mutex_clear(&r->lock);
     g_free(r);
@@ -178,6 +184,7 @@ void mount_events_open(const MountCall *c, struct fuse_file_info *fi)
     WallTime now = {g_get_real_time() / G_USEC_PER_SEC};
     Reader *r = g_new0(Reader, 1);
     g_mutex_init(&r->lock);
+    atomic_fetch_add(&ev->open, 1);
     feed_cursor_init(&r->cursor, ev->feed, fuse_req_ctx(c->req)->uid == 0, now);
     fi->fh = (uint64_t)(uintptr_t)r;
     fi->direct_io = 1;
