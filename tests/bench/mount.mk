@@ -16,6 +16,9 @@ EXTRA_PROGRAMS += %D%/bench_cpg
 %C%_bench_cpg_SOURCES = %D%/bench_cpg.c
 %C%_bench_cpg_CFLAGS = $(AM_CFLAGS) $(CPG_CFLAGS)
 %C%_bench_cpg_LDADD = $(CPG_LIBS) $(GLIB_LIBS)
+EXTRA_PROGRAMS += %D%/bench_changes
+%C%_bench_changes_SOURCES = %D%/bench_changes.c
+%C%_bench_changes_LDADD = $(GLIB_LIBS) -lpthread
 EXTRA_DIST += %D%/bench_cluster.py
 
 # sudo tests/bench/bench_join.sh [FILES [NODES...]]; sudo tests/bench/bench_migration.py
