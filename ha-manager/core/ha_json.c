@@ -2,36 +2,11 @@
 #include "ha-manager/core/ha_json.h"
 
 #include "ha-manager/core/ha_limits.h"
+#include "lib/base/jsontext.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-
-/* The parser below recurses per level, so depth is bounded before it sees the text. */
-static int check_depth(const char *text, Err *err)
-{
-    unsigned depth = 0;
-    bool in_string = false;
-
-    for (const char *p = text; *p != '\0'; p++) {
-        if (in_string) {
-            if (*p == '\\' && p[1] != '\0') {
-                p++;
-            } else if (*p == '"') {
-                in_string = false;
-            }
-        } else if (*p == '"') {
-            in_string = true;
-        } else if (*p == '{' || *p == '[') {
-            if (++depth > HA_JSON_DEPTH_MAX) {
-                return err_setf(err, -EBADMSG, "nested deeper than %d levels", HA_JSON_DEPTH_MAX);
-            }
-        } else if ((*p == '}' || *p == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return 0;
-}
 
 int ha_json_parse(const char *text, JsonNode **ret_node, Err *err)
 {
@@ -44,7 +19,7 @@ int ha_json_parse(const char *text, JsonNode **ret_node, Err *err)
     if (len > HA_TEXT_MAX) {
         return err_setf(err, -EFBIG, "%zu bytes are too large", len);
     }
-    r = check_depth(text, err);
+    r = json_check_outline(text, len, HA_JSON_DEPTH_MAX, err);
     if (r < 0) {
         return r;
     }

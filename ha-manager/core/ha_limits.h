@@ -5,7 +5,7 @@
 
 #define HA_TEXT_MAX (1024 * 1024) /* largest file the cluster filesystem stores */
 
-#define HA_JSON_DEPTH_MAX 16 /* our status files need 4; a parser recurses once per level */
+#define HA_JSON_DEPTH_MAX 16 /* our status files need 4 */
 
 #define HA_SERVICES_MAX 20000 /* what fits into a manager_status of 1 MiB, twice over */
 

@@ -104,7 +104,8 @@ int join_request_parse(const char *json, gsize size, JoinRequest *ret, Err *err)
     JsonNode *root;
     int rc;
 
-    if (size > JOIN_BODY_MAX || !json_parser_load_from_data(parser, json, (gssize)size, NULL) ||
+    if (size > JOIN_BODY_MAX || json_check_outline(json, size, JSON_DEPTH_MAX, NULL) < 0 ||
+        !json_parser_load_from_data(parser, json, (gssize)size, NULL) ||
         (root = json_parser_get_root(parser)) == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
         return err_setf(err, -EBADMSG, "the request is no JSON object of a sensible size");
     }

@@ -232,7 +232,8 @@ int jointoken_parse(const char *line, JoinToken *ret, Err *err)
         return err_setf(err, -EBADMSG, "this is no join token (it starts with %s)", PREFIX);
     }
     /* Texts with NUL, deep nesting or wrong UTF-8 are refused by the parser or the checks below. */
-    if (!json_parser_load_from_data(parser, payload, (gssize)size, NULL) ||
+    if (json_check_outline(payload, size, JSON_DEPTH_MAX, NULL) < 0 ||
+        !json_parser_load_from_data(parser, payload, (gssize)size, NULL) ||
         (root = json_parser_get_root(parser)) == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
         r = err_setf(err, -EBADMSG, "the token is damaged: was it copied whole?");
     } else {

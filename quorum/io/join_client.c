@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/io/join_client.h"
 
+#include "lib/base/jsontext.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
 #include "lib/port/tls_client.h"
@@ -200,7 +201,8 @@ static int refusal(const HttpAnswer *a, Err *err)
     const char *text = g_bytes_get_data(a->body, &size);
     int r = errno_of(a->status);
 
-    if (size > 0 && json_parser_load_from_data(parser, text, (gssize)size, NULL) &&
+    if (json_check_outline(text, size, JSON_DEPTH_MAX, NULL) == 0 &&
+        json_parser_load_from_data(parser, text, (gssize)size, NULL) &&
         JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
         JsonObject *o = json_node_get_object(json_parser_get_root(parser));
 
@@ -218,7 +220,8 @@ static int read_answer(const HttpAnswer *a, JsonParser **ret, Err *err)
     gsize size;
     const char *text = g_bytes_get_data(a->body, &size);
 
-    if (!json_parser_load_from_data(parser, text, (gssize)size, NULL) ||
+    if (json_check_outline(text, size, JSON_DEPTH_MAX, NULL) < 0 ||
+        !json_parser_load_from_data(parser, text, (gssize)size, NULL) ||
         !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
         return err_setf(err, -EBADMSG, "the cluster's answer cannot be read");
     }

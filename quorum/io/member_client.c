@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/io/member_client.h"
 
+#include "lib/base/jsontext.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/corosync_nodes.h"
 #include "lib/port/tls_client.h"
@@ -165,7 +166,8 @@ int member_ask(MemberPeers *p,
             continue;
         }
         text = g_bytes_get_data(a.body, &size);
-        if (size == 0 || !json_parser_load_from_data(parser, text, (gssize)size, NULL)) {
+        if (json_check_outline(text, size, JSON_DEPTH_MAX, NULL) < 0 ||
+            !json_parser_load_from_data(parser, text, (gssize)size, NULL)) {
             r = err_setf(err, -EBADMSG, "%s: the answer cannot be read", address);
         } else if (a.status != 200) {
             r = refusal(&a, parser, err);

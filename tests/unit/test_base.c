@@ -141,6 +141,29 @@ static void json_strings_always_parse(void)
     g_assert_cmpstr(out->str, ==, "\"a\\u0000b\"");
 }
 
+static void json_outline_is_one_value(void)
+{
+    static const char *const good[] = {"{}", " [1, 2.5e-3, true]\n", "{\"a\":{\"}\":[\"\\\"]\"]}}"};
+    static const char *const bad[] = {
+        "",      " ",         "1",          "null", "{",      "[}{",      "{}}", "{}1",
+        "{} {}", "[] // end", "{/* no */}", "{\"a", "{\"a\\", "[\"\\\"]", "{};", "var a = {};"};
+    g_autofree char *deep = g_strnfill(1000, '[');
+    Err err = ERR_INIT;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_assert_cmpint(json_check_outline(good[i], strlen(good[i]), 3, NULL), ==, 0);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        err_clear(&err);
+        g_assert_cmpint(json_check_outline(bad[i], strlen(bad[i]), 3, &err), ==, -EBADMSG);
+        g_assert_cmpstr(err_text(&err), !=, "");
+    }
+    g_assert_cmpint(json_check_outline("[\0]", 3, 3, NULL), ==, -EBADMSG);
+    g_assert_cmpint(json_check_outline("[[[]]]", 6, 3, NULL), ==, 0);
+    g_assert_cmpint(json_check_outline("[[[]]]", 6, 2, NULL), ==, -EBADMSG);
+    g_assert_cmpint(json_check_outline(deep, 1000, 3, NULL), ==, -EBADMSG);
+}
+
 #define FRUIT_LIST(X) X(FRUIT_APPLE, "apple") X(FRUIT_PEAR, "pear")
 typedef enum Fruit { FRUIT_LIST(STRTAB_ENUM) FRUIT_N } Fruit;
 STRTAB_DECLARE(fruit, Fruit);
@@ -165,6 +188,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cursor/writer-stops-at-its-limit", writer_stops_at_its_limit);
     g_test_add_func("/prng/repeatable-and-bounded", prng_is_repeatable_and_bounded);
     g_test_add_func("/json/strings-always-parse", json_strings_always_parse);
+    g_test_add_func("/json/outline-is-one-value", json_outline_is_one_value);
     g_test_add_func("/strtab/goes-both-ways", strtab_goes_both_ways);
     return g_test_run();
 }

@@ -105,7 +105,7 @@ static void damaged_entries_are_named_and_left_out(void)
 
 static void what_is_no_status_is_refused(void)
 {
-    static const char *const bad[] = {"{", "[]", "null", "{\"a\":}", "\xff\xfe"};
+    static const char *const bad[] = {"{", "[]", "null", "{\"a\":}", "{}1 :1", "{}{}", "\xff\xfe"};
     g_autofree char *deep = g_strnfill(100000, '[');
     HaManagerStatus *ms = NULL;
     HaLrmStatus *ls = NULL;
