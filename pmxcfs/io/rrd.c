@@ -278,7 +278,7 @@ RrdWriter *rrd_writer_start(const RrdWriterConfig *cfg)
 
     w->base_dir = g_strdup(cfg->base_dir != NULL ? cfg->base_dir : RRD_BASE_DIR);
     w->tracer = cfg->tracer != NULL ? *cfg->tracer : (Tracer){0};
-    w->cached = sock[0] != '\0' ? rrdcached_new(sock) : NULL;
+    w->cached = sock[0] != '\0' ? rrdcached_new(sock, cfg->cached_timeout_ms) : NULL;
     w->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&w->lock);
     g_cond_init(&w->cond);

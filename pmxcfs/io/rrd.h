@@ -23,6 +23,7 @@ typedef struct RrdWriter RrdWriter;
 typedef struct RrdWriterConfig {
     const char *base_dir;      /* NULL: RRD_BASE_DIR */
     const char *cached_socket; /* NULL: RRD_CACHED_SOCKET; "": files only */
+    int64_t cached_timeout_ms; /* 0: RRDCACHED_TIMEOUT_MS */
     const Tracer *tracer;      /* may be NULL; copied; called on the writer's thread */
 } RrdWriterConfig;
 

@@ -14,17 +14,19 @@
 
 struct Rrdcached {
     char *path;
+    int64_t timeout_ms;
     int fd; /* -1: not connected */
     MonoTime retry_at;
     char buf[LINE_MAX_BYTES]; /* bytes read and not yet used */
     size_t used;
 };
 
-Rrdcached *rrdcached_new(const char *socket_path)
+Rrdcached *rrdcached_new(const char *socket_path, int64_t timeout_ms)
 {
     Rrdcached *c = g_new0(Rrdcached, 1);
 
     c->path = g_strdup(socket_path);
+    c->timeout_ms = timeout_ms > 0 ? timeout_ms : RRDCACHED_TIMEOUT_MS;
     c->fd = -1;
     return c;
 }
@@ -174,7 +176,7 @@ static int read_results(Rrdcached *c, RrdcachedUpdate *updates, unsigned n, Mono
 
 static int exchange(Rrdcached *c, RrdcachedUpdate *updates, unsigned n)
 {
-    MonoTime deadline = mono_add_ms(clock_mono(), RRDCACHED_TIMEOUT_MS);
+    MonoTime deadline = mono_add_ms(clock_mono(), c->timeout_ms);
     g_autoptr(GString) text = g_string_new("BATCH\n");
     char line[LINE_MAX_BYTES];
     gint64 status = 0;

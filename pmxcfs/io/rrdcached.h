@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#define RRDCACHED_TIMEOUT_MS 2000
+#define RRDCACHED_TIMEOUT_MS 2000 /* of one exchange, unless told otherwise */
 #define RRDCACHED_RETRY_MS   5000 /* between attempts to connect */
 #define RRDCACHED_BATCH_MAX  256u /* updates in one exchange */
 
@@ -24,8 +24,8 @@ typedef struct RrdcachedUpdate {
     char text[128];
 } RrdcachedUpdate;
 
-/* Does not connect yet. */
-Rrdcached *rrdcached_new(const char *socket_path);
+/* Does not connect yet. `timeout_ms` is for each exchange; 0: RRDCACHED_TIMEOUT_MS. */
+Rrdcached *rrdcached_new(const char *socket_path, int64_t timeout_ms);
 void rrdcached_free(Rrdcached *c); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rrdcached, rrdcached_free)
 

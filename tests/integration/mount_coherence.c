@@ -26,15 +26,16 @@ static int64_t requests(void)
     return mt_ctl("requests");
 }
 
-/* Waits until requests of before, such as releases, and news to the kernel have come to an end. */
+/* Waits until requests of before, such as releases, and news to the kernel have come to an end: a
+ * busy machine may take a while between two of them. */
 static int64_t settled(void)
 {
-    int64_t before = -1;
     int64_t now = requests();
-    while (now != before) {
+    for (int quiet = 0; quiet < 5; quiet++) {
         g_usleep(20000);
-        before = now;
+        int64_t before = now;
         now = requests();
+        quiet = now == before ? quiet : 0;
     }
     return now;
 }
@@ -132,7 +133,7 @@ static void test_stays_hot(void)
 
 #define BECOMES(condition)                                                                         \
     do {                                                                                           \
-        gint64 until = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;                                \
+        gint64 until = g_get_monotonic_time() + 90 * G_USEC_PER_SEC;                               \
         while (!(condition) && g_get_monotonic_time() < until) {                                   \
             g_usleep(500);                                                                         \
         }                                                                                          \
@@ -296,7 +297,7 @@ static void test_replaced_tree(void)
 /* ---- races --------------------------------------------------------------------------------- */
 
 /* Looks at the names as fast as it can, in a process of its own. */
-static pid_t start_looker(const char *dir, int names, int round)
+static pid_t start_looker(const char *dir, int names, uint64_t seed)
 {
     pid_t pid = fork();
     MT_OK(pid);
@@ -304,7 +305,7 @@ static pid_t start_looker(const char *dir, int names, int round)
         return pid;
     }
     Prng prng;
-    prng_init(&prng, (uint64_t)round * 1000 + (uint64_t)getpid());
+    prng_init(&prng, seed);
     for (;;) {
         struct stat st;
         char path[256];
@@ -359,7 +360,7 @@ static void test_races(void)
         g_ptr_array_set_size(texts, NAMES);
         g_assert_cmpint(mt_ctl("mkdir r%d", round), ==, 0);
         for (int i = 0; i < LOOKERS; i++) {
-            pids[i] = start_looker(mt("r%d", round), NAMES, round);
+            pids[i] = start_looker(mt("r%d", round), NAMES, (uint64_t)(round * LOOKERS + i));
         }
         for (int i = 0; i < STEPS; i++) {
             remote_step(&prng, texts, round);
@@ -407,18 +408,16 @@ static void test_stuck_directory(void)
     MT_OK(mkdir(mt("st/in"), 0755));
     mt_text(mt("st/f"), "old");
     mt_text(mt("n/g"), "old");
-    mt_ctl("delay 1500000");
-    gint64 start = g_get_monotonic_time();
+    mt_ctl("hold 1");
     pid_t pid = start_mkdir(mt("st/in/slow"));
-    g_usleep(100000);
+    BECOMES(mt_ctl("held") == 1);
     g_assert_cmpint(mt_ctl("create st/in/other"), ==, 0); /* its news must wait */
     g_assert_cmpint(mt_ctl("write st/f new"), >, 0);
     g_assert_cmpint(mt_ctl("write n/g new"), >, 0);
     BECOMES(mt_has(mt("st/f"), "new"));
     BECOMES(mt_has(mt("n/g"), "new"));
-    g_assert_cmpint(g_get_monotonic_time() - start, <, G_USEC_PER_SEC);
+    mt_ctl("hold 0");
     finish(pid);
-    mt_ctl("delay 0");
     BECOMES(is_listed(mt("st/in"), "other"));
 }
 
@@ -431,18 +430,17 @@ static void test_readers_pass_writers(void)
         MT_OK(mkdir(mt("st/w%d", i), 0755));
     }
     mt_text(mt("st/cold"), "read me");
-    mt_ctl("delay 2000000");
+    mt_ctl("hold 1");
     for (int i = 0; i < WRITERS; i++) {
         pids[i] = start_mkdir(mt("st/w%d/d", i));
     }
-    g_usleep(300000);
+    BECOMES(mt_ctl("held") > 0);
+    g_usleep(300000);                                   /* the others as well, as many as may */
     g_assert_cmpint(mt_ctl("write st/cold new"), >, 0); /* so that it must be asked for */
-    gint64 start = g_get_monotonic_time();
     BECOMES(mt_has(mt("st/cold"), "new"));
     MT_FAILS(access(mt("st/never-seen"), F_OK), ENOENT);
     list(mt("st"));
-    g_assert_cmpint(g_get_monotonic_time() - start, <, G_USEC_PER_SEC);
-    mt_ctl("delay 0");
+    mt_ctl("hold 0");
     for (int i = 0; i < WRITERS; i++) {
         finish(pids[i]);
     }
@@ -460,16 +458,16 @@ static void test_overflow(void)
     for (guint i = 0; i < G_N_ELEMENTS(seen); i++) {
         MT_FAILS(access(mt("ov/b%d", seen[i]), F_OK), ENOENT);
     }
-    mt_ctl("delay 1000000");
+    mt_ctl("hold 1");
     pid_t pid = start_mkdir(mt("ov/slow"));
-    g_usleep(200000); /* the news of this directory wait now */
+    BECOMES(mt_ctl("held") == 1); /* the news of this directory wait now */
     for (int i = 0; i < MANY; i++) {
         g_assert_cmpint(mt_ctl("create ov/b%d", i), ==, 0);
     }
     g_assert_cmpint(mt_ctl("write ov/stays new"), >, 0);
     g_assert_cmpint(mt_ctl("delete ov/goes"), ==, 0);
+    mt_ctl("hold 0");
     finish(pid);
-    mt_ctl("delay 0");
     for (guint i = 0; i < G_N_ELEMENTS(seen); i++) {
         BECOMES(access(mt("ov/b%d", seen[i]), F_OK) == 0);
     }
@@ -503,7 +501,7 @@ static void test_events(void)
         mt_text(mt("ev-own"), "x");
         _exit(0);
     }
-    g_assert_cmpint(poll(&p, 1, 5000), ==, 1);
+    g_assert_cmpint(poll(&p, 1, 90000), ==, 1);
     ssize_t n = read(fd, buf, sizeof(buf) - 1);
     g_assert_cmpint(n, >, 0);
     buf[n] = '\0';

@@ -23,7 +23,10 @@ struct Engine {
     gint quorate, fail_code;
     int lose_code;    /* 0: none is to be lost */
     MemdbDelta *lost; /* applied, and to be taken back */
-    gint64 delay_us, advance_us;
+    GCond let_go;
+    bool hold;
+    guint held; /* changes that wait for it */
+    gint64 advance_us;
     guint64 applied;
 };
 
@@ -54,6 +57,7 @@ Engine *engine_mem_new(const char *nodename)
     e->quorate = 1;
     g_rw_lock_init(&e->tree);
     g_mutex_init(&e->changes);
+    g_cond_init(&e->let_go);
     e->listeners = g_array_new(FALSE, FALSE, sizeof(Listener));
     e->feed = feed_new(wall_now());
     MemdbGuard guard = {guard_enter, guard_leave, e};
@@ -76,6 +80,7 @@ void engine_free(Engine *e)
     g_array_unref(e->listeners);
     feed_free(e->feed);
     g_mutex_clear(&e->changes);
+    g_cond_clear(&e->let_go);
     g_rw_lock_clear(&e->tree);
     g_free(e->nodename);
     g_free(e);
@@ -222,6 +227,16 @@ static int change(Engine *e, const TreeOp *op, bool own, ReplicaWait wait)
     return r;
 }
 
+/* With the changes locked; they are let go meanwhile. */
+static void wait_for_disk(Engine *e)
+{
+    e->held++;
+    while (e->hold) {
+        g_cond_wait(&e->let_go, &e->changes);
+    }
+    e->held--;
+}
+
 int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
 {
     if (!engine_quorate(e)) {
@@ -230,13 +245,12 @@ int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_s
     g_mutex_lock(&e->changes);
     int r = change(e, op, true, wait);
     uint64_t seq = e->applied;
-    int64_t delay = e->delay_us;
+    if (wait == REPLICA_WAIT_DURABLE) {
+        wait_for_disk(e);
+    }
     g_mutex_unlock(&e->changes);
     if (r >= 0 && ret_seq != NULL) {
         *ret_seq = seq;
-    }
-    if (wait == REPLICA_WAIT_DURABLE && delay > 0) {
-        g_usleep((gulong)delay);
     }
     return r == -EIO ? err_setf(err, r, "the disk failed") : r;
 }
@@ -247,17 +261,14 @@ int engine_sync(Engine *e, uint64_t seq, Err *err)
     (void)err;
     int r = 0;
     g_mutex_lock(&e->changes);
-    int64_t delay = e->delay_us;
     if (e->lost != NULL) {
         take_back(e, e->lost);
         g_clear_pointer(&e->lost, memdb_delta_unref);
         r = e->lose_code;
         e->lose_code = 0;
     }
+    wait_for_disk(e);
     g_mutex_unlock(&e->changes);
-    if (delay > 0) {
-        g_usleep((gulong)delay);
-    }
     return r;
 }
 
@@ -353,11 +364,20 @@ void engine_mem_lose_next(Engine *e, int code)
     g_mutex_unlock(&e->changes);
 }
 
-void engine_mem_set_delay(Engine *e, int64_t us)
+void engine_mem_hold(Engine *e, bool hold)
 {
     g_mutex_lock(&e->changes);
-    e->delay_us = us;
+    e->hold = hold;
+    g_cond_broadcast(&e->let_go);
     g_mutex_unlock(&e->changes);
+}
+
+guint engine_mem_held(Engine *e)
+{
+    g_mutex_lock(&e->changes);
+    guint held = e->held;
+    g_mutex_unlock(&e->changes);
+    return held;
 }
 
 void engine_mem_advance(Engine *e, int64_t sec)

@@ -26,8 +26,10 @@ void engine_mem_fail_next(Engine *e, int code);
 /* The next change that nobody waits for is taken back when somebody does, who gets `code`. */
 void engine_mem_lose_next(Engine *e, int code);
 
-/* Each change waits this long, after it was applied, until it is answered as durable. */
-void engine_mem_set_delay(Engine *e, int64_t us);
+/* The disk stands still: from now on each change waits, after it was applied, until this is taken
+ * back, and is only then answered as durable. */
+void engine_mem_hold(Engine *e, bool hold);
+guint engine_mem_held(Engine *e); /* changes that wait so */
 
 /* The clock that locks expire by goes on. */
 void engine_mem_advance(Engine *e, int64_t sec);

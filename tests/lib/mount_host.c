@@ -11,7 +11,8 @@
  *   quorum 0|1                 quorum is lost or gained
  *   fail ERRNO                 the next change of ours is taken back with this error
  *   lose ERRNO                 the next making of a file is taken back when it is waited for
- *   delay MICROSECONDS         until a change is durable
+ *   hold 0|1                   changes wait for their disk, or no longer
+ *   held                       changes that wait so
  *   advance SECONDS            locks get older
  *   changes                    changes so far: prints their number
  *   requests                   requests that entered the daemon so far
@@ -103,6 +104,9 @@ static int64_t command(Host *h, char **words)
     if (strcmp(word, "requests") == 0) {
         return (int64_t)mount_stats_requests(h->mount->stats);
     }
+    if (strcmp(word, "held") == 0) {
+        return engine_mem_held(h->engine);
+    }
     if (n < 2) {
         return -EINVAL;
     }
@@ -112,8 +116,8 @@ static int64_t command(Host *h, char **words)
         engine_mem_fail_next(h->engine, (int)-number);
     } else if (strcmp(word, "lose") == 0) {
         engine_mem_lose_next(h->engine, (int)-number);
-    } else if (strcmp(word, "delay") == 0) {
-        engine_mem_set_delay(h->engine, number);
+    } else if (strcmp(word, "hold") == 0) {
+        engine_mem_hold(h->engine, number != 0);
     } else if (strcmp(word, "advance") == 0) {
         engine_mem_advance(h->engine, number);
     } else if (strcmp(word, "sum") == 0) {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define SKIPPED     77
-#define PATIENCE_US (5 * G_USEC_PER_SEC)
+#define PATIENCE_US (90 * G_USEC_PER_SEC)
 
 static struct {
     char *dir, *base;

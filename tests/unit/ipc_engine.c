@@ -11,7 +11,9 @@ struct Engine {
     GMutex lock; /* one for all: this is a test */
     Memdb *db;
     Status *status;
-    gint delay_ms;
+    GCond changed;
+    bool hold;
+    guint held;
 };
 
 static const MonoTime t0 = {1000000};
@@ -29,6 +31,7 @@ Engine *ipc_engine_new(void)
     int rc;
 
     g_mutex_init(&e->lock);
+    g_cond_init(&e->changed);
     e->db = memdb_new(NULL, NULL);
     rc = memdb_load(e->db, none, NULL, t0, NULL, NULL);
     g_assert_cmpint(rc, ==, 0);
@@ -46,6 +49,7 @@ void engine_free(Engine *e)
     memdb_free(e->db);
     status_free(e->status);
     g_mutex_clear(&e->lock);
+    g_cond_clear(&e->changed);
     g_free(e);
 }
 
@@ -137,9 +141,21 @@ void ipc_engine_delete(Engine *e, const char *path)
     g_mutex_unlock(&e->lock);
 }
 
-void ipc_engine_set_delay(Engine *e, guint ms)
+void ipc_engine_hold(Engine *e, bool hold)
 {
-    g_atomic_int_set(&e->delay_ms, (gint)ms);
+    g_mutex_lock(&e->lock);
+    e->hold = hold;
+    g_cond_broadcast(&e->changed);
+    g_mutex_unlock(&e->lock);
+}
+
+void ipc_engine_wait_held(Engine *e, guint n)
+{
+    g_mutex_lock(&e->lock);
+    while (e->held < n) {
+        g_cond_wait(&e->changed, &e->lock);
+    }
+    g_mutex_unlock(&e->lock);
 }
 
 Status *ipc_engine_status(Engine *e)
@@ -189,10 +205,15 @@ int engine_status_set(Engine *e, const char *key, const void *value, size_t size
 {
     int rc;
 
-    if (g_str_has_prefix(key, "slow")) {
-        g_usleep((gulong)g_atomic_int_get(&e->delay_ms) * 1000);
-    }
     g_mutex_lock(&e->lock);
+    if (g_str_has_prefix(key, "slow")) {
+        e->held++;
+        g_cond_broadcast(&e->changed);
+        while (e->hold) {
+            g_cond_wait(&e->changed, &e->lock);
+        }
+        e->held--;
+    }
     rc = status_set(e->status, 0, key, value, size, t0, err);
     g_mutex_unlock(&e->lock);
     return rc;

@@ -18,8 +18,9 @@ bool ipc_engine_load_sample(Engine *e, const char *name);
 void ipc_engine_write(Engine *e, const char *path, const void *data, gsize size);
 void ipc_engine_delete(Engine *e, const char *path);
 
-/* Setting a status key that starts with "slow" takes that long. */
-void ipc_engine_set_delay(Engine *e, guint ms);
+/* From now on setting a status key that starts with "slow" waits until this is taken back. */
+void ipc_engine_hold(Engine *e, bool hold);
+void ipc_engine_wait_held(Engine *e, guint n); /* until so many wait */
 
 Status *ipc_engine_status(Engine *e); /* not while a server runs */
 

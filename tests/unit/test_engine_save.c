@@ -71,7 +71,7 @@ static void work(Fix *f)
 
 static void work_until_stored(Fix *f, uint64_t seq)
 {
-    for (int i = 0; i < 10000 && f->stored < seq; i++) {
+    for (int i = 0; i < 60000 && f->stored < seq; i++) {
         work(f);
         g_usleep(1000);
     }
@@ -80,7 +80,7 @@ static void work_until_stored(Fix *f, uint64_t seq)
 
 static void work_until_saved(Fix *f)
 {
-    for (int i = 0; i < 10000 && f->e->saving > 0; i++) {
+    for (int i = 0; i < 60000 && f->e->saving > 0; i++) {
         work(f);
         g_usleep(1000);
     }

@@ -266,10 +266,10 @@ static void test_wait(Fix *f, gconstpointer data)
     (void)data;
     g_assert_false(feed_wait(f->feed, feed_newest(f->feed), 20));
     GThread *t = g_thread_new("append", append_later, f);
-    g_assert_true(feed_wait(f->feed, START_SEQ, 10000));
+    g_assert_true(feed_wait(f->feed, START_SEQ, 90000));
     g_thread_join(t);
     feed_shutdown(f->feed);
-    g_assert_false(feed_wait(f->feed, START_SEQ, 10000));
+    g_assert_false(feed_wait(f->feed, START_SEQ, 90000));
 }
 
 static void test_metrics(void)

@@ -226,7 +226,7 @@ static void daemon_hears_of_the_end(Rig *r, gconstpointer data)
     g_assert_true(ha_fencing_can(f, "n1"));
     g_assert_false(ha_fencing_can(f, "n2"));
     g_assert_cmpint(ha_fencing_fence(f, "n1"), ==, 0);
-    for (int i = 0; i < 2000 && done == 0; i++) {
+    for (int i = 0; i < 9000 && done == 0; i++) {
         g_usleep(10000);
         done = ha_fencing_fence(f, "n1");
     }
@@ -308,7 +308,7 @@ static void worker_is_reaped_with_its_status(void)
     int r = 0;
 
     g_assert_cmpint(ha_workers_start(w, "vm:100", seven, NULL), ==, 0);
-    for (int i = 0; i < 2000 && r == 0; i++) {
+    for (int i = 0; i < 9000 && r == 0; i++) {
         r = ha_workers_reap(w, &tag, &status);
         g_usleep(10000);
     }

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS   20000
+#define WAIT_MS   90000
 #define SILENT_MS 1500 /* no feeding for that long: it has ended (a tick is 500 ms) */
 
 typedef struct Rig {
