@@ -7,14 +7,17 @@
 #   check 'claim' CMD ARGS...  one case: passes when the command succeeds
 #   refuse 'claim' CMD ...     one case: passes when the command fails (but not by a timeout)
 #   within SECONDS CMD ...     repeats the command until it succeeds, at most so long
+#   noise BYTES                prints random bytes, the same ones each time
 #   finish                     the end: exit status 0 when no case failed
 #
-# Each case prints a TAP line; scripts/test counts them.
+# Each case prints a TAP line; scripts/test counts them. What is random comes from SEED: always the
+# same, so that a run that failed fails again, unless QUORATE_SEED asks for another.
 set -u
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LAB_NAME=${LAB_NAME:-t$$}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/quorate-test.XXXXXX")
+SEED=${QUORATE_SEED:-1}
 CASES=0
 FAILED=0
 
@@ -68,6 +71,12 @@ need()
         echo "1..0 # SKIP needs root"
         exit 77
     fi
+}
+
+noise()
+{
+    python3 -c 'import random, sys
+sys.stdout.buffer.write(random.Random(sys.argv[1]).randbytes(int(sys.argv[2])))' "$SEED" "$1"
 }
 
 # The build directory whose programs are tested.

@@ -9,6 +9,7 @@
 #include "pmxcfs/io/store_db.h"
 #include "tests/lib/crashdisk.h"
 #include "tests/lib/storerig.h"
+#include "tests/lib/test_seed.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -282,8 +283,8 @@ static bool run_with_stop(StoreDurability durability, uint64_t n)
     return stopped;
 }
 
-/* Every n-th point is tried, from a random one on (repeat it with --seed); QUORATE_TEST_STRIDE=1
- * tries all of them. */
+/* Every n-th point is tried, from one on that the seed says; QUORATE_TEST_STRIDE=1 tries all of
+ * them. */
 static uint64_t stride(uint64_t usual)
 {
     const char *text = g_getenv("QUORATE_TEST_STRIDE");
@@ -294,7 +295,7 @@ static uint64_t stride(uint64_t usual)
 
 static uint64_t first_point(uint64_t step_size)
 {
-    return 1 + (uint64_t)g_test_rand_int_range(0, (gint32)step_size);
+    return 1 + test_seed() % step_size;
 }
 
 static void test_stop_synced(void)
