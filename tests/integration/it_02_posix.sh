@@ -47,6 +47,7 @@ check 'what the kernel keeps and is told' "$HERE/mount_coherence"
 check 'random operations match the model' "$HERE/mount_model" --seed "$SEED" --runs 30
 check 'promises hold under stress' "$HERE/mount_stress" --seconds 10
 check 'every call and errno, the daemon' on_daemon "$HERE/posix_suite" --dir
-check 'random operations match the model, the daemon' on_daemon "$HERE/mount_model" --seed "$SEED" --runs 5 --dir
+check 'random operations match the model, the daemon' \
+    on_daemon "$HERE/mount_model" --seed "$SEED" --runs 5 --dir
 check 'promises hold under stress, the daemon' on_daemon "$HERE/mount_stress" --seconds 5 --dir
 finish
