@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The counter guest with a past: fills its memory (MIB of it) with pages that are not empty, then
- * counts 100 times a second and changes DIRTY pages each time.
- * as --32 --defsym MIB=1024 --defsym DIRTY=0 */
+ * counts 100 times a second and changes DIRTY pages each time, in turns those of the first SET MiB.
+ * as --32 --defsym MIB=1024 --defsym DIRTY=0 --defsym SET=1024 */
 .code16
 .text
 .globl _start
@@ -36,7 +36,7 @@ _start: cli
  jcxz 1b
 4: incl %fs:(%edi)
  add $0x1000,%edi
- cmp $(MIB*0x100000),%edi
+ cmp $(SET*0x100000),%edi
  jb 5f
  mov $0x200000,%edi
 5: loop 4b

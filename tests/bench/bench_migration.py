@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moving guests by `qm migrate` beside two bare QEMUs driven by hand, over the same link.
 
-    sudo tests/bench/bench_migration.py [--runs 3] [--mib 1024] [--disk-gib 4] [--only WORD] BUILD
+    sudo tests/bench/bench_migration.py [--runs 3] [--minutes 12] [--only WORD] BUILD
 
 Makes a lab of two nodes. Each case is done bare and with qm in turns; the median of the runs is
 shown, as a table for docs/benchmarks.md. Total: from the moment the target's QEMU is started
 (bare) or `qm migrate` is called until the source's QEMU has ended. Stopped: between the last line
 of the guest's console on the source and its first on the target (it writes one each 10 ms). CPU: of
-both QEMUs.
+both QEMUs and, with qm, of both agents. On the other output: the phases of qm, and what a dry run
+predicted beside what it really took. Cases that do not fit into the time are named and left out.
 """
 import argparse
 import json
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -27,6 +29,7 @@ NAME = f'bench{os.getpid()}'
 DIR = f'/var/tmp/quorate-{NAME}'
 MACHINE = 'pc-i440fx-7.2'
 TICK = os.sysconf('SC_CLK_TCK')
+DEADLINE = 60  # seconds for the memory
 
 
 def lab(verb, *words, check=True, text=None):
@@ -41,9 +44,17 @@ def on(node, *words, check=True):
     return done
 
 
-def root_of(node):
+class Unfinished(Exception):
+    """The guest changes its memory faster than it moves, even slowed down."""
+
+
+def process_of(node):
     with open(f'/var/tmp/quorate-lab/{NAME}/nodes/{node}/pid', encoding='ascii') as file:
-        return f'/proc/{file.read().split()[0]}/root'
+        return f'/proc/{file.read().split()[0]}'
+
+
+def root_of(node):
+    return process_of(node) + '/root'
 
 
 class Console(threading.Thread):
@@ -111,44 +122,71 @@ class Qmp:
 
 
 class Cpu(threading.Thread):
-    """CPU seconds that the QEMUs of this benchmark use from now on, those that end included."""
+    """CPU seconds that what moves guests on our two nodes uses, what ends meanwhile included."""
+    NAMES = ('qemu-system-x86', 'quorate-migrate')
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.begin, self.seconds, self.stop = self.look(), {}, False
+        self.nodes = {os.stat(process_of(node) + '/ns/pid').st_ino for node in (1, 2)}
+        self.known, self.ours, self.stop = set(), set(), False
+        self.find()
+        self.begin = {pid: self.used(pid) for pid in self.ours}
+        self.seconds = dict(self.begin)
         self.start()
 
-    @staticmethod
-    def look():
-        found = {}
+    def find(self):
         for pid in filter(str.isdigit, os.listdir('/proc')):
-            try:
-                with open(f'/proc/{pid}/cmdline', 'rb') as file:
-                    if DIR.encode() not in file.read():
-                        continue
-                with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-                    fields = file.read().rsplit(')', 1)[1].split()
-                found[pid] = (int(fields[11]) + int(fields[12])) / TICK
-            except OSError:
-                pass
-        return found
+            if pid not in self.known:
+                self.known.add(pid)
+                if self.is_ours(pid):
+                    self.ours.add(pid)
+
+    def is_ours(self, pid):
+        """A process that has just been made may not be QEMU yet: it is looked at once more."""
+        try:
+            if os.stat(f'/proc/{pid}/ns/pid').st_ino not in self.nodes:
+                return False
+            with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+                name = file.read().strip()
+        except OSError:
+            return False
+        if name not in self.NAMES:
+            self.known.discard(pid)
+        return name in self.NAMES
+
+    @staticmethod
+    def used(pid):
+        try:
+            with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+                fields = file.read().rsplit(')', 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / TICK
+        except OSError:
+            return None
+
+    def look(self):
+        for pid in self.ours:
+            self.seconds[pid] = self.used(pid) or self.seconds.get(pid, 0)
 
     def run(self):
         while not self.stop:
-            self.seconds.update(self.look())
-            time.sleep(0.05)
+            self.find()
+            for _ in range(5):
+                self.look()
+                time.sleep(0.02)
 
     def end(self):
         self.stop = True
         self.join()
-        return sum(self.seconds.values()) - sum(self.begin.values())
+        self.look()
+        return sum(self.seconds.values()) - sum(value or 0 for value in self.begin.values())
 
 
-def rom(mib, dirty):
-    path = f'{DIR}/guest-{mib}-{dirty}.rom'
+def rom(case):
+    mib, dirty, working = case['mib'], case['dirty'], case['set'] or case['mib']
+    path = f'{DIR}/guest-{mib}-{dirty}-{working}.rom'
     source = os.path.join(TOP, 'tests', 'bench', 'bench_guest.S')
-    subprocess.run(['as', '--32', '--defsym', f'MIB={mib}', '--defsym', f'DIRTY={dirty}', source,
-                    '-o', path + '.o'], check=True)
+    subprocess.run(['as', '--32', '--defsym', f'MIB={mib}', '--defsym', f'DIRTY={dirty}',
+                    '--defsym', f'SET={working}', source, '-o', path + '.o'], check=True)
     subprocess.run(['ld', '-m', 'elf_i386', '-Ttext', '0', '--oformat', 'binary', path + '.o', '-o',
                     path], check=True)
     return path
@@ -181,12 +219,28 @@ def bare_disk(source, target, case):
         time.sleep(0.01)
 
 
+def copy_of(disk, path):
+    """With the holes of the original, and on the disk: writing it shall not fall into the move."""
+    subprocess.run(['cp', '--sparse=always', '--reflink=never', disk, path], check=True)
+    subprocess.run(['sync', path], check=True)
+
+
+def wait_for_switch(source):
+    deadline = time.monotonic() + DEADLINE
+    while (status := source.ask('query-migrate'))['status'] != 'pre-switchover':
+        if status['status'] == 'failed':
+            sys.exit(f'bare: {status}')
+        if time.monotonic() > deadline:
+            raise Unfinished
+        time.sleep(0.001)
+
+
 def bare(case):
     disks = []
     if case['disk']:
         for node in (1, 2):
             disks.append(f'{DIR}/bare{node}.img')
-        shutil.copyfile(case['disk'], disks[0])
+        copy_of(case['disk'], disks[0])
         subprocess.run(['qemu-img', 'create', '-q', '-f', 'raw', disks[1],
                         str(os.path.getsize(disks[0]))], check=True)
     start_bare(1, 'source', case, *(disk_words(disks[0]) if disks else []))
@@ -199,13 +253,14 @@ def bare(case):
                *(disk_words(disks[1]) if disks else []))
     there = Console(f'{DIR}/target.ser')
     target = Qmp(f'{DIR}/target.qmp')
-    names = ['events', 'return-path', 'pause-before-switchover']
-    names += ['multifd'] if case['channels'] else []
+    common = ['events', 'return-path'] + (['multifd'] if case['channels'] else [])
     for side, end in ((source, 'client'), (target, 'server')):
         if case['tls']:
             side.ask('object-add', **{'qom-type': 'tls-creds-x509', 'id': 'tls0', 'endpoint': end,
-                                      'dir': '/run/quorate/migration-tls', 'verify-peer': True})
-        side.capabilities(*names[:2 if side is target else 3], *names[3:])
+                                      'dir': '/run/quorate/migration-tls', 'verify-peer': True},
+                     **({'priority': case['priority']} if case['priority'] else {}))
+        side.capabilities(*common, *(['pause-before-switchover', 'auto-converge']
+                                     if side is source else []))
         side.ask('migrate-set-parameters', **({'tls-creds': 'tls0'} if case['tls'] else {}),
                  **({'multifd-channels': case['channels']} if case['channels'] else {}),
                  **({'tls-hostname': 'node2'} if case['tls'] and side is source else {}),
@@ -214,10 +269,14 @@ def bare(case):
     if disks:
         bare_disk(source, target, case)
     source.ask('migrate', uri='tcp:10.80.0.2:60001')
-    while (status := source.ask('query-migrate'))['status'] != 'pre-switchover':
-        if status['status'] == 'failed':
-            sys.exit(f'bare: {status}')
-        time.sleep(0.001)
+    try:
+        wait_for_switch(source)
+    except Unfinished:
+        here.stop = there.stop = True
+        cpu.end()
+        source.ask('quit')
+        target.ask('quit')
+        raise
     if disks:
         source.ask('block-job-cancel', device='m0')
         while source.ask('query-jobs')[0]['status'] != 'concluded':
@@ -242,62 +301,135 @@ def bare(case):
             'bytes': status['ram']['transferred'], 'memory': status['total-time'] / 1000}
 
 
-def ours(case):
+def ours_up(case):
     conf = f'args: -bios {case["rom"]}\ncpu: qemu64,flags=-apic\nkvm: 0\n' \
            f'memory: {case["mib"]}\nserial0: socket\nvga: serial0\n'
     if case['disk']:
         os.makedirs(root_of(1) + '/var/lib/disk/images/100', exist_ok=True)
-        shutil.copyfile(case['disk'], root_of(1) + '/var/lib/disk/images/100/vm-100-disk-0.raw')
+        copy_of(case['disk'], root_of(1) + '/var/lib/disk/images/100/vm-100-disk-0.raw')
         conf += f'virtio0: disk:100/vm-100-disk-0.raw,size={os.path.getsize(case["disk"])}\n'
     lab('exec', '1', '--', 'sh', '-c', 'cat >/etc/pve/nodes/node1/qemu-server/100.conf', text=conf)
     on(1, 'qm', 'start', '100')
+
+
+def ours_down(node):
+    on(node, 'qm', 'stop', '100')
+    on(node, 'sh', '-c', f'rm -f /etc/pve/nodes/node{node}/qemu-server/100.conf; '
+       'rm -rf /var/lib/disk/images/100')
+
+
+def events(done):
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
+
+
+def predicted(command):
+    plans = [event for event in events(on(1, *command, '--dry-run')) if event['event'] == 'plan']
+    return {key: plans[-1].get(key) for key in
+            ('predicted_ms', 'predicted_downtime_ms', 'speed', 'dirty_rate', 'converges')}
+
+
+def ours(case, predict):
+    ours_up(case)
     here = Console(root_of(1) + '/run/qemu-server/100.serial0')
     here.wait()
+    command = ['qm', 'migrate', '100', 'node2', '--online', '--with-local-disks',
+               '--migration_type', 'secure' if case['tls'] else 'insecure', '--timeout',
+               str(DEADLINE), '--output-format', 'json']
+    command += ['--channels', str(case['channels'])] if case['channels'] is not None else []
+    guess = predicted(command) if predict else None
     there = Console(root_of(2) + '/run/qemu-server/100.serial0')
     cpu = Cpu()
-    words = ['--channels', str(case['channels'])] if case['channels'] is not None else []
     began = time.monotonic()
-    done = on(1, 'qm', 'migrate', '100', 'node2', '--online', '--with-local-disks',
-              '--migration_type', 'secure' if case['tls'] else 'insecure', '--output-format',
-              'json', *words)
+    done = on(1, *command, check=False)
     total = time.monotonic() - began
+    end = events(done)[-1]
+    if done.returncode != 0:
+        here.stop = there.stop = True
+        cpu.end()
+        ours_down(1)
+        print(f'qm: {end.get("why")}', file=sys.stderr)
+        raise Unfinished
     there.wait()
-    end = json.loads(done.stdout.strip().splitlines()[-1])
     cpu = cpu.end()
-    on(2, 'qm', 'stop', '100')
-    on(2, 'sh', '-c', 'rm -f /etc/pve/nodes/node2/qemu-server/100.conf; '
-       'rm -rf /var/lib/disk/images/100')
+    ours_down(2)
     here.stop = there.stop = True
     return {'total': total, 'stopped': there.first - here.last, 'cpu': cpu,
             'bytes': end['transferred'], 'memory': end['qemu_total_ms'] / 1000,
-            'phases': end['phases_ms']}
+            'phases': end['phases_ms'], 'predicted': guess}
+
+
+def show_row(title, who, runs):
+    if not runs:
+        print(f'| {title} | {who} | not within {DEADLINE} | | | | |', flush=True)
+        return
+    middle = {key: statistics.median(run[key] for run in runs)
+              for key in ('total', 'memory', 'stopped', 'bytes', 'cpu')}
+    rate = middle['bytes'] / max(middle['memory'], 0.001) / (1 << 20)
+    print(f'| {title} | {who} | {middle["total"]:.2f} | {middle["memory"]:.2f} | '
+          f'{middle["stopped"] * 1000:.0f} | {rate:.0f} | {middle["cpu"]:.2f} |', flush=True)
 
 
 def show(title, rows):
-    phases = [run.pop('phases') for run in rows[1][1]]
-    for who, runs in rows:
-        middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        rate = middle['bytes'] / max(middle['memory'], 0.001) / (1 << 20)
-        print(f'| {title} | {who} | {middle["total"]:.2f} | {middle["memory"]:.2f} | '
-              f'{middle["stopped"] * 1000:.0f} | {rate:.0f} | {middle["cpu"]:.2f} |', flush=True)
+    for who, runs in rows.items():
+        show_row(title, who, runs)
+    phases = [run['phases'] for run in rows['qm']]
     names = sorted({name for run in phases for name in run})
     print('phases of qm, ms: ' + ', '.join(
         f'{name} {statistics.median(run.get(name, 0) for run in phases):.0f}' for name in names),
           file=sys.stderr, flush=True)
+    for run in rows['qm']:
+        if run['predicted']:
+            print(f'predicted {run["predicted"]}; really {run["total"] * 1000:.0f} ms, stopped '
+                  f'{run["stopped"] * 1000:.0f} ms', file=sys.stderr, flush=True)
+
+
+def guest_cases(options):
+    """Title, pages that are changed each 10 ms, MiB of which these are, TLS, channels."""
+    for tls in (False, True):
+        for channels in (0, 1, 2, 4):
+            yield 'idle', 0, 0, tls, channels
+    for working, tls, channels in ((64, False, 0), (64, True, 0), (64, True, 2),
+                                   (256, False, 0), (256, True, 2)):
+        working = min(working, options.mib // 2)
+        yield f'writes 100 MiB/s in {working} MiB', 256, working, tls, channels
 
 
 def cases(options):
-    mib = options.mib
-    for dirty in (0, 64, 1024):
-        what = 'idle' if dirty == 0 else f'dirties {dirty * 4096 * 100 >> 20} MiB/s'
-        for tls in (False, True):
-            for channels in (0, 1, 2, 4) if dirty == 0 else (0,):
-                yield (f'{mib} MiB, {what}, {"TLS" if tls else "plain"}'
-                       + (f', {channels} channels' if channels else ''),
-                       {'mib': mib, 'dirty': dirty, 'tls': tls, 'channels': channels, 'disk': None})
+    common = {'priority': options.priority, 'disk': None}
+    for what, dirty, working, tls, channels in guest_cases(options):
+        yield (f'{options.mib} MiB, {what}, {"TLS" if tls else "plain"}'
+               + (f', {channels} channel{"s" if channels > 1 else ""}' if channels else ''),
+               {**common, 'mib': options.mib, 'dirty': dirty, 'set': working, 'tls': tls,
+                'channels': channels})
     for tls in (False, True):
-        yield (f'64 MiB, {options.disk_gib} GiB local disk, {"TLS" if tls else "plain"}',
-               {'mib': 64, 'dirty': 0, 'tls': tls, 'channels': 0, 'disk': f'{DIR}/disk.img'})
+        yield (f'64 MiB, local disk of {options.disk_mib} MiB, a quarter of it used, '
+               f'{"TLS" if tls else "plain"}',
+               {**common, 'mib': 64, 'dirty': 0, 'set': 0, 'tls': tls, 'channels': 0,
+                'disk': f'{DIR}/disk.img'})
+
+
+def make_disk(path, mib):
+    """Data that no compression or detection of zeroes helps with, in the first MiB of every four."""
+    data = random.Random(1).randbytes(1 << 20)
+    with open(path, 'wb') as file:
+        for place in range(0, mib, 4):
+            file.seek(place << 20)
+            file.write(data)
+        file.truncate(mib << 20)
+
+
+def run_case(title, case, runs):
+    case['rom'] = rom(case)
+    if case['disk'] and not os.path.exists(case['disk']):
+        make_disk(case['disk'], case['disk_mib'])
+    rows = {'bare': [], 'qm': []}
+    for number in range(runs):
+        for who, work in (('bare', bare), ('qm', lambda case: ours(case, number == 0))):
+            try:
+                rows[who].append(work(case))
+            except Unfinished:
+                pass
+    show(title, rows)
 
 
 def main():
@@ -306,11 +438,14 @@ def main():
     parser.add_argument('build')
     parser.add_argument('--runs', type=int, default=3)
     parser.add_argument('--mib', type=int, default=1024)
-    parser.add_argument('--disk-gib', type=int, default=4)
+    parser.add_argument('--disk-mib', type=int, default=4096)
+    parser.add_argument('--minutes', type=float, default=12)
     parser.add_argument('--only', default='')
+    parser.add_argument('--priority', help='of GnuTLS, for the bare QEMUs')
     options = parser.parse_args()
     os.environ['QUORATE_BUILD'] = os.path.abspath(options.build)
     os.makedirs(DIR)
+    began = time.monotonic()
     try:
         lab('up', '-n', '2', '--join')
         lab('exec', '1', '--', 'sh', '-c', 'cat >/etc/pve/storage.cfg',
@@ -320,25 +455,18 @@ def main():
         print('| case | | total s | memory s | stopped ms | MiB/s | CPU s |\n'
               '|---|---|---|---|---|---|---|')
         for title, case in cases(options):
+            case['disk_mib'] = options.disk_mib
             if options.only not in title:
                 continue
-            case['rom'] = rom(case['mib'], case['dirty'])
-            if case['disk'] and not os.path.exists(case['disk']):
-                subprocess.run(['qemu-img', 'create', '-q', '-f', 'raw', case['disk'],
-                                f'{options.disk_gib}G'], check=True)
-                for gib in range(options.disk_gib):
-                    subprocess.run(['qemu-io', '-f', 'raw', '-c', f'write -q -P 0x5a {gib}G 1G',
-                                    case['disk']], check=True)
-            rows = [('bare', []), ('qm', [])]
-            for _ in range(options.runs):
-                rows[0][1].append(bare(case))
-                rows[1][1].append(ours(case))
-            show(title, rows)
+            if time.monotonic() - began > options.minutes * 60:
+                print(f'no time for: {title}', file=sys.stderr)
+                continue
+            run_case(title, case, options.runs)
     finally:
         lab('down', check=False)
         shutil.rmtree(DIR)
     with open('/proc/loadavg', encoding='ascii') as file:
-        print(f'\nLoad at the end: {file.read().strip()}')
+        print(f'\nLoad at the end: {file.read().strip()}; {time.monotonic() - began:.0f} s')
 
 
 main()
