@@ -137,8 +137,7 @@ same_content()
     return 0
 }
 
-# moment MS WHAT...: guest 400 of node 1 moves to node 2; so long after its begin WHAT is done. With
-# MAY_END it may be down after that, if it was node 2's already.
+# moment MS WHAT...: guest 400 of node 1 moves to node 2; so long after its begin WHAT is done.
 moment()
 {
     local ms=$1
@@ -160,10 +159,6 @@ moment()
     local here=1
     on 1 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
     within 90 placed "$here" 400 && within 60 clean_on $((3 - here)) 400 || return 1
-    if [ -n "${MAY_END-}" ] && [ "$here" = 2 ] && ! runs_on 2 400 >/dev/null; then
-        on 2 qm start 400 >/dev/null || return 1
-    else
-        runs_on "$here" 400 && goes_on "$here" 400 "$was" >/dev/null || return 1
-    fi
+    runs_on "$here" 400 && goes_on "$here" 400 "$was" >/dev/null || return 1
     [ "$here" = 1 ] || on 2 qm migrate 400 node1 --online >/dev/null
 }

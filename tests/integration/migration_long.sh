@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What takes too long for each run of the tests: a hundred moves of one guest, eight guests at once,
-# post-copy with a broken stream, agents killed at many moments of a move, a link that is cut at
-# many moments. By hand: sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts
-# are moves, eight, postcopy, limits, agents, killed and moments; without one all of them.
+# post-copy with a broken stream, the QEMUs and whole nodes killed at random moments of a move
+# (KILLS=30 each), agents killed and a link cut at many moments. By hand:
+# sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts are moves, eight,
+# postcopy, limits, agents, killed and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
@@ -17,7 +18,8 @@ part()
 }
 
 make_rom || exit 1
-as --32 --defsym MIB=256 --defsym DIRTY=1024 "$TOP/tests/bench/bench_guest.S" -o "$WORK/b.o"
+as --32 --defsym MIB=256 --defsym DIRTY=1024 --defsym SET=256 \
+    "$TOP/tests/bench/bench_guest.S" -o "$WORK/b.o"
 ld -m elf_i386 -Ttext 0 --oformat binary "$WORK/b.o" -o "$WORK/busy"
 lab_up -n 3 --join
 storages
@@ -230,31 +232,107 @@ part_agents()
     on 1 qm stop 102 >/dev/null
 }
 
-# ---- killed and cut at many moments
+# ---- one QEMU or one whole node killed at random moments of a move
 
 kill_qemu()
 {
-    lab exec 2 -- sh -c "kill -9 \$(cat $RUN/400.pid)"
+    lab exec "$1" -- sh -c "kill -9 \$(cat $RUN/400.pid)"
 }
-# A whole node, and it comes back.
-kill_node()
+volumes_of()
 {
-    lab kill 2
-    within 120 test -s "$WORK/mo.status"
-    lab start 2
-    lab wait --timeout 90
+    on "$1" sh -c 'ls /var/lib/disk/images/400/ 2>/dev/null' | tr '\n' ' '
 }
+# What the source's agent was doing last that goes forward, of all that its log has from line $1 on.
+struck_in()
+{
+    lab logs 1 syslog -n 100000 | tail -n "+$1" | sed -n 's/.*source: [a-z]* -> \([a-z]*\).*/\1/p' |
+        grep -v -e cancel -e abort -e claim -e lease -e back -e resume -e unlock -e failed |
+        tail -n 1
+}
+# alone_on NODE: guest 400 is there with all it has, the other of nodes 1 and 2 has nothing of it.
+alone_on()
+{
+    within 120 placed "$1" 400 && within 120 quiet 1 && within 120 quiet 2 &&
+        within 90 clean_on $((3 - $1)) 400 &&
+        equal "$(volumes_of "$1")" 'vm-400-disk-0.raw ' && equal "$(volumes_of $((3 - $1)))" '' &&
+        same_content "$1" disk 400 vm-400-disk-0.raw raw
+}
+# runs_or_down NODE VICTIM FROM: it counts on there; or it is down, because VICTIM was all it had, or
+# because the source's QEMU was killed before the move began.
+runs_or_down()
+{
+    if runs_on "$1" 400 >/dev/null; then
+        goes_on "$1" 400 "$3" >/dev/null
+    else
+        equal "$1" "$2" || grep 'moved offline' "$WORK/blow"
+    fi
+}
+# Wherever guest 400 is: it runs on node 1 then.
+home()
+{
+    if on 1 test -e /etc/pve/nodes/node2/qemu-server/400.conf; then
+        on 2 qm migrate 400 node1 --online --with-local-disks || return 1
+    fi
+    runs_on 1 400 >/dev/null || on 1 qm start 400
+}
+# blow NODE SECONDS WHAT...: guest 400 of node 1 moves to node 2 with its disk; so long after its
+# begin WHAT is done, which kills something on NODE.
+blow()
+{
+    local victim=$1 pause=$2 was here=1 lines
+    shift 2
+    home && was=$(counter 1 400) || return 1
+    lines=$(($(lab logs 1 syslog -n 100000 | wc -l) + 1))
+    rm -f "$WORK/blow.status"
+    (
+        trap - EXIT
+        on 1 qm migrate 400 node2 --online --with-local-disks >"$WORK/blow" 2>&1
+        echo $? >"$WORK/blow.status"
+    ) &
+    sleep "$pause"
+    "$@" >/dev/null 2>&1
+    within 120 test -s "$WORK/blow.status" || return 1
+    STRUCK=$(struck_in "$lines")
+    if [ "$1" = lab ]; then
+        lab start "$victim" && lab wait --timeout 90 || return 1
+    fi
+    within 90 on 3 sh -c 'ls /etc/pve/nodes/*/qemu-server/400.conf' || return 1
+    on 3 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
+    alone_on "$here" && runs_or_down "$here" "$victim" "$was" && return
+    cat "$WORK/blow"
+    return 1
+}
+# KILLS of each kind, spread over the time that a whole move takes and a little more.
 part_killed()
 {
-    local MAY_END=yes
-    guest 1 400
+    local kills=${KILLS:-30} begin whole i who ms pause victim
+    guest 1 400 'scsi0: disk:400/vm-400-disk-0.raw,size=16M'
+    volume 1 disk 400 vm-400-disk-0.raw raw
     on 1 qm start 400 >/dev/null
-    for ms in 25 35 45 55 70; do
-        check "target's QEMU killed after 0.$ms s" moment "$ms" kill_qemu
-        check "target's node killed after 0.$ms s" moment "$ms" kill_node
+    check 'a move that nothing disturbs' blow 3 0 true
+    home >/dev/null
+    begin=$(date +%s%N)
+    on 1 qm migrate 400 node2 --online --with-local-disks >/dev/null
+    whole=$((($(date +%s%N) - begin) / 1000000))
+    echo "# a whole move takes $whole ms"
+    for i in $(seq "$kills"); do
+        for who in QEMU.1 QEMU.2 node.1 node.2; do
+            victim=${who#*.}
+            ms=$(((whole * 11 / 10 * (i - 1) + RANDOM % (whole + 1)) / kills))
+            pause=$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))
+            STRUCK=
+            case $who in
+            QEMU.*) check "$who killed after $pause s" blow "$victim" "$pause" kill_qemu "$victim" ;;
+            node.*) check "$who killed after $pause s" blow "$victim" "$pause" lab kill "$victim" ;;
+            esac
+            echo "# $who killed in: ${STRUCK:-nothing yet}"
+        done
     done
     on 1 qm stop 400 >/dev/null
 }
+
+# ---- agents killed, the link cut at many moments
+
 part_moments()
 {
     guest 1 400
