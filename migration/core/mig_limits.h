@@ -29,6 +29,9 @@
 #define MIG_SWITCH_COST_MS                                                                         \
     60                    /* of the promise kept back for what QEMU does not count: end of         \
                              the mirrors, rename, a round trip, cont */
+#define MIG_DOWNTIME_FIRST_MS                                                                      \
+    30 /* QEMU stops the guest as soon as the rest fits into what it may take: so it is given      \
+          little at first, and twice as much with each pass that does not come to an end */
 #define MIG_TIMEOUT_S 600 /* until the stated policy decides; never endless */
 
 #define MIG_CHANNELS_MAX 16 /* of multifd: more only cost memory */

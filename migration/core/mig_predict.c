@@ -6,13 +6,32 @@
 #define ROUNDS_MAX 50
 #define SLOW_LINK  INT64_C(125000000) /* bytes per second: 1 Gbit/s */
 #define MS_PER_S   1000.0
+#define FIXED_MS   500.0 /* start of QEMU, mostly, and all that does not grow with the guest */
+
+/* What is left of the promise for QEMU. */
+static int64_t most_of(int64_t promise_ms)
+{
+    int64_t rest = promise_ms - MIG_SWITCH_COST_MS;
+
+    return rest > MIG_DOWNTIME_MIN_MS ? rest : MIG_DOWNTIME_MIN_MS;
+}
+
+int64_t mig_downtime_limit(int64_t promise_ms, unsigned pass)
+{
+    int64_t most = most_of(promise_ms);
+    int64_t limit = MIG_DOWNTIME_FIRST_MS;
+
+    while (pass > 1 && limit < most) {
+        limit *= 2;
+        pass--;
+    }
+    return limit < most ? limit : most;
+}
 
 MigPrediction mig_predict(const MigPredictAsk *ask)
 {
     MigPrediction p = {.known = ask->speed > 0};
-    double limit_ms = (double)(ask->downtime_ms > MIG_SWITCH_COST_MS + MIG_DOWNTIME_MIN_MS
-                                   ? ask->downtime_ms - MIG_SWITCH_COST_MS
-                                   : MIG_DOWNTIME_MIN_MS);
+    double first_ms = (double)mig_downtime_limit(ask->downtime_ms, 1);
     double speed = (double)ask->speed;
     double rest = (double)ask->memory;
     double total_ms;
@@ -20,22 +39,26 @@ MigPrediction mig_predict(const MigPredictAsk *ask)
     if (!p.known) {
         return p;
     }
-    total_ms = (double)ask->disks / speed * MS_PER_S;
+    total_ms = FIXED_MS + (double)ask->disks / speed * MS_PER_S;
     for (p.rounds = 1; p.rounds < ROUNDS_MAX; p.rounds++) {
         double ms = rest / speed * MS_PER_S;
         double fresh = (double)ask->dirty * ms / MS_PER_S;
+        double fresh_ms, limit_ms = (double)mig_downtime_limit(ask->downtime_ms, p.rounds + 1);
 
         total_ms += ms;
         fresh = fresh < (double)ask->memory ? fresh : (double)ask->memory;
-        if (fresh / speed * MS_PER_S <= limit_ms) {
-            double stop_ms = fresh / speed * MS_PER_S + MIG_SWITCH_COST_MS;
+        fresh_ms = fresh / speed * MS_PER_S;
+        if (fresh_ms <= limit_ms) {
+            /* An idle guest is stopped as well while there is something left for the first limit. */
+            double least_ms = ms < first_ms ? ms : first_ms;
 
             p.converges = true;
-            p.downtime_ms = (int64_t)stop_ms;
-            p.total_ms = (int64_t)(total_ms + stop_ms);
+            p.downtime_ms = (int64_t)(fresh_ms > least_ms ? fresh_ms : least_ms) +
+                            MIG_SWITCH_COST_MS;
+            p.total_ms = (int64_t)(total_ms + fresh_ms) + MIG_SWITCH_COST_MS;
             return p;
         }
-        if (fresh >= rest) {
+        if (fresh >= rest && limit_ms >= (double)most_of(ask->downtime_ms)) {
             break; /* each round leaves as much as it took */
         }
         rest = fresh;

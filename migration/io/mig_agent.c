@@ -28,7 +28,8 @@ struct MigAgent {
     gint sources;      /* moves away from this node, dry runs not counted */
     GHashTable *fresh; /* MigLink * that have not said hello: a set, one reference each */
     gint64 counters[MIG_COUNT_N];
-    GMutex lock; /* of the counters */
+    GHashTable *streams; /* key "s:PEER" in TLS or "p:PEER" -> gint64 *, bytes per second */
+    GMutex lock;         /* of the counters and of `streams` */
 };
 
 static const struct {
@@ -58,6 +59,38 @@ int64_t mig_agent_share(MigAgent *a)
     int64_t n = MAX(g_atomic_int_get(&a->sources), 1);
 
     return a->setup->bwlimit_kib > 0 ? MAX(a->setup->bwlimit_kib / n, 1) : 0;
+}
+
+/* The mean of the last one and of those before, as one may have had bad luck. */
+void mig_agent_note_stream(MigAgent *a, const char *peer, bool secure, int64_t speed)
+{
+    char *key = g_strdup_printf("%c:%s", secure ? 's' : 'p', peer);
+    int64_t *have;
+
+    g_mutex_lock(&a->lock);
+    have = g_hash_table_lookup(a->streams, key);
+    if (have != NULL) {
+        *have = (*have + speed) / 2;
+        g_free(key);
+    } else {
+        have = g_new(int64_t, 1);
+        *have = speed;
+        (void)g_hash_table_insert(a->streams, key, have);
+    }
+    g_mutex_unlock(&a->lock);
+}
+
+int64_t mig_agent_stream_speed(MigAgent *a, const char *peer, bool secure)
+{
+    g_autofree char *key = g_strdup_printf("%c:%s", secure ? 's' : 'p', peer);
+    const int64_t *have;
+    int64_t speed;
+
+    g_mutex_lock(&a->lock);
+    have = g_hash_table_lookup(a->streams, key);
+    speed = have != NULL ? *have : 0;
+    g_mutex_unlock(&a->lock);
+    return speed;
 }
 
 static char *job_key(bool is_source, const char *id)
@@ -653,6 +686,7 @@ int mig_agent_new(MigSetup *setup, MigAgent **ret, Err *err)
     a->listener = -1;
     a->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_job);
     a->fresh = g_hash_table_new_full(g_direct_hash, g_direct_equal, unref_link, NULL);
+    a->streams = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&a->lock);
     setup->agent = a;
     setup->ports = mig_ports_new(setup->port_first, setup->port_last);

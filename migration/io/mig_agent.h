@@ -20,6 +20,10 @@ void mig_agent_job_ended(MigAgent *a, MigJob *j);
 void mig_agent_publish(MigAgent *a, const char *id, JsonTree *t);
 /* KiB per second of the node's limit for one move away, now; 0: there is none. Any thread. */
 int64_t mig_agent_share(MigAgent *a);
+/* What a stream of memory got through to `peer`, bytes per second: note it, when no limit held it
+ * back; ask what was noted of late, 0: nothing yet. Any thread. */
+void mig_agent_note_stream(MigAgent *a, const char *peer, bool secure, int64_t speed);
+int64_t mig_agent_stream_speed(MigAgent *a, const char *peer, bool secure);
 /* Counts. Any thread. */
 typedef enum MigCounter {
     MIG_COUNT_STARTED,

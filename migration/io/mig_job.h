@@ -143,6 +143,7 @@ enum {
     MIG_NOTE_COMMAND,     /* a command of an operation with several steps has ended */
     MIG_NOTE_POLL,        /* time to look at QEMU */
     MIG_NOTE_QEMU,        /* `text`: new status of the stream */
+    MIG_NOTE_PASS,        /* `r`: number of the stream's pass over the memory */
     MIG_NOTE_QEMU_GONE,
 };
 void mig_note_free(MigNote *n);

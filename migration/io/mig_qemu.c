@@ -27,6 +27,8 @@ static void on_event(void *ctx, const WireQmp *event)
         const char *status = jsontree_get_text(event->data, "status");
 
         q->handlers.migration(q->handlers.ctx, status != NULL ? status : "");
+    } else if (strcmp(event->name, "MIGRATION_PASS") == 0 && q->handlers.pass != NULL) {
+        q->handlers.pass(q->handlers.ctx, (unsigned)jsontree_get_int(event->data, "pass", 1));
     } else if (strcmp(event->name, "JOB_STATUS_CHANGE") == 0 && q->handlers.job != NULL) {
         const char *id = jsontree_get_text(event->data, "id");
         const char *status = jsontree_get_text(event->data, "status");

@@ -19,6 +19,8 @@ typedef struct MigQemu MigQemu;
 typedef struct MigQemuHandlers {
     /* `status` of an event MIGRATION: "active", "pre-switchover", "completed", ... */
     void (*migration)(void *ctx, const char *status);
+    /* The memory is gone through for the `n`-th time, from 1. */
+    void (*pass)(void *ctx, unsigned n);
     /* Job `id` of a mirror went over to `status`. */
     void (*job)(void *ctx, const char *id, const char *status);
     void (*gone)(void *ctx, const char *why); /* QEMU has ended, or its monitor */

@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define STOP_MS 60000 /* for `qm stop` and `pvesm free` */
+#define STOP_MS       60000 /* for `qm stop` and `pvesm free` */
+#define STREAM_MIN_MS 50    /* a shorter one says nothing about the speed */
 
 void mig_source_done(MigJob *j, MigOp op, int r, const char *text)
 {
@@ -307,12 +308,27 @@ static void clean_next(MigJob *j)
     mig_source_done(j, MIG_OP_CLEAN, j->source.problem[0] != '\0' ? -EIO : 0, j->source.problem);
 }
 
+/* What the next prediction may count on: only of a stream that was not held back, and long enough to
+ * tell something. */
+static void note_stream(MigJob *j)
+{
+    const MigStats *s = &j->stats;
+    int64_t ms = s->total_ms - s->setup_ms;
+
+    if (j->source.online && j->speed_set == 0 && s->throttle == 0 && !j->compress &&
+        !j->source.postcopy && ms >= STREAM_MIN_MS) {
+        mig_agent_note_stream(j->setup->agent, j->peer, !j->request.insecure,
+                              s->transferred / ms * 1000);
+    }
+}
+
 static void op_clean(MigJob *j)
 {
     g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
 
     mig_source_stop_poll(j);
     mig_source_final_stats(j);
+    note_stream(j);
     mig_qemu_free(g_steal_pointer(&j->qemu));
     if (!j->source.online) {
         clean_next(j);
@@ -605,6 +621,7 @@ static void handle(MigJob *j, MigNote *n)
         break;
     case MIG_NOTE_POLL:
     case MIG_NOTE_QEMU:
+    case MIG_NOTE_PASS:
     case MIG_NOTE_QEMU_GONE:
         mig_source_news(j, n);
         break;

@@ -5,6 +5,7 @@
 #include "lib/port/clock.h"
 #include "migration/core/mig_cpu.h"
 #include "migration/core/mig_predict.h"
+#include "migration/io/mig_agent.h"
 #include "migration/io/mig_probe.h"
 #include "migration/io/mig_source_ops.h"
 
@@ -414,13 +415,18 @@ int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err)
     return text->len > 0 ? err_setf(err, -EPERM, "%s", text->str) : 0;
 }
 
-/* What the stream of the memory may take, bytes per second; 0: not known. */
+/* What the stream of the memory may take, bytes per second; 0: not known. QEMU itself is slower than
+ * many a link: what it did last counts, as far as the link does that now. */
 static int64_t stream_speed(const MigJob *j)
 {
     int64_t link =
         j->stats.link_speed > 0 ? j->stats.link_speed : jsontree_get_int(j->peer_facts, "speed", 0);
+    int64_t stream = mig_agent_stream_speed(j->setup->agent, j->peer, !j->request.insecure);
 
-    return mig_least_limit(link, mig_source_limit(j, NULL));
+    if (stream == 0) {
+        stream = j->request.insecure ? MIG_STREAM_PLAIN : MIG_STREAM_TLS;
+    }
+    return link > 0 ? mig_least_limit(MIN(link, stream), mig_source_limit(j, NULL)) : 0;
 }
 
 static void say_prediction(MigJob *j, const MigPrediction *p, int64_t speed)
@@ -439,7 +445,7 @@ static void say_prediction(MigJob *j, const MigPrediction *p, int64_t speed)
     } else {
         mig_job_say(j,
                     "predicted: at most %.1f s in %u rounds, stopped about %" G_GINT64_FORMAT
-                    " ms; the guest writes %.1f MiB/s, %.1f MiB/s get through (plain)",
+                    " ms; the guest writes %.1f MiB/s, %.1f MiB/s get through",
                     (double)p->total_ms / 1000, p->rounds, p->downtime_ms,
                     (double)j->stats.dirty_rate / (1 << 20), (double)speed / (1 << 20));
     }
@@ -455,7 +461,9 @@ static void predict(MigJob *j, JsonTree *t)
     MigPrediction p;
 
     for (guint i = 0; i < j->volumes->list->len; i++) {
-        ask.disks += ((const MigVolume *)g_ptr_array_index(j->volumes->list, i))->size;
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+
+        ask.disks += v->used > 0 ? v->used : v->size;
     }
     p = mig_predict(&ask);
     jsontree_set_int(t, "bytes", ask.memory + ask.disks);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source's QEMU: mirrors, the memory stream, the switch, and the way back. */
 #include "lib/port/clock.h"
+#include "migration/core/mig_predict.h"
 #include "migration/io/mig_agent.h"
 #include "migration/io/mig_relay.h"
 #include "migration/io/mig_source_ops.h"
@@ -25,6 +26,11 @@ static void on_migration(void *ctx, const char *status)
     mig_job_note(j, MIG_NOTE_QEMU, 0, 0, status);
 }
 
+static void on_pass(void *ctx, unsigned n)
+{
+    mig_job_note(ctx, MIG_NOTE_PASS, 0, (int)n, NULL);
+}
+
 static void on_job(void *ctx, const char *id, const char *status)
 {
     (void)id;
@@ -40,7 +46,7 @@ static void on_gone(void *ctx, const char *why)
 
 int mig_source_open_qemu(MigJob *j, Err *err)
 {
-    MigQemuHandlers h = {on_migration, on_job, on_gone, j};
+    MigQemuHandlers h = {on_migration, on_pass, on_job, on_gone, j};
 
     if (mig_qemu_alive(j->qemu)) {
         return 0;
@@ -253,11 +259,10 @@ static int set_capabilities(MigJob *j, Err *err)
 static int set_parameters(MigJob *j, Err *err)
 {
     JsonTree *a = jsontree_new_object();
-    int64_t limit = j->request.downtime_ms - MIG_SWITCH_COST_MS;
 
     j->speed_set = mig_source_limit(j, NULL);
     jsontree_set_int(a, "max-bandwidth", j->speed_set > 0 ? j->speed_set : UNLIMITED);
-    jsontree_set_int(a, "downtime-limit", MAX(limit, MIG_DOWNTIME_MIN_MS));
+    jsontree_set_int(a, "downtime-limit", mig_downtime_limit(j->request.downtime_ms, 1));
     jsontree_set_text(a, "tls-creds", j->request.insecure ? "" : "migtls");
     jsontree_set_text(a, "tls-hostname", j->request.insecure ? "" : j->peer);
     jsontree_set_int(a, "cpu-throttle-initial", 20);
@@ -430,6 +435,23 @@ static void adapt_speed(MigJob *j)
     }
 }
 
+/* The last pass was not the last one: the guest may stand still longer, within the promise. */
+static void on_next_pass(MigJob *j, unsigned pass)
+{
+    int64_t limit = mig_downtime_limit(j->request.downtime_ms, pass);
+    JsonTree *a;
+    Err err = ERR_INIT;
+
+    if (limit == mig_downtime_limit(j->request.downtime_ms, pass - 1)) {
+        return;
+    }
+    a = jsontree_new_object();
+    jsontree_set_int(a, "downtime-limit", limit);
+    if (mig_qemu_call(j->qemu, "migrate-set-parameters", a, NULL, &err) < 0) {
+        mig_job_say(j, "the limit of standing still: %s", err_text(&err));
+    }
+}
+
 /* ---- progress -------------------------------------------------------------------------------- */
 
 static void note_stats(MigJob *j, const JsonTree *t)
@@ -531,6 +553,10 @@ void mig_source_news(MigJob *j, const MigNote *n)
         on_status(j, n->text);
     } else if (n->kind == MIG_NOTE_QEMU_GONE) {
         on_qemu_gone(j, n->text);
+    } else if (n->kind == MIG_NOTE_PASS) {
+        if (j->source.busy == MIG_OP_MIGRATE && n->r > 1) {
+            on_next_pass(j, (unsigned)n->r);
+        }
     } else if (j->source.busy == MIG_OP_MIRROR) {
         adapt_speed(j);
         poll_mirrors(j);

@@ -25,7 +25,7 @@ static void on_gone(void *ctx, const char *why)
 
 static int open_qemu(MigJob *j, Err *err)
 {
-    MigQemuHandlers h = {on_migration, NULL, on_gone, j};
+    MigQemuHandlers h = {.migration = on_migration, .gone = on_gone, .ctx = j};
 
     if (mig_qemu_alive(j->qemu)) {
         return 0;

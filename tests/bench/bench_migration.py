@@ -16,6 +16,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -446,6 +447,7 @@ def main():
     os.environ['QUORATE_BUILD'] = os.path.abspath(options.build)
     os.makedirs(DIR)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # the lab goes all the same
     try:
         lab('up', '-n', '2', '--join')
         lab('exec', '1', '--', 'sh', '-c', 'cat >/etc/pve/storage.cfg',

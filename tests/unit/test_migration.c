@@ -543,25 +543,39 @@ static void test_predict(void)
     MigPredictAsk disks = {0, 4096 * mib, 1024 * mib, 0, 300};
     MigPredictAsk unknown = {1024 * mib, 0, 0, 0, 300};
     MigPrediction p = mig_predict(&idle);
+    const int64_t fixed = 500 + MIG_SWITCH_COST_MS;
 
     g_assert_true(p.known && p.converges);
     g_assert_cmpuint(p.rounds, ==, 1);
-    g_assert_cmpint(p.total_ms, ==, 1000 + MIG_SWITCH_COST_MS);
-    g_assert_cmpint(p.downtime_ms, ==, MIG_SWITCH_COST_MS);
-    p = mig_predict(
-        &busy); /* 1024, 512 MiB; then 256 would take 250 ms, more than 240; 128 do not */
+    g_assert_cmpint(p.total_ms, ==, fixed + 1000);
+    g_assert_cmpint(p.downtime_ms, ==, MIG_DOWNTIME_FIRST_MS + MIG_SWITCH_COST_MS);
+    p = mig_predict(&busy); /* 1024, 512, 256, 128 MiB; 128 may be left in the fourth pass, not 256 */
     g_assert_true(p.converges);
     g_assert_cmpuint(p.rounds, ==, 3);
     g_assert_cmpint(p.downtime_ms, ==, 125 + MIG_SWITCH_COST_MS);
-    g_assert_cmpint(p.total_ms, ==, 1000 + 500 + 250 + 125 + MIG_SWITCH_COST_MS);
+    g_assert_cmpint(p.total_ms, ==, fixed + 1000 + 500 + 250 + 125);
     p = mig_predict(&hopeless);
     g_assert_true(p.known && !p.converges);
-    g_assert_cmpint(mig_predict(&disks).total_ms, ==, 4000 + MIG_SWITCH_COST_MS);
+    g_assert_cmpint(mig_predict(&disks).total_ms, ==, fixed + 4000);
     g_assert_false(mig_predict(&unknown).known);
     g_assert_true(mig_compression_pays(125000000, 0));
     g_assert_false(mig_compression_pays(125000000, 1000));
     g_assert_false(mig_compression_pays(1250000000, 0));
     g_assert_false(mig_compression_pays(0, 0));
+}
+
+/* Little at first, never more than the promise without what QEMU does not count. */
+static void test_downtime_limit(void)
+{
+    g_assert_cmpint(mig_downtime_limit(300, 1), ==, MIG_DOWNTIME_FIRST_MS);
+    g_assert_cmpint(mig_downtime_limit(300, 2), ==, 2 * MIG_DOWNTIME_FIRST_MS);
+    g_assert_cmpint(mig_downtime_limit(300, 3), ==, 4 * MIG_DOWNTIME_FIRST_MS);
+    g_assert_cmpint(mig_downtime_limit(300, 4), ==, 300 - MIG_SWITCH_COST_MS);
+    g_assert_cmpint(mig_downtime_limit(300, 4000000000U), ==, 300 - MIG_SWITCH_COST_MS);
+    g_assert_cmpint(mig_downtime_limit(85, 1), ==, 85 - MIG_SWITCH_COST_MS);
+    g_assert_cmpint(mig_downtime_limit(1, 7), ==, MIG_DOWNTIME_MIN_MS);
+    g_assert_cmpint(mig_downtime_limit(MIG_DOWNTIME_MAX_MS, 99), ==,
+                    MIG_DOWNTIME_MAX_MS - MIG_SWITCH_COST_MS);
 }
 
 static void test_request(void)
@@ -697,6 +711,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/volumes/limits-and-space", test_limits);
     g_test_add_func("/migration/cpu-flags", test_cpu);
     g_test_add_func("/migration/prediction", test_predict);
+    g_test_add_func("/migration/downtime-limit", test_downtime_limit);
     g_test_add_func("/migration/request", test_request);
     g_test_add_func("/migration/ports/crowd", test_ports_crowd);
     g_test_add_func("/migration/ports/probe", test_probe);
