@@ -49,7 +49,7 @@ MigPrediction mig_predict(const MigPredictAsk *ask)
         fresh = fresh < (double)ask->memory ? fresh : (double)ask->memory;
         fresh_ms = fresh / speed * MS_PER_S;
         if (fresh_ms <= limit_ms) {
-            /* An idle guest is stopped as well while there is something left for the first limit. */
+            /* An idle guest stops as well while something is left, for the first limit. */
             double least_ms = ms < first_ms ? ms : first_ms;
 
             p.converges = true;

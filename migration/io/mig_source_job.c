@@ -308,8 +308,8 @@ static void clean_next(MigJob *j)
     mig_source_done(j, MIG_OP_CLEAN, j->source.problem[0] != '\0' ? -EIO : 0, j->source.problem);
 }
 
-/* What the next prediction may count on: only of a stream that was not held back, and long enough to
- * tell something. */
+/* What the next prediction may count on: only of a stream that was not held back, and long enough
+ * to tell something. */
 static void note_stream(MigJob *j)
 {
     const MigStats *s = &j->stats;

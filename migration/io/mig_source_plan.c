@@ -415,8 +415,8 @@ int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err)
     return text->len > 0 ? err_setf(err, -EPERM, "%s", text->str) : 0;
 }
 
-/* What the stream of the memory may take, bytes per second; 0: not known. QEMU itself is slower than
- * many a link: what it did last counts, as far as the link does that now. */
+/* What the stream of the memory may take, bytes per second; 0: not known. QEMU itself is slower
+ * than many a link: what it did last counts, as far as the link does that now. */
 static int64_t stream_speed(const MigJob *j)
 {
     int64_t link =

@@ -410,7 +410,7 @@ def cases(options):
 
 
 def make_disk(path, mib):
-    """Data that no compression or detection of zeroes helps with, in the first MiB of every four."""
+    """Data that no compression or detection of zeroes helps with: the first MiB of every four."""
     data = random.Random(1).randbytes(1 << 20)
     with open(path, 'wb') as file:
         for place in range(0, mib, 4):
@@ -447,7 +447,7 @@ def main():
     os.environ['QUORATE_BUILD'] = os.path.abspath(options.build)
     os.makedirs(DIR)
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # the lab goes all the same
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # takes the lab down
     try:
         lab('up', '-n', '2', '--join')
         lab('exec', '1', '--', 'sh', '-c', 'cat >/etc/pve/storage.cfg',

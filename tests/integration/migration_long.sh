@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What takes too long for each run of the tests: a hundred moves of one guest, eight guests at once,
-# post-copy with a broken stream, the QEMUs and whole nodes killed at random moments of a move
-# (KILLS=30 each), agents killed and a link cut at many moments. By hand:
+# post-copy with a broken stream, QEMU or a whole node killed in each state of a move (ROUNDS=3
+# times), agents killed and a link cut at many moments. By hand:
 # sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts are moves, eight,
 # postcopy, limits, agents, killed and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
@@ -232,22 +232,11 @@ part_agents()
     on 1 qm stop 102 >/dev/null
 }
 
-# ---- one QEMU or one whole node killed at random moments of a move
+# ---- one QEMU or one whole node killed in each state of a move
 
-kill_qemu()
-{
-    lab exec "$1" -- sh -c "kill -9 \$(cat $RUN/400.pid)"
-}
 volumes_of()
 {
     on "$1" sh -c 'ls /var/lib/disk/images/400/ 2>/dev/null' | tr '\n' ' '
-}
-# What the source's agent was doing last that goes forward, of all that its log has from line $1 on.
-struck_in()
-{
-    lab logs 1 syslog -n 100000 | tail -n "+$1" | sed -n 's/.*source: [a-z]* -> \([a-z]*\).*/\1/p' |
-        grep -v -e cancel -e abort -e claim -e lease -e back -e resume -e unlock -e failed |
-        tail -n 1
 }
 # alone_on NODE: guest 400 is there with all it has, the other of nodes 1 and 2 has nothing of it.
 alone_on()
@@ -257,8 +246,8 @@ alone_on()
         equal "$(volumes_of "$1")" 'vm-400-disk-0.raw ' && equal "$(volumes_of $((3 - $1)))" '' &&
         same_content "$1" disk 400 vm-400-disk-0.raw raw
 }
-# runs_or_down NODE VICTIM FROM: it counts on there; or it is down, because VICTIM was all it had, or
-# because the source's QEMU was killed before the move began.
+# runs_or_down NODE VICTIM FROM: it counts on there; or it is down, because VICTIM was all it had,
+# or because the source's QEMU was killed before the agent looked at it.
 runs_or_down()
 {
     if runs_on "$1" 400 >/dev/null; then
@@ -275,59 +264,56 @@ home()
     fi
     runs_on 1 400 >/dev/null || on 1 qm start 400
 }
-# blow NODE SECONDS WHAT...: guest 400 of node 1 moves to node 2 with its disk; so long after its
-# begin WHAT is done, which kills something on NODE.
+# blow STATE MS NODE QEMU|node: guest 400 of node 1 moves to node 2 with its disk; so long after it
+# came to STATE that is killed on NODE.
 blow()
 {
-    local victim=$1 pause=$2 was here=1 lines
-    shift 2
+    local node=$3 what=$4 was here=1 log
+    log=$(lab path 1)/log/syslog
     home && was=$(counter 1 400) || return 1
-    lines=$(($(lab logs 1 syslog -n 100000 | wc -l) + 1))
-    rm -f "$WORK/blow.status"
-    (
-        trap - EXIT
-        on 1 qm migrate 400 node2 --online --with-local-disks >"$WORK/blow" 2>&1
-        echo $? >"$WORK/blow.status"
-    ) &
-    sleep "$pause"
-    "$@" >/dev/null 2>&1
-    within 120 test -s "$WORK/blow.status" || return 1
-    STRUCK=$(struck_in "$lines")
-    if [ "$1" = lab ]; then
-        lab start "$victim" && lab wait --timeout 90 || return 1
+    "$TOP/tests/integration/mig_strike.py" "$LAB_NAME" "$(stat -c %s "$log")" "$@" &
+    on 1 qm migrate 400 node2 --online --with-local-disks >"$WORK/blow" 2>&1
+    wait $! || return 1
+    if [ "$what" = node ]; then
+        lab start "$node" && lab wait --timeout 90 || return 1
     fi
     within 90 on 3 sh -c 'ls /etc/pve/nodes/*/qemu-server/400.conf' || return 1
     on 3 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
-    alone_on "$here" && runs_or_down "$here" "$victim" "$was" && return
+    alone_on "$here" && runs_or_down "$here" "$node" "$was" && return
     cat "$WORK/blow"
     return 1
 }
-# KILLS of each kind, spread over the time that a whole move takes and a little more.
-part_killed()
+# blows STATE MS: of each kind one, at a random moment of the first MS of that state.
+blows()
 {
-    local kills=${KILLS:-30} begin whole i who ms pause victim
-    guest 1 400 'scsi0: disk:400/vm-400-disk-0.raw,size=16M'
-    volume 1 disk 400 vm-400-disk-0.raw raw
-    on 1 qm start 400 >/dev/null
-    check 'a move that nothing disturbs' blow 3 0 true
-    home >/dev/null
-    begin=$(date +%s%N)
-    on 1 qm migrate 400 node2 --online --with-local-disks >/dev/null
-    whole=$((($(date +%s%N) - begin) / 1000000))
-    echo "# a whole move takes $whole ms"
-    for i in $(seq "$kills"); do
-        for who in QEMU.1 QEMU.2 node.1 node.2; do
-            victim=${who#*.}
-            ms=$(((whole * 11 / 10 * (i - 1) + RANDOM % (whole + 1)) / kills))
-            pause=$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))
-            STRUCK=
-            case $who in
-            QEMU.*) check "$who killed after $pause s" blow "$victim" "$pause" kill_qemu "$victim" ;;
-            node.*) check "$who killed after $pause s" blow "$victim" "$pause" lab kill "$victim" ;;
-            esac
-            echo "# $who killed in: ${STRUCK:-nothing yet}"
+    local state=$1 most=$2 what node ms
+    for what in QEMU node; do
+        for node in 1 2; do
+            ms=$((RANDOM % most))
+            check "$what of node $node killed in $state, after $ms ms" \
+                blow "$state" "$ms" "$node" "$what"
         done
     done
+}
+part_killed()
+{
+    guest 1 400 'scsi0: disk:400/vm-400-disk-0.raw,size=16M'
+    volume 1 disk 400 vm-400-disk-0.raw raw
+    for _ in $(seq "${ROUNDS:-3}"); do
+        blows connect 20
+        blows check 30
+        blows lock 15
+        blows prepare 40
+        blows start 300
+        blows mirror 300
+        blows move 300
+        blows switch 50
+        blows handover 8
+        blows run 8
+        blows clean 80
+        blows finish 15
+    done
+    home >/dev/null
     on 1 qm stop 400 >/dev/null
 }
 

@@ -549,7 +549,7 @@ static void test_predict(void)
     g_assert_cmpuint(p.rounds, ==, 1);
     g_assert_cmpint(p.total_ms, ==, fixed + 1000);
     g_assert_cmpint(p.downtime_ms, ==, MIG_DOWNTIME_FIRST_MS + MIG_SWITCH_COST_MS);
-    p = mig_predict(&busy); /* 1024, 512, 256, 128 MiB; 128 may be left in the fourth pass, not 256 */
+    p = mig_predict(&busy); /* 1024, 512, 256 MiB; the 128 after them fit into 240 ms */
     g_assert_true(p.converges);
     g_assert_cmpuint(p.rounds, ==, 3);
     g_assert_cmpint(p.downtime_ms, ==, 125 + MIG_SWITCH_COST_MS);

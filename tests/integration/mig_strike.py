@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Kills something of the lab when a move from its node 1 comes to a certain state.
+
+    mig_strike.py LAB OFFSET STATE MILLISECONDS NODE QEMU|node
+
+Waits until node 1's log, from OFFSET on, tells that the source came to STATE, or to its end; then
+so long; then kills with SIGKILL the QEMU of guest 400 on NODE, or all of that node.
+"""
+import os
+import re
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '../../scripts/lib'))
+import lablib  # noqa: E402
+
+DEADLINE = 90
+
+
+def wait_for(path, offset, state):
+    wanted = re.compile(rf'source: [a-z]+ -> ({state}|done|failed) '.encode())
+    deadline = time.monotonic() + DEADLINE
+    with open(path, 'rb') as log:
+        while time.monotonic() < deadline:
+            log.seek(offset)
+            if wanted.search(log.read()):
+                return
+            time.sleep(0.001)
+    sys.exit(f'the move does not come to {state}')
+
+
+def kill_guests(first):
+    """Every QEMU of guest 400 where process `first` is: there must not be a second one."""
+    space = os.stat(f'/proc/{first}/ns/pid').st_ino
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            if os.stat(f'/proc/{pid}/ns/pid').st_ino != space:
+                continue
+            with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                if b'/400.pid\0' in file.read():
+                    os.kill(int(pid), signal.SIGKILL)
+        except OSError:
+            pass  # it has ended meanwhile
+
+
+def main():
+    name, offset, state, pause, node, what = sys.argv[1:]
+    lab = lablib.Lab(name).load()
+    wait_for(os.path.join(lab.node_dir(1), 'log', 'syslog'), int(offset), state)
+    time.sleep(int(pause) / 1000)
+    if what == 'node':
+        lab.lock().power_off(int(node))
+    else:
+        kill_guests(lab.process(int(node)).pid)
+
+
+main()
