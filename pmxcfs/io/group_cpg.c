@@ -226,6 +226,9 @@ static bool connect_now(GroupCpg *c, GroupMember *ret_self, int *ret_code)
     }
     c->watch = g_unix_fd_source_new(fd, G_IO_IN | G_IO_ERR | G_IO_HUP);
     g_source_set_callback(c->watch, G_SOURCE_FUNC(on_readable), c, NULL);
+    /* No loop runs inside a dispatch here. To keep such a one off, GLib would take the descriptor
+     * out of its set and back with each message, and wake itself for both. */
+    g_source_set_can_recurse(c->watch, TRUE);
     g_source_attach(c->watch, c->context);
     *ret_self = (GroupMember){nodeid, (uint32_t)getpid()};
     return true;
