@@ -5,7 +5,8 @@
   sudo tests/bench/bench_cluster.py [NODES...]      prints a table; default: 3 5
 
 QUORATE_BUILD names the build directory (build). The nodes share one machine with its disk.
-Visible means: a loop on the other node that reads the file every 0.2 ms has seen it.
+Visible means: a loop on the other node that reads the file every 0.2 ms has seen it. In brackets
+behind a rate: processor time of each, in microseconds: all corosyncs, all pmxcfs, the client.
 """
 import os
 import statistics
@@ -19,6 +20,7 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
 BUILD = os.path.realpath(os.environ.get('QUORATE_BUILD', os.path.join(TOP, 'build')))
 SELF = os.path.realpath(__file__)
 CPG = os.path.join(BUILD, 'tests', 'bench', 'bench_cpg')
+CHANGES = os.path.join(BUILD, 'tests', 'bench', 'bench_changes')
 TREE = '/etc/pve'
 DATABASE = '/var/lib/pve-cluster/config.db'
 COUNT = 150  # timed changes
@@ -58,39 +60,6 @@ def node_watch(path, seconds):
             newest = int(words[0])
             print(newest, (time.monotonic_ns() - int(words[1])) // 1000)
         time.sleep(0.0002)
-
-
-def repeat(threads, seconds, once):
-    """Rate of `once(thread, i)` by so many threads."""
-    done = [0] * threads
-    until = time.monotonic() + seconds
-
-    def go(t):
-        while time.monotonic() < until:
-            once(t, done[t])
-            done[t] += 1
-    workers = [threading.Thread(target=go, args=(t,)) for t in range(threads)]
-    start = time.monotonic()
-    for w in workers:
-        w.start()
-    for w in workers:
-        w.join()
-    return sum(done) / (time.monotonic() - start)
-
-
-def node_changes(folder, threads, seconds):
-    data = os.urandom(1024)
-    os.makedirs(folder, exist_ok=True)
-    print(repeat(int(threads), float(seconds), lambda t, i: overwrite(f'{folder}/f{t}', data)))
-
-
-def node_locks(folder, seconds):
-    os.makedirs(folder, exist_ok=True)
-
-    def once(_, __):
-        os.mkdir(f'{folder}/lock')
-        os.rmdir(f'{folder}/lock')
-    print(repeat(1, float(seconds), once))
 
 
 def node_sync(folder):
@@ -179,8 +148,7 @@ def raw(c, work):
     c.on(1, CPG, 'latency', COUNT)
     for p in listeners:
         p.communicate()
-    late = slowest([pairs(open(log).read()) for log in logs])
-    return late, float(c.on(1, CPG, 'rate', RATE_SECONDS))
+    return slowest([pairs(open(log).read()) for log in logs])
 
 
 def visible(c):
@@ -192,22 +160,49 @@ def visible(c):
     return slowest([pairs(p.communicate()[0]) for p in watchers]), acknowledged
 
 
-def together(c, threads):
-    runs = [c.me(n, 'changes', f'{TREE}/all{n}', threads, RATE_SECONDS, wait=False)
-            for n in range(1, c.nodes + 1)]
-    return sum(float(p.communicate()[0]) for p in runs)
-
-
-def processor_seconds(c, node):
-    text = c.on(node, 'sh', '-c', 'cat /proc/$(cat /run/pve-cluster.pid)/stat')
+def processor_seconds(c, node, daemon):
+    text = c.on(node, 'sh', '-c', f'cat /proc/$(cat /run/{daemon}.pid)/stat')
     fields = text.rpartition(')')[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def idle(c):
-    before = processor_seconds(c, 1)
+    before = processor_seconds(c, 1, 'pve-cluster')
     time.sleep(30)
-    return (processor_seconds(c, 1) - before) * 2
+    return (processor_seconds(c, 1, 'pve-cluster') - before) * 2
+
+
+def rate(c, row, name, nodes, *command):
+    """Rate of a command that prints it, on these nodes together, and in brackets the processor
+    time of each message or change in microseconds: all corosyncs, all pmxcfs, the command."""
+    def used(daemon):
+        return sum(processor_seconds(c, n, daemon) for n in range(1, c.nodes + 1))
+    before = {d: used(d) for d in ('corosync', 'pve-cluster')}
+    runs = [c.on(n, *[a.replace('NODE', str(n)) for a in command], wait=False) for n in nodes]
+    results = [tuple(float(w) for w in p.communicate()[0].split()) for p in runs]
+    total = sum(r for r, _ in results)
+    each = {d: (used(d) - before[d]) * 1e6 / (total * RATE_SECONDS) for d in before}
+    own = sum(r * us for r, us in results) / total
+    row(name, f'{total:.0f} ({each["corosync"]:.0f} + {each["pve-cluster"]:.0f} + {own:.0f})')
+
+
+def rates(c, row):
+    seconds = str(RATE_SECONDS)
+    every = range(1, c.nodes + 1)
+    rate(c, row, 'bare client: messages of 1 KiB per second', [1], CPG, 'rate', seconds)
+    for window in ('1', '8', '64'):
+        rate(c, row, f'bare client: the same, {window} on the way', [1], CPG, 'rate', seconds,
+             window)
+    for threads in ('1', '8', '64'):
+        rate(c, row, f'changes of 1 KiB per second, {threads} writer(s) on one node', [1],
+             CHANGES, 'files', f'{TREE}/w', threads, seconds)
+    for threads in ('4', '32'):
+        rate(c, row, f'the same, {threads} writers on every node', every,
+             CHANGES, 'files', f'{TREE}/allNODE', threads, seconds)
+    c.on(1, 'mkdir', '-p', f'{TREE}/priv/lock')
+    for threads in ('1', '8'):
+        rate(c, row, f'lock and unlock per second, {threads} at the same time', [1],
+             CHANGES, 'locks', f'{TREE}/priv/lock', threads, seconds)
 
 
 def rejoin(c, change, empty):
@@ -237,19 +232,13 @@ def measure(nodes, table, work):
 
     c = Cluster(nodes)
     try:
-        late, rate = raw(c, work)
-        row('bare client: to every other node, median / p99, ms', ms(late))
-        row('bare client: messages of 1 KiB per second, one sender', f'{rate:.0f}')
+        row('bare client: to every other node, median / p99, ms', ms(raw(c, work)))
         row('one `fdatasync` of 4 KiB, ms',
             f'{float(c.me(1, "sync", os.path.dirname(DATABASE))) / 1000:.1f}')
         seen, acknowledged = visible(c)
         row('change of 1 KiB visible on every other node, median / p99, ms', ms(seen))
         row('the same acknowledged, median / p99, ms', ms(acknowledged))
-        for threads in (1, 8):
-            value = float(c.me(1, 'changes', f'{TREE}/w', threads, RATE_SECONDS))
-            row(f'changes of 1 KiB per second, {threads} writer(s) on one node', f'{value:.0f}')
-        row('the same, 4 writers on every node', f'{together(c, 4):.0f}')
-        row('lock and unlock per second', f'{float(c.me(1, "locks", f"{TREE}/priv/lock", 5)):.0f}')
+        rates(c, row)
         row('idle: processor seconds of pmxcfs per minute', f'{idle(c):.2f}')
         for name, files, size in (('100 files of 1 KiB', 100, 1024),
                                   ('5,000 files of 1 KiB', 5000, 1024),
@@ -270,7 +259,8 @@ def main():
         globals()['node_' + sys.argv[2]](*sys.argv[3:])
         return
     sizes = [int(a) for a in sys.argv[1:]] or [3, 5]
-    subprocess.run(['make', '-s', '-C', BUILD, 'tests/bench/bench_cpg'], check=True)
+    subprocess.run(['make', '-s', '-C', BUILD, 'tests/bench/bench_cpg',
+                    'tests/bench/bench_changes'], check=True)
     table = {}
     with tempfile.TemporaryDirectory(prefix='quorate-bench') as work:
         for nodes in sizes:

@@ -3,10 +3,11 @@
  * bench_cpg: what corosync's process groups can do here, with nothing on top.
  *
  *   bench_cpg listen LOG SECONDS     notes "NUMBER MICROSECONDS" of each timed message
- *   bench_cpg latency COUNT          sends timed messages of 1 KiB, each 20 ms after its own
- * delivery bench_cpg rate SECONDS           sends as fast as it is taken; prints own deliveries per
- * second
+ *   bench_cpg latency COUNT          sends timed messages of 1 KiB, 20 ms apart
+ *   bench_cpg rate SECONDS [WINDOW]  sends as fast as it is taken
  *
+ * With a window only so many are on the way, as that many callers would have them who wait. `rate`
+ * prints own deliveries per second and the processor time of this program for each in microseconds.
  * Times are CLOCK_MONOTONIC, which the nodes of a lab share.
  */
 #include <corosync/cpg.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -112,15 +114,30 @@ static void latency(gint64 count)
     }
 }
 
-static void rate(gint64 seconds)
+static double processor_us(void)
+{
+    struct rusage u;
+
+    (void)getrusage(RUSAGE_SELF, &u); /* cannot fail with these arguments */
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* `window` 0: no bound. */
+static void rate(gint64 seconds, gint64 window)
 {
     gint64 start = g_get_monotonic_time();
     gint64 until = start + seconds * G_USEC_PER_SEC;
+    gint64 sent = 0;
 
     while (g_get_monotonic_time() < until) {
-        dispatch(send_one(0) ? 0 : 1);
+        bool went = (window == 0 || sent - own < window) && send_one(0);
+
+        sent += went;
+        dispatch(went ? 0 : 1);
     }
-    printf("%.0f\n", (double)own * 1e6 / (double)(g_get_monotonic_time() - start));
+    printf("%.0f %.1f\n", (double)own * 1e6 / (double)(g_get_monotonic_time() - start),
+           processor_us() / (double)MAX(own, 1));
 }
 
 static void listen_for(const char *path, gint64 seconds)
@@ -148,11 +165,12 @@ int main(int argc, char **argv)
     } else if (argc == 3 && strcmp(argv[1], "latency") == 0) {
         join();
         latency(g_ascii_strtoll(argv[2], NULL, 10));
-    } else if (argc == 3 && strcmp(argv[1], "rate") == 0) {
+    } else if ((argc == 3 || argc == 4) && strcmp(argv[1], "rate") == 0) {
         join();
-        rate(g_ascii_strtoll(argv[2], NULL, 10));
+        rate(g_ascii_strtoll(argv[2], NULL, 10),
+             argc == 4 ? g_ascii_strtoll(argv[3], NULL, 10) : 0);
     } else {
-        g_printerr("usage: bench_cpg listen LOG SECONDS | latency COUNT | rate SECONDS\n");
+        g_printerr("usage: bench_cpg listen LOG SECONDS | latency COUNT | rate SECONDS [WINDOW]\n");
         return 2;
     }
     (void)cpg_finalize(handle);
