@@ -194,36 +194,45 @@ static char *agent_node(const char *lock)
     return g_strndup(lock + strlen(AGENT_HEAD), size - strlen(AGENT_HEAD AGENT_TAIL));
 }
 
-/* Read anew each time, and past every cache: it must be what holds now. */
+/* Read anew each time, and past every cache: it must be what holds now. Only what is the same text
+ * as before is not taken apart again: it may be long. NULL: it cannot be read. */
+static const HaManagerStatus *manager_status_now(HaNode *n)
+{
+    char *text = NULL;
+
+    return ha_cluster_read(n->cluster, HA_FILE_MANAGER_STATUS, NULL, &text, NULL) == 0 &&
+                   ha_status_cache_take(&n->master, text, false, NULL) == 0
+               ? n->master.ms
+               : NULL;
+}
+
 static int64_t published_lease_ms(void *ctx, const char *lock)
 {
     HaNode *n = ctx;
     g_autofree char *node = agent_node(lock);
     g_autofree char *text = NULL;
-    HaFile file = node != NULL ? HA_FILE_LRM_STATUS : HA_FILE_MANAGER_STATUS;
     g_autoptr(HaLrmStatus) ls = NULL;
-    g_autoptr(HaManagerStatus) ms = NULL;
+    const HaManagerStatus *ms;
 
-    if (ha_cluster_read(n->cluster, file, node, &text, NULL) < 0) {
-        return 0;
+    if (node == NULL) {
+        ms = manager_status_now(n);
+        return ms != NULL ? ms->lease_ms : 0;
     }
-    if (node != NULL) {
-        return ha_lrm_status_parse(text, &ls, NULL) == 0 ? ls->lease_ms : 0;
-    }
-    return ha_manager_status_parse(text, NULL, NULL, &ms, NULL) == 0 ? ms->lease_ms : 0;
+    return ha_cluster_read(n->cluster, HA_FILE_LRM_STATUS, node, &text, NULL) == 0 &&
+                   ha_lrm_status_parse(text, &ls, NULL) == 0
+               ? ls->lease_ms
+               : 0;
 }
 
 /* A master that is out of the membership can write nothing, and runs nothing. */
 static bool master_gone(void *ctx, const char *lock)
 {
     HaNode *n = ctx;
-    g_autofree char *text = NULL;
-    g_autoptr(HaManagerStatus) ms = NULL;
+    const HaManagerStatus *ms;
     g_autoptr(StrMap) members = strmap_new(NULL);
 
     return n->all_ours && strcmp(lock, HA_MANAGER_LOCK) == 0 &&
-           ha_cluster_read(n->cluster, HA_FILE_MANAGER_STATUS, NULL, &text, NULL) == 0 &&
-           ha_manager_status_parse(text, NULL, NULL, &ms, NULL) == 0 && ms->master_node != NULL &&
+           (ms = manager_status_now(n)) != NULL && ms->master_node != NULL &&
            ha_cluster_members(n->cluster, members, NULL) == 0 &&
            strmap_get(members, ms->master_node) == NULL;
 }
@@ -769,6 +778,7 @@ void ha_node_free(HaNode *n)
     ha_leases_free(n->leases);
     ha_patience_free(n->patience);
     ha_cluster_free(n->cluster);
+    ha_status_cache_done(&n->master);
     g_free(n->forced_timing);
     g_free(n->pve);
     g_free(n->name);

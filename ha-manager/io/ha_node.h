@@ -9,6 +9,7 @@
 #define HA_MANAGER_IO_HA_NODE_H
 
 #include "ha-manager/core/ha_env.h"
+#include "ha-manager/core/ha_manager_status.h"
 #include "ha-manager/io/ha_agents.h"
 #include "ha-manager/io/ha_cluster.h"
 #include "ha-manager/io/ha_dog.h"
@@ -41,6 +42,7 @@ typedef struct HaNode {
     HaAgents agents;
     HaWorkers *workers;
     HaFencer *fencing;
+    HaStatusCache master;      /* manager_status, as it was when a lock was looked at last */
     const HaTiming *published; /* profile that our last status file told of; NULL: none yet */
     int64_t detection_ms;      /* corosync's time to notice a loss, as read last */
     bool told_slow;            /* that the timing asked for does not fit this cluster */
