@@ -25,11 +25,14 @@ static const Column node_columns[] = {
 
 /* Four live columns (uptime, name, status, template), then time and the stored ones. */
 static const Column guest_columns[] = {
-    {0, "uptime", VALUE_INT},    {1, "name", VALUE_TEXT},      {2, "status", VALUE_TEXT},
-    {3, "template", VALUE_INT},  {5, "maxcpu", VALUE_INT},     {6, "cpu", VALUE_REAL},
-    {7, "maxmem", VALUE_INT},    {8, "mem", VALUE_INT},        {9, "maxdisk", VALUE_INT},
-    {10, "disk", VALUE_INT},     {11, "netin", VALUE_INT},     {12, "netout", VALUE_INT},
+    {0, "uptime", VALUE_INT},    {1, "name", VALUE_TEXT},
+    {2, "status", VALUE_TEXT},   {3, "template", VALUE_INT},
+    {5, "maxcpu", VALUE_INT},    {6, "cpu", VALUE_REAL},
+    {7, "maxmem", VALUE_INT},    {8, "mem", VALUE_INT},
+    {9, "maxdisk", VALUE_INT},   {10, "disk", VALUE_INT},
+    {11, "netin", VALUE_INT},    {12, "netout", VALUE_INT},
     {13, "diskread", VALUE_INT}, {14, "diskwrite", VALUE_INT},
+    {15, "memhost", VALUE_INT}, /* told by newer formats */
 };
 
 static const Column storage_columns[] = {{1, "maxdisk", VALUE_INT}, {2, "disk", VALUE_INT}};

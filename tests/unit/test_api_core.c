@@ -134,6 +134,7 @@ static void the_cluster_is_told_from_the_tree(void)
         "pve-node-9.0/n1:100::1764345600:0.5:4:0.25:0:8000:2000:0:0:900:300:1:2\n"
         "pve-node-9.0/n2:99:\n"
         "pve2.3-vm/100:7:web:running:0:1764345600:2:0.5:512:U:10:0:1:2:3:4\n"
+        "pve-vm-9.0/101:0:mail:stopped:1:1764345600:4:U:512:U:10:0:U:U:U:U:9:U:U:U:U:U:U\n"
         "pve-storage-9.0/n1/local:1764345600:900:300\n"
         "garbage\n";
     g_autoptr(JsonTree) members =
@@ -142,6 +143,7 @@ static void the_cluster_is_told_from_the_tree(void)
                 "\"ip\":\"10.0.0.1\"},\"n2\":{\"id\":2,\"online\":0}}}");
     g_autoptr(JsonTree) vmlist =
         tree_of("{\"version\":1,\"ids\":{\"100\":{\"node\":\"n1\",\"type\":\"qemu\"},"
+                "\"101\":{\"node\":\"n1\",\"type\":\"qemu\"},"
                 "\"200\":{\"node\":\"n2\",\"type\":\"lxc\"}}}");
     ClusterFacts f = {.node = "n1",
                       .members = members,
@@ -165,6 +167,10 @@ static void the_cluster_is_told_from_the_tree(void)
                 "\"status\":\"running\",\"template\":0,\"uptime\":7,\"name\":\"web\","
                 "\"maxcpu\":2,\"cpu\":0.5,\"maxmem\":512,\"maxdisk\":10,\"disk\":0,\"netin\":1,"
                 "\"netout\":2,\"diskread\":3,\"diskwrite\":4}]");
+    expect_view(cluster_view_resources(&f, "vm", sees, (void *)"101"),
+                "[{\"id\":\"qemu/101\",\"type\":\"qemu\",\"vmid\":101,\"node\":\"n1\","
+                "\"status\":\"stopped\",\"template\":1,\"uptime\":0,\"name\":\"mail\","
+                "\"maxcpu\":4,\"maxmem\":512,\"maxdisk\":10,\"disk\":0,\"memhost\":9}]");
     expect_view(cluster_view_resources(&f, "storage", sees, NULL),
                 "[{\"id\":\"storage/n1/local\",\"type\":\"storage\",\"storage\":\"local\","
                 "\"node\":\"n1\",\"status\":\"available\",\"maxdisk\":900,\"disk\":300}]");
