@@ -70,6 +70,9 @@ void ha_log(const HaEnv *env, TraceLevel level, const char *fmt, ...)
     g_autofree char *text = NULL;
     va_list ap;
 
+    if (env->ops->log == NULL) {
+        return;
+    }
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);

@@ -113,7 +113,7 @@ typedef struct HaEnvOps {
     MonoTime (*mono)(void *ctx);
     void (*sleep_ms)(void *ctx, int64_t ms);
 
-    void (*log)(void *ctx, TraceLevel level, const char *text);
+    void (*log)(void *ctx, TraceLevel level, const char *text); /* NULL: nobody reads it */
     void (*notify)(void *ctx, const HaNotice *notice);
 
     /* Membership. `quorate`: this node is in the quorate partition. `refresh` looks again, at the

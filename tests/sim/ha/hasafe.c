@@ -68,9 +68,7 @@ HaSafeNode *hasafe_node_by_name(HaSafe *s, const char *name)
 int hasafe_lock_index(const HaSafe *s, const char *name)
 {
     for (unsigned i = 0; i < s->n_nodes; i++) {
-        g_autofree char *agent = ha_agent_lock_name(s->nodes[i].name);
-
-        if (strcmp(agent, name) == 0) {
+        if (strcmp(s->lock_names[i], name) == 0) {
             return (int)i;
         }
     }
@@ -110,6 +108,7 @@ static void node_init(HaSafe *s, unsigned i)
 
     *n = (HaSafeNode){.s = s, .index = i, .part = 1, .workers = g_ptr_array_new()};
     n->name = g_strdup_printf("node%u", i + 1);
+    s->lock_names[i] = ha_agent_lock_name(n->name);
     n->drift_ppm = hasafe_random(s, -s->timing.drift_ppm, s->timing.drift_ppm);
     n->crm = (HaSafeDaemon){.s = s, .node = n};
     n->lrm = (HaSafeDaemon){.s = s, .node = n, .is_lrm = true};
@@ -119,6 +118,7 @@ static void node_done(HaSafeNode *n)
 {
     hasafe_tree_done(&n->view);
     g_ptr_array_unref(n->workers);
+    g_free(n->s->lock_names[n->index]);
     g_free(n->name);
 }
 
@@ -180,7 +180,6 @@ static void begin(HaSafe *s)
     }
     hasafe_faults_start(s);
     for (unsigned i = 0; i < s->n_nodes; i++) {
-        hasafe_watchdog_start(&s->nodes[i]);
         hasafe_power_on(&s->nodes[i]);
     }
 }

@@ -74,6 +74,9 @@ void hasafe_run_until(HaSafe *s, int64_t until);
 void hasafe_spawn(HaSafe *s, HaSafeFn fn, void *data);
 /* Within a coroutine: lets `us` pass. */
 void hasafe_sleep(HaSafe *s, int64_t us);
+/* The coroutine that runs, and the end of another one's sleep. */
+HaSafeTask *hasafe_self(const HaSafe *s);
+void hasafe_wake(HaSafe *s, HaSafeTask *t);
 
 /* ---- the world ---- */
 
@@ -109,7 +112,8 @@ typedef struct HaSafeDaemon {
     int64_t paused_until;
     unsigned calls_left; /* the last of these calls is where a pause begins; 0: none is due */
     int64_t pause_us;
-    bool asked; /* to end in order; the process sees it when it next looks */
+    bool asked;         /* to end in order; the process sees it when it next looks */
+    HaSafeTask *rester; /* sleeps between two rounds; NULL: it does not */
     HaShutdown why;
     HaSafeHold holds[HASAFE_LOCKS];
 } HaSafeDaemon;
@@ -153,7 +157,9 @@ struct HaSafeNode {
     bool mux_dead;           /* has stopped petting, for good */
     int64_t mux_until;       /* the multiplexer stands still until then */
     int64_t fires;           /* true time at which the device fires, while armed */
+    int64_t looked_at;       /* true time of the next look at `fires`; 0: none is due */
     bool armed;
+    bool ticking; /* the multiplexer's next look is due */
     bool runs[HASAFE_SERVICES_MAX];
     GPtrArray *workers; /* HaSafeWorker *, of the LRM that runs */
     bool going_down;    /* an orderly shutdown is under way */
@@ -168,6 +174,7 @@ struct HaSafe {
     HaSafeNode nodes[HASAFE_NODES_MAX];
     HaSafeTree tree;
     uint64_t locks_made;
+    char *lock_names[HASAFE_NODES_MAX];
     bool wanted[HASAFE_SERVICES_MAX]; /* state started is asked for */
     bool calm;                        /* no more faults */
     bool failed;
@@ -200,7 +207,7 @@ void hasafe_power_off(HaSafeNode *n);   /* at once: everything on it is gone */
 void hasafe_network_changed(HaSafe *s); /* after any change of `part` or `up` */
 void hasafe_daemon_start(HaSafeDaemon *d);
 void hasafe_daemon_kill(HaSafeDaemon *d);
-void hasafe_watchdog_start(HaSafeNode *n); /* once: the multiplexer of this node, for ever */
+void hasafe_daemon_ask(HaSafeDaemon *d, HaShutdown why); /* to end in order */
 void hasafe_watchdog_open(HaSafeNode *n, HaSafeClient *client);
 void hasafe_watchdog_close(HaSafeNode *n, HaSafeClient *client, bool clean);
 /* A service starts or stops running on a node; checks INV-5. */
@@ -216,6 +223,7 @@ typedef struct HaSafeCaller {
     unsigned boot;
     HaSafeWorker *worker; /* NULL: the daemon itself */
     int64_t beyond;       /* us: for a dead one time runs away, so that its loops end */
+    HaEnvOps ops;         /* without log where nobody reads it */
     HaEnv env;
 } HaSafeCaller;
 

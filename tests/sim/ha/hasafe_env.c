@@ -13,7 +13,11 @@
 void hasafe_caller_init(HaSafeCaller *c, HaSafeDaemon *d, HaSafeWorker *worker)
 {
     *c = (HaSafeCaller){.d = d, .life = d->life, .boot = d->node->boot, .worker = worker};
-    c->env = (HaEnv){.ops = &hasafe_ops,
+    c->ops = hasafe_ops;
+    if (!d->s->opt.verbose) {
+        c->ops.log = NULL;
+    }
+    c->env = (HaEnv){.ops = &c->ops,
                      .ctx = c,
                      .node = d->node->name,
                      .timing = &d->s->timing,

@@ -67,8 +67,7 @@ static void upgrade(HaSafe *s)
 
     if (d->running && !n->going_down) {
         hasafe_say(s, n->name, "restart of the %s", d->is_lrm ? "lrm" : "crm");
-        d->why = (HaShutdown){false, false};
-        d->asked = true;
+        hasafe_daemon_ask(d, (HaShutdown){false, false});
     }
 }
 
@@ -83,8 +82,7 @@ static void shut_down(HaSafe *s)
     n->going_down = true;
     hasafe_say(s, n->name, reboot ? "reboot" : "shutdown");
     n->next_power = hasafe_now(s) + hasafe_random(s, SEC, reboot ? 120 * SEC : 900 * SEC);
-    n->lrm.why = (HaShutdown){true, reboot};
-    n->lrm.asked = true;
+    hasafe_daemon_ask(&n->lrm, (HaShutdown){true, reboot});
 }
 
 static void cut_power(HaSafe *s)

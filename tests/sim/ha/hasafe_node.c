@@ -117,12 +117,31 @@ static void reset(HaSafeNode *n)
     n->next_power = hasafe_now(n->s) + hasafe_random(n->s, 5 * SEC, 120 * SEC);
 }
 
+static void look_at_device(HaSafeNode *n);
+
 static void device(HaSafe *s, void *data)
 {
     HaSafeNode *n = data;
 
-    if (n->up && n->armed && hasafe_now(s) >= n->fires && s->opt.defect != HASAFE_NO_WATCHDOG) {
+    if (n->looked_at == hasafe_now(s)) {
+        n->looked_at = 0;
+    }
+    if (!n->up || !n->armed || s->opt.defect == HASAFE_NO_WATCHDOG) {
+        return;
+    }
+    if (hasafe_now(s) >= n->fires) {
         reset(n);
+    } else {
+        look_at_device(n);
+    }
+}
+
+/* At the moment it fires, or earlier: fed meanwhile, it is looked at again. */
+static void look_at_device(HaSafeNode *n)
+{
+    if (n->looked_at == 0 || n->fires < n->looked_at) {
+        n->looked_at = n->fires;
+        hasafe_after(n->s, n->fires - hasafe_now(n->s), device, n);
     }
 }
 
@@ -137,7 +156,7 @@ static void pet(HaSafe *s, void *data)
     }
     us += us * hasafe_random(s, -s->timing.drift_ppm, s->timing.drift_ppm) / 1000000;
     n->fires = hasafe_now(s) + us;
-    hasafe_after(s, us, device, n);
+    look_at_device(n);
 }
 
 static bool silent(const HaSafeNode *n)
@@ -157,8 +176,12 @@ static void tick(HaSafe *s, void *data)
     HaSafeNode *n = data;
     int64_t late = 0;
 
+    n->ticking = n->up && n->armed && !n->mux_dead;
+    if (!n->ticking) {
+        return; /* until somebody opens it */
+    }
     hasafe_after(s, s->timing.mux_tick_ms * US_PER_MS, tick, n);
-    if (!n->up || !n->armed || n->mux_dead || hasafe_now(s) < n->mux_until) {
+    if (hasafe_now(s) < n->mux_until) {
         return;
     }
     if (silent(n)) {
@@ -169,20 +192,24 @@ static void tick(HaSafe *s, void *data)
     if (!s->calm && hasafe_chance(s, 1, 500)) {
         late = hasafe_random(s, 0, s->timing.device_ms * US_PER_MS);
     }
-    hasafe_after(s, late, pet, n);
-}
-
-void hasafe_watchdog_start(HaSafeNode *n)
-{
-    hasafe_after(n->s, hasafe_random(n->s, 0, SEC), tick, n);
+    if (late > 0) {
+        hasafe_after(s, late, pet, n);
+    } else {
+        pet(s, n);
+    }
 }
 
 void hasafe_watchdog_open(HaSafeNode *n, HaSafeClient *client)
 {
     *client = (HaSafeClient){true, hasafe_mono(n)};
-    if (!n->armed) {
-        n->armed = true;
-        pet(n->s, n);
+    if (n->armed) {
+        return;
+    }
+    n->armed = true;
+    pet(n->s, n);
+    if (!n->ticking) {
+        n->ticking = true;
+        hasafe_after(n->s, hasafe_random(n->s, 0, n->s->timing.mux_tick_ms * US_PER_MS), tick, n);
     }
 }
 
@@ -211,11 +238,19 @@ static HaNow moment(const HaSafeNode *n)
 /* Sleeps until the next round; an LRM looks after its workers meanwhile. */
 static void rest(HaSafeCaller *c, HaLrm *lrm, int64_t ms)
 {
-    int64_t until = hasafe_now(c->d->s) + MAX(ms, 1) * US_PER_MS;
+    HaSafeDaemon *d = c->d;
+    int64_t until = hasafe_now(d->s) + MAX(ms, 1) * US_PER_MS;
+    HaSafeTask *self = hasafe_self(d->s);
     bool busy = lrm != NULL;
 
-    while (hasafe_alive(c) && hasafe_now(c->d->s) < until && !c->d->asked) {
-        hasafe_sleep(c->d->s, MIN(SEC, until - hasafe_now(c->d->s)));
+    while (hasafe_alive(c) && hasafe_now(d->s) < until && !d->asked) {
+        int64_t left = until - hasafe_now(d->s);
+
+        d->rester = self;
+        hasafe_sleep(d->s, busy ? MIN(SEC, left) : left);
+        if (d->rester == self) {
+            d->rester = NULL;
+        }
         hasafe_call(c);
         if (busy && hasafe_alive(c)) {
             busy = ha_lrm_poll(lrm, moment(c->d->node));
@@ -230,6 +265,7 @@ static void ended(HaSafeDaemon *d)
     d->running = false;
     d->life++;
     d->asked = false;
+    d->rester = NULL;
     hasafe_watchdog_close(n, &n->clients[d->is_lrm ? 1 : 0], false);
     if (d->is_lrm) {
         for (guint i = 0; i < n->workers->len; i++) {
@@ -266,7 +302,7 @@ static void ended_in_order(HaSafeDaemon *d)
         hasafe_after(d->s, hasafe_random(d->s, SEC / 2, 5 * SEC), start_again, d);
     } else if (d->is_lrm) {
         if (n->crm.running) {
-            n->crm.asked = true;
+            hasafe_daemon_ask(&n->crm, (HaShutdown){false, false});
         } else {
             hasafe_power_off(n);
         }
@@ -357,6 +393,15 @@ void hasafe_daemon_start(HaSafeDaemon *d)
     d->paused_until = 0;
     memset(d->holds, 0, sizeof(d->holds));
     hasafe_spawn(d->s, daemon_main, d);
+}
+
+void hasafe_daemon_ask(HaSafeDaemon *d, HaShutdown why)
+{
+    d->why = why;
+    d->asked = true;
+    if (d->rester != NULL) {
+        hasafe_wake(d->s, d->rester);
+    }
 }
 
 void hasafe_daemon_kill(HaSafeDaemon *d)
