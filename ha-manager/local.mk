@@ -68,6 +68,7 @@ sbin_PROGRAMS += %D%/ha-simulator
 %C%_libhaio_a_SOURCES += %D%/io/ha_daemon.c %D%/io/ha_daemon.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_dog.c %D%/io/ha_dog.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_fencing.c %D%/io/ha_fencing.h
+%C%_libhaio_a_SOURCES += %D%/io/ha_lease_dirs.c %D%/io/ha_lease_dirs.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_leases.c %D%/io/ha_leases.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_loads.c %D%/io/ha_loads.h
 %C%_libhaio_a_SOURCES += %D%/io/ha_node.c %D%/io/ha_node.h

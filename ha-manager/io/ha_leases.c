@@ -1,43 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ha-manager/io/ha_leases.h"
 
+#include "ha-manager/io/ha_lease_dirs.h"
 #include "lib/base/strmap.h"
 #include "lib/cfs/cfslock.h"
-#include "lib/port/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define GONE_QUIET_MS                                                                              \
     INT64_C(5000)                 /* a master that left is replaced when its lock rests so long    \
                                    */
 #define TAKE_MS_MAX INT64_C(2000) /* a taking that was held up for longer is given up */
 
-/* What a lock looks like: any renewal, and any new holder, changes it. */
-typedef struct Look {
-    bool there;
-    ino_t inode;
-    time_t mtime;
-} Look;
-
 typedef struct Lease {
     bool held;
-    bool taken;       /* from somebody else: NAME.take is still there */
-    MonoTime renewed; /* ours: as of before the last renewal */
-    int64_t life_ms;  /* ours */
-    Look marked;      /* as it looked when the holder's death began to be proven */
-    Look seen;
+    bool taken;         /* from somebody else: NAME.take is still there */
+    MonoTime renewed;   /* ours: as of before the last renewal */
+    int64_t life_ms;    /* ours */
+    HaLeaseLook marked; /* as it looked when the holder's death began to be proven */
+    HaLeaseLook seen;
     MonoTime seen_since; /* that it looks so */
     bool watched;
 } Lease;
 
 struct HaLeases {
     HaLeasesOptions o;
-    char *pve;
-    StrMap *by_name; /* Lease * */
+    const HaLeasesFolder *folder;
+    void *folder_ctx;
+    HaLeaseDirs *dirs; /* NULL: another folder was given */
+    StrMap *by_name;   /* Lease * */
 };
 
 HaLeases *ha_leases_new(const HaLeasesOptions *options)
@@ -45,7 +37,13 @@ HaLeases *ha_leases_new(const HaLeasesOptions *options)
     HaLeases *l = g_new0(HaLeases, 1);
 
     l->o = *options;
-    l->pve = g_strdup(options->pve);
+    l->folder = options->folder;
+    l->folder_ctx = options->ctx;
+    if (options->folder == NULL) {
+        l->dirs = ha_lease_dirs_new(options);
+        l->folder = &ha_lease_dirs;
+        l->folder_ctx = l->dirs;
+    }
     l->by_name = strmap_new(g_free);
     return l;
 }
@@ -54,16 +52,14 @@ void ha_leases_free(HaLeases *l)
 {
     if (l != NULL) {
         strmap_free(l->by_name);
-        g_free(l->pve);
+        ha_lease_dirs_free(l->dirs);
         g_free(l);
     }
 }
 
-static char *path_of(const HaLeases *l, const char *name, const char *suffix)
+static char *mark_of(const char *name)
 {
-    g_autofree char *file = g_strconcat(name, suffix, NULL);
-
-    return g_build_filename(l->pve, "priv", "lock", file, NULL);
+    return g_strconcat(name, ".take", NULL);
 }
 
 static Lease *lease_of(HaLeases *l, const char *name)
@@ -87,22 +83,27 @@ static int64_t ms_since(const HaLeases *l, MonoTime t)
     return mono_diff_us(now_of(l), t) / US_PER_MS;
 }
 
-static Look look_at(const char *path)
+static HaLeaseLook look_at(const HaLeases *l, const char *file)
 {
-    struct stat st;
-
-    if (stat(path, &st) < 0) {
-        return (Look){0};
-    }
-    return (Look){true, st.st_ino, st.st_mtim.tv_sec};
+    return l->folder->look(l->folder_ctx, file);
 }
 
-static bool same(const Look *a, const Look *b)
+static int make_dir(const HaLeases *l, const char *file)
+{
+    return l->folder->make(l->folder_ctx, file);
+}
+
+static int remove_dir(const HaLeases *l, const char *file)
+{
+    return l->folder->remove(l->folder_ctx, file);
+}
+
+static bool same(const HaLeaseLook *a, const HaLeaseLook *b)
 {
     return a->there == b->there && a->inode == b->inode && a->mtime == b->mtime;
 }
 
-static void note(HaLeases *l, Lease *lease, Look look)
+static void note(HaLeases *l, Lease *lease, HaLeaseLook look)
 {
     if (!lease->watched || !same(&lease->seen, &look)) {
         lease->watched = true;
@@ -113,9 +114,7 @@ static void note(HaLeases *l, Lease *lease, Look look)
 
 void ha_leases_watch(HaLeases *l, const char *name)
 {
-    g_autofree char *path = path_of(l, name, "");
-
-    note(l, lease_of(l, name), look_at(path));
+    note(l, lease_of(l, name), look_at(l, name));
 }
 
 int64_t ha_leases_age_ms(const HaLeases *l, const char *name)
@@ -135,122 +134,44 @@ bool ha_leases_held(const HaLeases *l, const char *name)
     return lease != NULL && lease->held;
 }
 
-/* ---- changes of the tree ------------------------------------------------------------------- */
-
-typedef struct Change {
-    int (*make)(const char *path, time_t when);
-    char *path;
-    time_t when;
-} Change;
-
-static void change_free(void *data)
-{
-    Change *c = data;
-
-    g_free(c->path);
-    g_free(c);
-}
-
-static int change_run(void *data, Err *err)
-{
-    const Change *c = data;
-
-    (void)err; /* the number says it all */
-    return c->make(c->path, c->when);
-}
-
-/* Makes the change, for as long as there is patience with it. */
-static int
-change(const HaLeases *l, int (*make)(const char *path, time_t when), const char *path, time_t when)
-{
-    Change *c;
-
-    if (l->o.patience == NULL) {
-        return make(path, when);
-    }
-    c = g_new(Change, 1);
-    *c = (Change){make, g_strdup(path), when};
-    return ha_patience_run(l->o.patience, change_run, c, change_free, l->o.until(l->o.ctx), NULL);
-}
-
-static int do_mkdir(const char *path, time_t when)
-{
-    g_autofree char *parent = NULL;
-
-    (void)when;
-    if (mkdir(path, 0700) == 0) {
-        return 0;
-    }
-    if (errno != ENOENT) {
-        return errno == EEXIST ? -EBUSY : -errno;
-    }
-    parent = g_path_get_dirname(path);
-    if (g_mkdir_with_parents(parent, 0700) < 0) {
-        return -errno;
-    }
-    return mkdir(path, 0700) == 0 ? 0 : errno == EEXIST ? -EBUSY : -errno;
-}
-
-static int do_rmdir(const char *path, time_t when)
-{
-    (void)when;
-    return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
-}
-
-static int do_touch(const char *path, time_t when)
-{
-    const struct timespec times[2] = {{when, 0}, {when, 0}};
-
-    return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
-}
-
-static int make_dir(const HaLeases *l, const char *path)
-{
-    return change(l, do_mkdir, path, 0);
-}
-
-static int remove_dir(const HaLeases *l, const char *path)
-{
-    return change(l, do_rmdir, path, 0);
-}
-
 /* Asks the cluster to remove it, should it have expired by the documented rule. */
-static void poke(const HaLeases *l, const char *path)
+static void poke(const HaLeases *l, const char *file)
 {
     /* EACCES for a live lock, ENOENT for one that is gone: both are fine. */
-    (void)!change(l, do_touch, path, 0);
+    (void)!l->folder->touch(l->folder_ctx, file, 0);
 }
 
-static void now_held(HaLeases *l, Lease *lease, const char *path, MonoTime since, int64_t life_ms)
+static void now_held(HaLeases *l, Lease *lease, const char *name, MonoTime since, int64_t life_ms)
 {
     lease->held = true;
     lease->renewed = since;
     lease->life_ms = life_ms;
-    note(l, lease, look_at(path));
+    note(l, lease, look_at(l, name));
 }
 
 /* Time moves on by a second at least: the tree keeps no less, and each renewal must show. */
-static int touch(const HaLeases *l, const char *path, const Look *before)
+static int touch(const HaLeases *l, const char *name, const HaLeaseLook *before)
 {
-    return change(l, do_touch, path, MAX((time_t)clock_wall().sec, before->mtime + 1));
+    return l->folder->touch(l->folder_ctx, name,
+                            MAX(l->folder->wall(l->folder_ctx), before->mtime + 1));
 }
 
 /* Somebody is taking the lock just now: what was done to it a moment ago may be undone. */
 static bool being_taken(const HaLeases *l, const Lease *lease, const char *name)
 {
-    g_autofree char *take = path_of(l, name, ".take");
+    g_autofree char *take = mark_of(name);
 
-    if (lease->taken || !look_at(take).there) {
+    if (lease->taken || !look_at(l, take).there) {
         return false;
     }
     poke(l, take); /* of one who died in the middle of it */
     return true;
 }
 
-static int renew(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms)
+static int renew(HaLeases *l, Lease *lease, const char *name, int64_t life_ms)
 {
     MonoTime since = now_of(l);
-    Look look = look_at(path);
+    HaLeaseLook look = look_at(l, name);
     int r;
 
     if (!look.there || look.inode != lease->seen.inode) {
@@ -259,22 +180,21 @@ static int renew(HaLeases *l, Lease *lease, const char *name, const char *path, 
         note(l, lease, look);
         return look.there ? -ESTALE : -ENOENT;
     }
-    r = touch(l, path, &look);
+    r = touch(l, name, &look);
     if (r < 0) {
         return r; /* no quorum: it stays ours while it lasts */
     }
     if (being_taken(l, lease, name)) {
         return -ESTALE;
     }
-    now_held(l, lease, path, since, life_ms);
+    now_held(l, lease, name, since, life_ms);
     return 0;
 }
 
 /* Takes a lock that is not there. One who saw the lock before it was given back may still remove
  * what it finds under that name: the new one counts only without a mark (tests/model/ha_lease.pml,
  * defect IGNORE_MARK); with one it is renewed later, if it is still there then. */
-static int
-acquire_free(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms)
+static int acquire_free(HaLeases *l, Lease *lease, const char *name, int64_t life_ms)
 {
     MonoTime since = now_of(l);
     int r;
@@ -283,11 +203,11 @@ acquire_free(HaLeases *l, Lease *lease, const char *name, const char *path, int6
     if (being_taken(l, lease, name)) {
         return -EBUSY;
     }
-    r = make_dir(l, path);
+    r = make_dir(l, name);
     if (r < 0) {
         return r;
     }
-    now_held(l, lease, path, since, life_ms);
+    now_held(l, lease, name, since, life_ms);
     return being_taken(l, lease, name) ? -ESTALE : 0;
 }
 
@@ -304,10 +224,10 @@ static bool is_over(HaLeases *l, const Lease *lease, const char *name)
 }
 
 /* NAME.take is ours: nobody else takes, and who renews now will see it. */
-static int take_marked(HaLeases *l, Lease *lease, const char *name, const char *path, bool dead)
+static int take_marked(HaLeases *l, Lease *lease, const char *name, bool dead)
 {
     MonoTime since = now_of(l);
-    Look look = look_at(path);
+    HaLeaseLook look = look_at(l, name);
     int r = 0;
 
     if (look.there) {
@@ -321,15 +241,14 @@ static int take_marked(HaLeases *l, Lease *lease, const char *name, const char *
         if (ms_since(l, since) > TAKE_MS_MAX) {
             return -EBUSY;
         }
-        r = remove_dir(l, path);
+        r = remove_dir(l, name);
     }
-    return r < 0 ? r : make_dir(l, path);
+    return r < 0 ? r : make_dir(l, name);
 }
 
-static int
-take(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms, bool dead)
+static int take(HaLeases *l, Lease *lease, const char *name, int64_t life_ms, bool dead)
 {
-    g_autofree char *mark = path_of(l, name, ".take");
+    g_autofree char *mark = mark_of(name);
     MonoTime since = now_of(l);
     int r = make_dir(l, mark);
 
@@ -337,72 +256,67 @@ take(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life
         poke(l, mark);
         return r;
     }
-    r = take_marked(l, lease, name, path, dead);
+    r = take_marked(l, lease, name, dead);
     if (r < 0) {
         (void)remove_dir(l, mark); /* else it expires by itself, and delays the next taking */
         return r;
     }
     lease->taken = true;
-    now_held(l, lease, path, since, life_ms);
+    now_held(l, lease, name, since, life_ms);
     return 0;
 }
 
-static int acquire(HaLeases *l, Lease *lease, const char *name, const char *path, int64_t life_ms)
+static int acquire(HaLeases *l, Lease *lease, const char *name, int64_t life_ms)
 {
-    Look look = look_at(path);
+    HaLeaseLook look = look_at(l, name);
 
     note(l, lease, look);
     if (!look.there) {
-        return acquire_free(l, lease, name, path, life_ms);
+        return acquire_free(l, lease, name, life_ms);
     }
     if (is_over(l, lease, name)) {
-        return take(l, lease, name, path, life_ms, false);
+        return take(l, lease, name, life_ms, false);
     }
     if (ms_since(l, lease->seen_since) > CFSLOCK_LIFE_SEC * 1000) {
-        poke(l, path);
+        poke(l, name);
     }
     return -EBUSY;
 }
 
 int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms)
 {
-    g_autofree char *path = path_of(l, name, "");
     Lease *lease = lease_of(l, name);
 
     if (lease->held && ms_since(l, lease->renewed) < lease->life_ms) {
-        return renew(l, lease, name, path, life_ms);
+        return renew(l, lease, name, life_ms);
     }
     lease->held = false;
-    return acquire(l, lease, name, path, life_ms);
+    return acquire(l, lease, name, life_ms);
 }
 
 void ha_leases_mark(HaLeases *l, const char *name)
 {
-    g_autofree char *path = path_of(l, name, "");
 
-    lease_of(l, name)->marked = look_at(path);
+    lease_of(l, name)->marked = look_at(l, name);
 }
 
 int ha_leases_lock_dead(HaLeases *l, const char *name, int64_t life_ms)
 {
-    g_autofree char *path = path_of(l, name, "");
     Lease *lease = lease_of(l, name);
 
-    return lease->held ? ha_leases_lock(l, name, life_ms)
-                       : take(l, lease, name, path, life_ms, true);
+    return lease->held ? ha_leases_lock(l, name, life_ms) : take(l, lease, name, life_ms, true);
 }
 
 int ha_leases_unlock(HaLeases *l, const char *name)
 {
-    g_autofree char *path = path_of(l, name, "");
-    g_autofree char *mark = path_of(l, name, ".take");
+    g_autofree char *mark = mark_of(name);
     Lease *lease = lease_of(l, name);
     bool taken = lease->taken;
-    Look look = look_at(path);
+    HaLeaseLook look = look_at(l, name);
     int r = 0;
 
     if (lease->held && look.there && look.inode == lease->seen.inode) {
-        r = remove_dir(l, path);
+        r = remove_dir(l, name);
     }
     lease->held = false;
     lease->taken = false;
@@ -421,7 +335,7 @@ void ha_leases_settle(HaLeases *l, const char *keep)
         if (lease->held && strcmp(name, keep) != 0) {
             (void)!ha_leases_unlock(l, name); /* else it expires: its node waits so long */
         } else if (lease->held && lease->taken) {
-            g_autofree char *mark = path_of(l, name, ".take");
+            g_autofree char *mark = mark_of(name);
 
             lease->taken = remove_dir(l, mark) < 0;
         }
@@ -430,11 +344,10 @@ void ha_leases_settle(HaLeases *l, const char *keep)
 
 int ha_leases_drop_own(HaLeases *l, const char *name)
 {
-    g_autofree char *path = path_of(l, name, "");
-    g_autofree char *mark = path_of(l, name, ".take");
+    g_autofree char *mark = mark_of(name);
     int r;
 
-    if (!look_at(path).there) {
+    if (!look_at(l, name).there) {
         return 0;
     }
     r = make_dir(l, mark);
@@ -442,7 +355,7 @@ int ha_leases_drop_own(HaLeases *l, const char *name)
         poke(l, mark);
         return r;
     }
-    r = remove_dir(l, path);
+    r = remove_dir(l, name);
     (void)remove_dir(l, mark); /* else it expires by itself */
     return r;
 }

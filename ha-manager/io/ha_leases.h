@@ -26,8 +26,26 @@
 
 typedef struct HaLeases HaLeases;
 
+/* What a lock looks like: any renewal, and any new holder, changes it. */
+typedef struct HaLeaseLook {
+    bool there;
+    uint64_t inode;
+    int64_t mtime; /* Unix seconds */
+} HaLeaseLook;
+
+/* The folder of locks; a simulation has one of its own. `file` is a name in it. The changes give 0
+ * or an error: -EBUSY for one to be made that exists; removing one that does not exist is fine. */
+typedef struct HaLeasesFolder {
+    HaLeaseLook (*look)(void *ctx, const char *file);
+    int (*make)(void *ctx, const char *file);
+    int (*remove)(void *ctx, const char *file);
+    int (*touch)(void *ctx, const char *file, int64_t mtime); /* 0: remove it if it has expired */
+    int64_t (*wall)(void *ctx);                               /* Unix seconds */
+} HaLeasesFolder;
+
 typedef struct HaLeasesOptions {
     const char *pve;
+    const HaLeasesFolder *folder; /* called with `ctx`; NULL: priv/lock below `pve` */
     /* For how long the holder of that lock has said that a renewal counts, read from the tree at
      * this moment; 0: not told, then 120 s by the rules of the cluster filesystem. */
     int64_t (*lease_ms)(void *ctx, const char *name);
