@@ -65,16 +65,6 @@ HaSafeNode *hasafe_node_by_name(HaSafe *s, const char *name)
     return &s->nodes[name[strlen(name) - 1] - '1'];
 }
 
-int hasafe_lock_index(const HaSafe *s, const char *name)
-{
-    for (unsigned i = 0; i < s->n_nodes; i++) {
-        if (strcmp(s->lock_names[i], name) == 0) {
-            return (int)i;
-        }
-    }
-    return HASAFE_LOCKS - 1;
-}
-
 static void ref_copy(char **to, const char *from)
 {
     *to = from != NULL ? g_ref_string_acquire((char *)from) : NULL;
@@ -120,6 +110,29 @@ static void node_done(HaSafeNode *n)
     g_ptr_array_unref(n->workers);
     g_free(n->s->lock_names[n->index]);
     g_free(n->name);
+}
+
+/* Devices for all nodes, or for most. Where only they count, watchdogs may be of no use. */
+static void choose_fencing(HaSafe *s)
+{
+    static const char *const modes[] = {"watchdog", "both", "hardware"};
+    static const char *const policies[] = {"conditional", "failover", "freeze", "migrate"};
+    unsigned mode = (unsigned)hasafe_random(s, 0, 2);
+    bool all = hasafe_chance(s, 2, 3);
+    g_autofree char *text =
+        g_strdup_printf("fencing: %s\nha: shutdown_policy=%s\n", modes[mode],
+                        policies[hasafe_random(s, 0, (int64_t)G_N_ELEMENTS(policies) - 1)]);
+
+    s->tree.files[HA_FILE_DATACENTER] = g_ref_string_new(text);
+    hasafe_say(s, "-", "%s", text);
+    for (unsigned i = 0; i < s->n_nodes; i++) {
+        bool has = all || hasafe_chance(s, 1, 2);
+
+        s->nodes[i].device =
+            has ? (HaSafeDevice)hasafe_random(s, HASAFE_RIGHT, HASAFE_HANGING) : HASAFE_NO_DEVICE;
+    }
+    s->dogs_fire =
+        s->opt.defect != HASAFE_NO_WATCHDOG && !(mode == 2 && all && hasafe_chance(s, 3, 4));
 }
 
 /* Every wanted service runs, each on one node, the one that has its configuration. */
@@ -178,6 +191,7 @@ static void begin(HaSafe *s)
     for (unsigned i = 0; i < s->n_services; i++) {
         s->tree.where[i] = (unsigned)hasafe_random(s, 0, (int64_t)s->n_nodes - 1);
     }
+    choose_fencing(s);
     hasafe_faults_start(s);
     for (unsigned i = 0; i < s->n_nodes; i++) {
         hasafe_power_on(&s->nodes[i]);

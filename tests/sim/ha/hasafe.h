@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hasafe: the whole HA stack in one process, on a virtual clock, from a seed: the product's own CRM
- * and LRM on every node, with models of power, network, cluster filesystem, locks, watchdog and
- * guests under them. Every daemon and worker is a coroutine: each call into its environment takes
- * time, and a pause, a crash, a partition or a reset may come between any two calls.
+ * and LRM on every node and its locks (ha_leases.h), with models of power, network, cluster
+ * filesystem, watchdog, fence devices and guests under them. Every daemon and worker is a
+ * coroutine: each call into its environment takes time, and a pause, a crash, a partition or a
+ * reset may come between any two calls.
  *
  * Checked after every change: a service runs on one node at most (INV-5, INV-6). In the end, faults
  * over: every wanted service runs within a bounded time.
@@ -17,6 +18,7 @@
 #include "ha-manager/core/ha_crm.h"
 #include "ha-manager/core/ha_env.h"
 #include "ha-manager/core/ha_lrm.h"
+#include "ha-manager/io/ha_leases.h"
 #include "lib/base/prng.h"
 
 #include <stdbool.h>
@@ -30,13 +32,17 @@
 typedef struct HaSafe HaSafe;
 typedef struct HaSafeNode HaSafeNode;
 typedef struct HaSafeTask HaSafeTask;
+typedef struct HaSafeFencer HaSafeFencer;
+typedef struct HaSafeStraggler HaSafeStraggler;
 
 /* Ways to break the stack, to show that the checks can fail. */
 #define HASAFE_DEFECT_LIST(X)                                                                      \
     X(HASAFE_SOUND, "none")                                                                        \
-    X(HASAFE_SLOW_RESET, "slow-reset")   /* the watchdog takes longer than the lease */            \
-    X(HASAFE_NO_WATCHDOG, "no-watchdog") /* the device never fires */                              \
-    X(HASAFE_FORGET, "forget")           /* a finished start is reported but not done */
+    X(HASAFE_SLOW_RESET, "slow-reset")       /* the watchdog takes longer than the lease */        \
+    X(HASAFE_NO_WATCHDOG, "no-watchdog")     /* the device never fires */                          \
+    X(HASAFE_FORGET, "forget")               /* a finished start is reported but not done */       \
+    X(HASAFE_BLIND_CONFIRM, "blind-confirm") /* a node that came back counts as switched off */    \
+    X(HASAFE_LYING_DEVICE, "lying-device")   /* says "off" and does nothing */
 
 typedef enum HaSafeDefect { HASAFE_DEFECT_LIST(STRTAB_ENUM) HASAFE_DEFECT_N } HaSafeDefect;
 STRTAB_DECLARE(hasafe_defect, HaSafeDefect);
@@ -51,6 +57,9 @@ typedef struct HaSafeOptions {
 /* What a run did; for the statistics of many. */
 typedef struct HaSafeResult {
     unsigned starts, moves, resets, fences, pauses, partitions;
+    unsigned agents, switched_off, confirmed; /* fence devices: runs, nodes, proofs taken */
+    unsigned dropped;                         /* locks of the boot before */
+    unsigned rebooted, quarantines;
     int64_t settle_us; /* from the end of the faults until all wanted services ran */
 } HaSafeResult;
 
@@ -80,28 +89,31 @@ void hasafe_wake(HaSafe *s, HaSafeTask *t);
 
 /* ---- the world ---- */
 
-/* A lock as the cluster filesystem keeps it. */
-typedef struct HaSafeLock {
-    bool exists;
-    unsigned owner;                 /* index of the node that made it */
-    uint64_t made;                  /* counts directories: another one is another lock */
+/* A directory in priv/lock as the cluster filesystem keeps it. */
+typedef struct HaSafeDir {
+    bool there;
+    unsigned owner; /* index of the node that made it */
+    uint64_t inode;
+    int64_t mtime;
     int64_t seen[HASAFE_NODES_MAX]; /* own clock of each member when it last saw a change */
-} HaSafeLock;
+} HaSafeDir;
 
 /* The replicated state; a node that is cut off keeps the copy it had. */
 typedef struct HaSafeTree {
     char *files[HA_FILE_N]; /* g_ref_string; NULL: none */
     char *lrm_status[HASAFE_NODES_MAX];
     unsigned where[HASAFE_SERVICES_MAX]; /* owner of the guest's configuration */
-    HaSafeLock locks[HASAFE_LOCKS];
+    HaSafeDir dirs[2 * HASAFE_LOCKS];    /* the locks, then their marks NAME.take */
 } HaSafeTree;
 
-/* A daemon's memory of a lock (ha.md section 2.10). */
-typedef struct HaSafeHold {
-    bool held;
-    int64_t since; /* own clock, of the last success */
-    uint64_t made;
-} HaSafeHold;
+/* What a node's fence device does. */
+typedef enum HaSafeDevice {
+    HASAFE_NO_DEVICE,
+    HASAFE_RIGHT,
+    HASAFE_LATE,    /* right, but the node may be up again before it says so */
+    HASAFE_FAILING, /* says that it failed, which need not be true */
+    HASAFE_HANGING, /* says nothing; may switch off some time later */
+} HaSafeDevice;
 
 typedef struct HaSafeDaemon {
     HaSafe *s;
@@ -115,7 +127,7 @@ typedef struct HaSafeDaemon {
     bool asked;         /* to end in order; the process sees it when it next looks */
     HaSafeTask *rester; /* sleeps between two rounds; NULL: it does not */
     HaShutdown why;
-    HaSafeHold holds[HASAFE_LOCKS];
+    HaSafeStraggler *straggler; /* a change that it no longer waits for; NULL: none */
 } HaSafeDaemon;
 
 /* A client of the multiplexer. */
@@ -163,6 +175,7 @@ struct HaSafeNode {
     bool runs[HASAFE_SERVICES_MAX];
     GPtrArray *workers; /* HaSafeWorker *, of the LRM that runs */
     bool going_down;    /* an orderly shutdown is under way */
+    HaSafeDevice device;
 };
 
 struct HaSafe {
@@ -173,7 +186,8 @@ struct HaSafe {
     unsigned n_nodes, n_services;
     HaSafeNode nodes[HASAFE_NODES_MAX];
     HaSafeTree tree;
-    uint64_t locks_made;
+    uint64_t inodes;
+    bool dogs_fire; /* watchdogs can be relied on */
     char *lock_names[HASAFE_NODES_MAX];
     bool wanted[HASAFE_SERVICES_MAX]; /* state started is asked for */
     bool calm;                        /* no more faults */
@@ -191,7 +205,6 @@ void hasafe_fail(HaSafe *s, const char *fmt, ...) __attribute__((format(printf, 
 /* "vm:100" is service 0. */
 int hasafe_service(const char *sid); /* -1: none of ours */
 char *hasafe_sid(unsigned service);
-int hasafe_lock_index(const HaSafe *s, const char *name);
 HaSafeNode *hasafe_node_by_name(HaSafe *s, const char *name);
 
 void hasafe_tree_copy(HaSafeTree *to, const HaSafeTree *from);
@@ -199,6 +212,8 @@ void hasafe_tree_done(HaSafeTree *t);
 
 /* The clock of a node: microseconds since it booted, as it counts them. */
 int64_t hasafe_mono(const HaSafeNode *n);
+
+int64_t hasafe_wall(const HaSafeNode *n); /* its date, in Unix seconds */
 
 /* ---- hasafe_node.c: power, membership, watchdog, processes ---- */
 
@@ -223,6 +238,8 @@ typedef struct HaSafeCaller {
     unsigned boot;
     HaSafeWorker *worker; /* NULL: the daemon itself */
     int64_t beyond;       /* us: for a dead one time runs away, so that its loops end */
+    HaLeases *leases;     /* of a daemon */
+    HaSafeFencer *fencer; /* of a CRM */
     HaEnvOps ops;         /* without log where nobody reads it */
     HaEnv env;
 } HaSafeCaller;
@@ -232,9 +249,35 @@ void hasafe_caller_init(HaSafeCaller *c, HaSafeDaemon *d, HaSafeWorker *worker);
 bool hasafe_alive(const HaSafeCaller *c);
 /* Lets a moment pass, as any call does, and waits out pauses. */
 void hasafe_call(HaSafeCaller *c);
+/* Waits until the filesystem of this node answers. */
+bool hasafe_cfs_ready(HaSafeCaller *c);
 /* The node can read its cluster filesystem and, when true is returned, write to it. */
 bool hasafe_cfs_write(HaSafeCaller *c);
 const HaSafeTree *hasafe_view(const HaSafeNode *n);
+
+/* hasafe_tree.c */
+
+/* A change of the tree; `apply` makes it for a node that is in the quorate part. */
+typedef struct HaSafeChange HaSafeChange;
+struct HaSafeChange {
+    int (*apply)(HaSafeNode *n, const HaSafeChange *change);
+    unsigned dir;
+    int64_t mtime;
+    char **where; /* of a file */
+    char *text;   /* g_ref_string */
+    unsigned service, from, to;
+};
+/* Has it made: 0, what `apply` says, or an error; then it may still happen later. */
+int hasafe_change(HaSafeCaller *c, const HaSafeChange *change);
+HaLeases *hasafe_leases_new(HaSafeCaller *c);
+
+/* hasafe_fence.c */
+HaSafeFencer *hasafe_fencer_new(void);
+void hasafe_fencer_free(HaSafeFencer *f);
+bool hasafe_can_fence(void *ctx, const char *node);
+int hasafe_fence(void *ctx, const char *node);
+void hasafe_fence_over(void *ctx, const char *node);
+int hasafe_lock_dead(void *ctx, const char *name);
 
 /* hasafe_agent.c */
 int hasafe_agent_running(void *ctx, const char *sid);

@@ -64,8 +64,7 @@ void hasafe_call(HaSafeCaller *c)
     }
 }
 
-/* Waits until the filesystem of this node answers. */
-static bool cfs_ready(HaSafeCaller *c)
+bool hasafe_cfs_ready(HaSafeCaller *c)
 {
     const HaSafeNode *n = c->d->node;
     int64_t limit = hasafe_now(n->s) + CFS_LIMIT;
@@ -83,7 +82,7 @@ bool hasafe_cfs_write(HaSafeCaller *c)
     HaSafeNode *n = c->d->node;
     int64_t limit = hasafe_now(n->s) + CFS_LIMIT;
 
-    if (!cfs_ready(c) || (n->stable && !n->quorate)) {
+    if (!hasafe_cfs_ready(c) || (n->stable && !n->quorate)) {
         return false;
     }
     hasafe_sleep(n->s, hasafe_random(n->s, 500, hasafe_chance(n->s, 1, 50) ? SEC : 20000));
@@ -137,6 +136,9 @@ static void env_notify(void *ctx, const HaNotice *what)
     if (hasafe_alive(c) && strcmp(what->prefix, "FENCE") == 0) {
         c->d->s->result.fences++;
     }
+    if (hasafe_alive(c) && strcmp(what->prefix, "QUARANTINE") == 0) {
+        c->d->s->result.quarantines++;
+    }
 }
 
 static bool env_quorate(void *ctx)
@@ -149,7 +151,7 @@ static bool env_quorate(void *ctx)
 
 static int env_refresh(void *ctx)
 {
-    return cfs_ready(ctx) ? 0 : -EIO;
+    return hasafe_cfs_ready(ctx) ? 0 : -EIO;
 }
 
 static int env_members(void *ctx, StrMap *ret_online, Err *err)
@@ -157,7 +159,7 @@ static int env_members(void *ctx, StrMap *ret_online, Err *err)
     HaSafeCaller *c = ctx;
     HaSafe *s = c->d->s;
 
-    if (!cfs_ready(c)) {
+    if (!hasafe_cfs_ready(c)) {
         return err_setf(err, -EIO, "the cluster filesystem does not answer");
     }
     for (unsigned i = 0; i < s->n_nodes; i++) {
@@ -179,7 +181,7 @@ static int env_read(void *ctx, HaFile file, const char *node, char **ret_text, E
     HaSafeCaller *c = ctx;
     const char *text;
 
-    if (!cfs_ready(c)) {
+    if (!hasafe_cfs_ready(c)) {
         return err_setf(err, -EIO, "the cluster filesystem does not answer");
     }
     text = *slot((HaSafeTree *)hasafe_view(c->d->node), c->d->s, file, node);
@@ -187,21 +189,49 @@ static int env_read(void *ctx, HaFile file, const char *node, char **ret_text, E
     return 0;
 }
 
-static void put(char **where, const char *text)
+static int apply_file(HaSafeNode *n, const HaSafeChange *change)
 {
-    g_clear_pointer(where, g_ref_string_release);
-    *where = g_ref_string_new(text);
+    (void)n;
+    g_clear_pointer(change->where, g_ref_string_release);
+    *change->where = g_ref_string_acquire(change->text);
+    return 0;
+}
+
+/* How often the master's last word rests on a reboot. */
+static void count_reboots(HaSafe *s, const char *before, const char *after)
+{
+    static const char *const proof = "node-rebooted";
+    int more = 0;
+
+    for (const char *p = after; (p = strstr(p, proof)) != NULL; p++) {
+        more++;
+    }
+    for (const char *p = before; p != NULL && (p = strstr(p, proof)) != NULL; p++) {
+        more--;
+    }
+    s->result.rebooted += (unsigned)MAX(more, 0);
 }
 
 static int env_write(void *ctx, HaFile file, const char *node, const char *text, Err *err)
 {
     HaSafeCaller *c = ctx;
+    HaSafe *s = c->d->s;
+    char *copy = g_ref_string_new(text);
+    int r;
 
-    if (!hasafe_cfs_write(c)) {
-        return err_setf(err, -EACCES, "no quorum");
+    if (file == HA_FILE_MANAGER_STATUS) {
+        count_reboots(s, s->tree.files[file], text);
     }
-    put(slot(&c->d->s->tree, c->d->s, file, node), text);
-    return answered(c);
+    r = hasafe_change(
+        c, &(HaSafeChange){apply_file, .where = slot(&s->tree, s, file, node), .text = copy});
+    g_ref_string_release(copy);
+    if (r < 0) {
+        return err_setf(err, r, "not written");
+    }
+    if (file == HA_FILE_MANAGER_STATUS) {
+        ha_leases_settle(c->leases, HA_MANAGER_LOCK); /* what they were taken for is written */
+    }
+    return 0;
 }
 
 /* The domain lock is not modelled: reading and writing are one step. */
@@ -217,105 +247,31 @@ static int env_update(void *ctx, HaFile file, HaEdit edit, void *data, Err *err)
     }
     r = edit(*where != NULL ? *where : "", &text, data, err);
     if (r == 0) {
-        put(where, text);
+        g_clear_pointer(where, g_ref_string_release);
+        *where = g_ref_string_new(text);
         r = answered(c);
     }
     return r < 0 ? r : 0;
 }
 
-/* ---- locks: ha.md section 2.10 ---- */
-
-/* Every member of the partition has seen the lock change. */
-static void lock_seen(HaSafe *s, HaSafeLock *l, unsigned members)
-{
-    for (unsigned i = 0; i < s->n_nodes; i++) {
-        const HaSafeNode *n = &s->nodes[i];
-
-        if ((members >> i & 1u) != 0 && n->up) {
-            l->seen[i] = hasafe_mono(n) + MAX(n->cfs_until - hasafe_now(s), 0);
-        }
-    }
-}
-
-static void lock_make(HaSafe *s, HaSafeLock *l, const HaSafeNode *n)
-{
-    l->exists = true;
-    l->owner = n->index;
-    l->made = ++s->locks_made;
-    lock_seen(s, l, n->members);
-}
-
-/* The lowest member removes it when it has been quiet for a lease by that member's own clock; one
- * that has not joined yet has nothing to tell: its record is of the time before. */
-static void lock_break(HaSafe *s, HaSafeLock *l, const HaSafeNode *n)
-{
-    const HaSafeNode *lowest = &s->nodes[__builtin_ctz(n->members)];
-
-    if (l->exists && lowest->up && lowest->synced && hasafe_now(s) >= lowest->cfs_until &&
-        hasafe_mono(lowest) - l->seen[lowest->index] > s->timing.lease_ms * US_PER_MS) {
-        hasafe_say(s, n->name, "lock %d of %s has expired", (int)(l - s->tree.locks),
-                   s->nodes[l->owner].name);
-        l->exists = false;
-    }
-}
-
-static int lock_step(HaSafeCaller *c, HaSafeLock *l, const HaSafeHold *hold, bool renew)
-{
-    HaSafe *s = c->d->s;
-    HaSafeNode *n = c->d->node;
-
-    if (!hasafe_cfs_write(c)) {
-        return -EACCES;
-    }
-    if (renew) {
-        if (!l->exists || l->owner != n->index || l->made != hold->made) {
-            return -ESTALE;
-        }
-        lock_seen(s, l, n->members);
-        return 0;
-    }
-    if (l->exists) {
-        lock_break(s, l, n);
-        return -EBUSY;
-    }
-    lock_make(s, l, n);
-    return 0;
-}
+/* ---- locks: as ha_node.c has them ---- */
 
 static int env_lock(void *ctx, const char *name)
 {
     HaSafeCaller *c = ctx;
-    int i = hasafe_lock_index(c->d->s, name);
-    HaSafeHold *hold = &c->d->holds[i];
-    HaSafeLock *l = &c->d->s->tree.locks[i];
-    bool renew =
-        hold->held && hasafe_mono(c->d->node) - hold->since < c->d->s->timing.lease_ms * US_PER_MS;
-    int r = lock_step(c, l, hold, renew);
+    int r = ha_leases_lock(c->leases, name, c->d->s->timing.lease_ms);
 
-    if (r == 0) {
-        *hold = (HaSafeHold){true, hasafe_mono(c->d->node), l->made};
-        return answered(c);
+    if (r == 0 && c->d->is_lrm) {
+        ha_leases_settle(c->leases, name); /* nothing has to be written for our own */
     }
-    hold->held = false;
     return r;
 }
 
 static int env_unlock(void *ctx, const char *name)
 {
     HaSafeCaller *c = ctx;
-    int i = hasafe_lock_index(c->d->s, name);
-    HaSafeLock *l = &c->d->s->tree.locks[i];
-    uint64_t made = c->d->holds[i].made;
 
-    c->d->holds[i].held = false;
-    if (!hasafe_cfs_write(c)) {
-        return -EACCES;
-    }
-    if (!l->exists || l->made != made) {
-        return -ESTALE;
-    }
-    l->exists = false;
-    return answered(c);
+    return ha_leases_unlock(c->leases, name);
 }
 
 /* ---- watchdog ---- */
@@ -368,7 +324,7 @@ static int env_guests(void *ctx, StrMap *ret_guests, Err *err)
     HaSafeCaller *c = ctx;
     HaSafe *s = c->d->s;
 
-    if (!cfs_ready(c)) {
+    if (!hasafe_cfs_ready(c)) {
         return err_setf(err, -EIO, "the cluster filesystem does not answer");
     }
     for (unsigned i = 0; i < s->n_services; i++) {
@@ -387,26 +343,32 @@ static char *env_guest_node(void *ctx, const char *sid)
     HaSafeCaller *c = ctx;
     int i = hasafe_service(sid);
 
-    if (i < 0 || !cfs_ready(c)) {
+    if (i < 0 || !hasafe_cfs_ready(c)) {
         return NULL;
     }
     return g_strdup(c->d->s->nodes[hasafe_view(c->d->node)->where[i]].name);
+}
+
+static int apply_move(HaSafeNode *n, const HaSafeChange *change)
+{
+    unsigned *where = &n->s->tree.where[change->service];
+
+    if (*where != change->from) {
+        return *where == change->to ? 0 : -ENOENT;
+    }
+    *where = change->to;
+    return 0;
 }
 
 static int env_guest_move(void *ctx, const char *sid, const char *from, const char *to, Err *err)
 {
     HaSafeCaller *c = ctx;
     HaSafe *s = c->d->s;
-    unsigned i = (unsigned)hasafe_service(sid);
+    int r = hasafe_change(c, &(HaSafeChange){apply_move, .service = (unsigned)hasafe_service(sid),
+                                             .from = hasafe_node_by_name(s, from)->index,
+                                             .to = hasafe_node_by_name(s, to)->index});
 
-    if (!hasafe_cfs_write(c)) {
-        return err_setf(err, -EACCES, "no quorum");
-    }
-    if (s->tree.where[i] != hasafe_node_by_name(s, from)->index) {
-        return err_setf(err, -ENOENT, "%s is not on %s", sid, from);
-    }
-    s->tree.where[i] = hasafe_node_by_name(s, to)->index;
-    return answered(c);
+    return r < 0 ? err_setf(err, r, "%s is not on %s, or no quorum", sid, from) : 0;
 }
 
 static char *env_guest_lock(void *ctx, const char *sid)
@@ -457,6 +419,10 @@ const HaEnvOps hasafe_ops = {
     .update = env_update,
     .lock = env_lock,
     .unlock = env_unlock,
+    .fence = hasafe_fence,
+    .can_fence = hasafe_can_fence,
+    .fence_over = hasafe_fence_over,
+    .lock_dead = hasafe_lock_dead,
     .watchdog_open = env_watchdog_open,
     .watchdog_feed = env_watchdog_feed,
     .watchdog_close = env_watchdog_close,

@@ -161,12 +161,23 @@ static void change_mind(HaSafe *s)
     write_resources(s);
 }
 
+/* Who has a device keeps one: what it does changes. */
+static void change_device(HaSafe *s)
+{
+    HaSafeNode *n = some_node(s);
+
+    if (n->device != HASAFE_NO_DEVICE) {
+        n->device = (HaSafeDevice)hasafe_random(s, HASAFE_RIGHT, HASAFE_HANGING);
+    }
+}
+
 typedef void (*Fault)(HaSafe *s);
 
 /* One line a fault; the more often it is named, the more often it happens. */
-static const Fault faults[] = {pause_daemon, pause_daemon, pause_daemon, pause_other, kill_daemon,
-                               upgrade,      shut_down,    cut_power,    split,       split,
-                               step_clock,   ask,          ask,          maintain,    change_mind};
+static const Fault faults[] = {pause_daemon, pause_daemon, pause_daemon, pause_other,
+                               kill_daemon,  upgrade,      shut_down,    cut_power,
+                               split,        split,        step_clock,   ask,
+                               ask,          maintain,     change_mind,  change_device};
 
 static int64_t gap(HaSafe *s)
 {

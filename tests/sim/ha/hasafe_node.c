@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes: power, membership, watchdog, and the processes that run on them. */
+#include "ha-manager/core/ha_lrm_status.h"
 #include "tests/sim/ha/hasafe.h"
 
 #include <string.h>
@@ -11,6 +12,11 @@ int64_t hasafe_mono(const HaSafeNode *n)
     int64_t since = hasafe_now(n->s) - n->booted;
 
     return since + since * n->drift_ppm / 1000000;
+}
+
+int64_t hasafe_wall(const HaSafeNode *n)
+{
+    return (hasafe_now(n->s) + n->wall_offset) / SEC + INT64_C(1700000000);
 }
 
 void hasafe_set_running(HaSafeNode *n, unsigned service, bool running, const char *why)
@@ -61,8 +67,8 @@ static void leave_tree(HaSafeNode *n)
 static void join_tree(HaSafeNode *n)
 {
     n->synced = true;
-    for (unsigned i = 0; i < HASAFE_LOCKS; i++) {
-        n->s->tree.locks[i].seen[n->index] = hasafe_mono(n);
+    for (unsigned i = 0; i < 2 * HASAFE_LOCKS; i++) {
+        n->s->tree.dirs[i].seen[n->index] = hasafe_mono(n);
     }
 }
 
@@ -126,7 +132,7 @@ static void device(HaSafe *s, void *data)
     if (n->looked_at == hasafe_now(s)) {
         n->looked_at = 0;
     }
-    if (!n->up || !n->armed || s->opt.defect == HASAFE_NO_WATCHDOG) {
+    if (!n->up || !n->armed || !s->dogs_fire) {
         return;
     }
     if (hasafe_now(s) >= n->fires) {
@@ -231,11 +237,11 @@ void hasafe_watchdog_close(HaSafeNode *n, HaSafeClient *client, bool clean)
 
 static HaNow moment(const HaSafeNode *n)
 {
-    return (HaNow){{hasafe_mono(n)},
-                   {(hasafe_now(n->s) + n->wall_offset) / SEC + INT64_C(1700000000)}};
+    return (HaNow){{hasafe_mono(n)}, {hasafe_wall(n)}};
 }
 
-/* Sleeps until the next round; an LRM looks after its workers meanwhile. */
+/* Sleeps until the next round, or until something changes that matters; an LRM looks after its
+ * workers meanwhile. */
 static void rest(HaSafeCaller *c, HaLrm *lrm, int64_t ms)
 {
     HaSafeDaemon *d = c->d;
@@ -243,6 +249,9 @@ static void rest(HaSafeCaller *c, HaLrm *lrm, int64_t ms)
     HaSafeTask *self = hasafe_self(d->s);
     bool busy = lrm != NULL;
 
+    if (hasafe_chance(d->s, 1, 8)) {
+        until = hasafe_now(d->s) + hasafe_random(d->s, SEC / 10, MAX(ms, 100) * US_PER_MS);
+    }
     while (hasafe_alive(c) && hasafe_now(d->s) < until && !d->asked) {
         int64_t left = until - hasafe_now(d->s);
 
@@ -319,6 +328,17 @@ static bool take_request(HaSafeDaemon *d)
     return asked;
 }
 
+/* Of ha_node.c: so that their age is known when it matters. */
+static void watch_locks(HaSafeCaller *c)
+{
+    HaSafe *s = c->d->s;
+
+    ha_leases_watch(c->leases, HA_MANAGER_LOCK);
+    for (unsigned i = 0; i < s->n_nodes; i++) {
+        ha_leases_watch(c->leases, s->lock_names[i]);
+    }
+}
+
 static void crm_loop(HaSafeCaller *c)
 {
     g_autoptr(HaCrm) crm = ha_crm_new(&c->env);
@@ -326,12 +346,14 @@ static void crm_loop(HaSafeCaller *c)
 
     while (alive) {
         HaNext next;
+        HaNow now;
 
         if (take_request(c->d)) {
             ha_crm_request_shutdown(crm);
         }
-        next = ha_crm_round(crm, moment(c->d->node));
-
+        now = moment(c->d->node);
+        watch_locks(c);
+        next = ha_crm_round(crm, now);
         alive = hasafe_alive(c);
         if (alive && next.exit) {
             ended_in_order(c->d);
@@ -344,19 +366,63 @@ static void crm_loop(HaSafeCaller *c)
     }
 }
 
+/* What main_lrm.c does beside the rounds: a lock of the boot before guards nothing any more. */
+typedef struct LookBack {
+    char *boot_id;
+    bool done;
+    bool other_boot;
+} LookBack;
+
+static void look_back(HaSafeCaller *c, LookBack *b)
+{
+    const HaEnvOps *ops = c->env.ops;
+    g_autoptr(HaLrmStatus) ls = NULL;
+    g_autofree char *text = NULL;
+
+    if (ops->refresh(c) < 0 || ops->read(c, HA_FILE_LRM_STATUS, c->env.node, &text, NULL) < 0) {
+        return;
+    }
+    b->done = true;
+    b->other_boot = ha_lrm_status_parse(text, &ls, NULL) == 0 && ls->boot_id != NULL &&
+                    strcmp(ls->boot_id, b->boot_id) != 0;
+}
+
+static void drop_old_lock(HaSafeCaller *c, LookBack *b)
+{
+    const char *lock = c->d->s->lock_names[c->d->node->index];
+
+    if (b->other_boot && c->env.ops->quorate(c) && ha_leases_drop_own(c->leases, lock) == 0) {
+        b->other_boot = false;
+        c->d->s->result.dropped++;
+    }
+}
+
+static HaNext lrm_round(HaSafeCaller *c, HaLrm *lrm, LookBack *b, bool asked)
+{
+    HaNow now = moment(c->d->node);
+
+    if (asked) {
+        ha_lrm_request_shutdown(lrm, c->d->why, now);
+    }
+    if (!b->done) {
+        look_back(c, b);
+    }
+    if (!b->done) {
+        return (HaNext){.exit = asked, .sleep_ms = c->env.timing->lrm_wait_ms};
+    }
+    drop_old_lock(c, b);
+    return ha_lrm_round(lrm, now);
+}
+
 static void lrm_loop(HaSafeCaller *c)
 {
     g_autofree char *boot = g_strdup_printf("%s-%u", c->d->node->name, c->d->node->boot);
     g_autoptr(HaLrm) lrm = ha_lrm_new(&c->env, boot);
+    LookBack b = {.boot_id = boot};
     bool alive = hasafe_alive(c);
 
     while (alive) {
-        HaNext next;
-
-        if (take_request(c->d)) {
-            ha_lrm_request_shutdown(lrm, c->d->why, moment(c->d->node));
-        }
-        next = ha_lrm_round(lrm, moment(c->d->node));
+        HaNext next = lrm_round(c, lrm, &b, take_request(c->d));
 
         alive = hasafe_alive(c);
         if (alive && next.exit) {
@@ -380,18 +446,22 @@ static void daemon_main(HaSafe *s, void *data)
         return; /* killed before it began */
     }
     hasafe_caller_init(&c, d, NULL);
+    c.leases = hasafe_leases_new(&c);
     if (d->is_lrm) {
         lrm_loop(&c);
     } else {
+        c.fencer = hasafe_fencer_new();
         crm_loop(&c);
+        hasafe_fencer_free(c.fencer);
     }
+    ha_leases_free(c.leases);
 }
 
 void hasafe_daemon_start(HaSafeDaemon *d)
 {
     d->running = true;
     d->paused_until = 0;
-    memset(d->holds, 0, sizeof(d->holds));
+    d->straggler = NULL;
     hasafe_spawn(d->s, daemon_main, d);
 }
 

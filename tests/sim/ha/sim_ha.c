@@ -68,6 +68,7 @@ static bool parse(int argc, char **argv, Args *a)
 typedef struct Sums {
     uint64_t runs, failed;
     uint64_t starts, moves, resets, fences, pauses, partitions;
+    uint64_t agents, switched_off, confirmed, rebooted, dropped, quarantines;
     int64_t settle_max_us;
 } Sums;
 
@@ -81,6 +82,12 @@ static void add(Sums *sums, bool good, const HaSafeResult *r)
     sums->fences += r->fences;
     sums->pauses += r->pauses;
     sums->partitions += r->partitions;
+    sums->agents += r->agents;
+    sums->switched_off += r->switched_off;
+    sums->confirmed += r->confirmed;
+    sums->rebooted += r->rebooted;
+    sums->dropped += r->dropped;
+    sums->quarantines += r->quarantines;
     sums->settle_max_us = MAX(sums->settle_max_us, r->settle_us);
 }
 
@@ -98,6 +105,20 @@ static void run_profile(const Args *a, const HaTiming *timing, Sums *sums)
     }
 }
 
+static void print_sums(const Sums *s)
+{
+    printf("%" G_GUINT64_FORMAT " runs, %" G_GUINT64_FORMAT " failed: %" G_GUINT64_FORMAT
+           " starts, %" G_GUINT64_FORMAT " moves, %" G_GUINT64_FORMAT " resets, %" G_GUINT64_FORMAT
+           " fences, %" G_GUINT64_FORMAT " pauses, %" G_GUINT64_FORMAT " network changes, ",
+           s->runs, s->failed, s->starts, s->moves, s->resets, s->fences, s->pauses, s->partitions);
+    printf("%" G_GUINT64_FORMAT " fence agents, %" G_GUINT64_FORMAT
+           " nodes switched off, %" G_GUINT64_FORMAT " confirmed, %" G_GUINT64_FORMAT
+           " proven by reboot, %" G_GUINT64_FORMAT " old locks dropped, %" G_GUINT64_FORMAT
+           " quarantines; settled after %.0f s at most\n",
+           s->agents, s->switched_off, s->confirmed, s->rebooted, s->dropped, s->quarantines,
+           (double)s->settle_max_us / (double)US_PER_SEC);
+}
+
 int main(int argc, char **argv)
 {
     Args a = {0};
@@ -111,12 +132,7 @@ int main(int argc, char **argv)
             run_profile(&a, ha_timing_profiles[i], &sums);
         }
     }
-    printf("%" G_GUINT64_FORMAT " runs, %" G_GUINT64_FORMAT " failed: %" G_GUINT64_FORMAT
-           " starts, %" G_GUINT64_FORMAT " moves, %" G_GUINT64_FORMAT " resets, %" G_GUINT64_FORMAT
-           " fences, %" G_GUINT64_FORMAT " pauses, %" G_GUINT64_FORMAT
-           " network changes; settled after %.0f s at most\n",
-           sums.runs, sums.failed, sums.starts, sums.moves, sums.resets, sums.fences, sums.pauses,
-           sums.partitions, (double)sums.settle_max_us / (double)US_PER_SEC);
+    print_sums(&sums);
     if (a.defect != HASAFE_SOUND) {
         return sums.failed > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
