@@ -9,6 +9,10 @@ EXTRA_DIST += $(systemd_units:=.in)
 CLEANFILES += $(systemd_units)
 systemdsystemunit_DATA = $(systemd_units)
 
+# Additions to the units of others.
+corosyncdropindir = $(systemdsystemunitdir)/corosync.service.d
+dist_corosyncdropin_DATA = %D%/quorate-corosync.conf
+
 %D%/%.service: %D%/%.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) %D% && sed -e 's|@sbindir[@]|$(sbindir)|g; s|@bindir[@]|$(bindir)|g' \
 	    $< >$@.tmp && mv $@.tmp $@
