@@ -42,6 +42,7 @@ noinst_LIBRARIES += %D%/libquorumio.a
 	%D%/io/node_rename.c %D%/io/node_rename.h \
 	%D%/io/node_tree.c %D%/io/node_tree.h \
 	%D%/io/own_lock.c %D%/io/own_lock.h \
+	%D%/io/package_conf.c %D%/io/package_conf.h \
 	%D%/io/services.c %D%/io/services.h \
 	%D%/io/upkeep.c %D%/io/upkeep.h \
 	%D%/io/witness_host.c %D%/io/witness_host.h \

@@ -204,6 +204,17 @@ const CorosyncNode *corosync_nodes_find_any(const GPtrArray *nodes, const char *
     return node != NULL ? node : find_by_address(nodes, name_or_address);
 }
 
+bool corosync_is_example(const CorosyncConf *conf)
+{
+    const char *name = corosync_conf_get(conf, "totem.cluster_name");
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    const CorosyncNode *node = nodes->len == 1 ? g_ptr_array_index(nodes, 0) : NULL;
+
+    return node != NULL && g_strcmp0(node->link[0], "127.0.0.1") == 0 &&
+           g_strcmp0(name, "debian") == 0 &&
+           corosync_conf_get(conf, "totem.config_version") == NULL;
+}
+
 uint32_t corosync_links(const CorosyncConf *conf)
 {
     const CorosyncItem *totem = corosync_section(corosync_conf_root(conf), "totem");

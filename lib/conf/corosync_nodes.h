@@ -51,6 +51,11 @@ const CorosyncNode *corosync_nodes_find_id(const GPtrArray *nodes, uint32_t node
 /* Node by name or by any of its addresses; NULL when there is none. */
 const CorosyncNode *corosync_nodes_find_any(const GPtrArray *nodes, const char *name_or_address);
 
+/* Is it the example that Debian's corosync package installs? One node at a loopback address,
+ * without a config_version, which every file of ours has: no cluster that another node could ever
+ * join. */
+bool corosync_is_example(const CorosyncConf *conf);
+
 /* Bit n is set when the cluster uses link n (by interface sections, else by addresses). */
 uint32_t corosync_links(const CorosyncConf *conf);
 

@@ -5,6 +5,7 @@
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/node_files.h"
+#include "quorum/io/package_conf.h"
 #include "quorum/io/quorum_query.h"
 #include "quorum/io/services.h"
 
@@ -203,10 +204,11 @@ static int check_create(const ClusterPaths *paths, const ClusterCreate *c, Err *
                         "'%s' is no cluster name: up to %u letters, digits and inner hyphens",
                         c->name, COROSYNC_CLUSTER_NAME_MAX);
     }
-    if (g_file_test(conf, G_FILE_TEST_EXISTS)) {
+    if (g_file_test(conf, G_FILE_TEST_EXISTS) && !package_conf_found(paths)) {
         return err_setf(err, -EEXIST, "this node is in a cluster already (%s exists)", conf);
     }
-    if (!tree_writable(paths)) {
+    /* The example's tree is read-only when its corosync was stopped. */
+    if (!tree_writable(paths) && !package_conf_found(paths)) {
         return err_setf(err, -EROFS, "%s is not mounted or not writable: does pmxcfs run?",
                         paths->pve);
     }
@@ -322,8 +324,22 @@ static int switch_tree(
     return cluster_wait_quorate(paths, CLUSTER_QUORATE_TIMEOUT_SEC, err);
 }
 
+static int wait_writable(const ClusterPaths *paths, unsigned timeout_sec, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_sec * G_USEC_PER_SEC;
+
+    while (!tree_writable(paths)) {
+        if (g_get_monotonic_time() > deadline) {
+            return err_setf(err, -ETIMEDOUT, "%s was not mounted and writable after %u s",
+                            paths->pve, timeout_sec);
+        }
+        g_usleep(50 * 1000);
+    }
+    return 0;
+}
+
 /* With corosync.conf in the tree pmxcfs wants a cluster: it is removed in forced local mode. */
-static int remove_tree_conf(const ClusterPaths *paths, Err *err)
+int cluster_remove_tree_conf(const ClusterPaths *paths, unsigned timeout_sec, Err *err)
 {
     g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
     int r;
@@ -331,13 +347,15 @@ static int remove_tree_conf(const ClusterPaths *paths, Err *err)
     if ((r = service_stop(SERVICE_PMXCFS, err)) < 0 || (r = service_start_local(err)) < 0) {
         return r;
     }
-    if (g_unlink(conf) < 0 && errno != ENOENT) {
+    r = wait_writable(paths, timeout_sec, err);
+    if (r == 0 && g_unlink(conf) < 0 && errno != ENOENT) {
         r = -errno;
         (void)err_setf(err, r, "%s: %s", conf, strerror(-r));
     }
     int stopped = service_stop_local(r < 0 ? NULL : err);
 
-    return r < 0 ? r : stopped < 0 ? stopped : service_start(SERVICE_PMXCFS, err);
+    r = r < 0 ? r : stopped < 0 ? stopped : service_start(SERVICE_PMXCFS, err);
+    return r < 0 ? r : wait_writable(paths, timeout_sec, err);
 }
 
 /* Back to a node without cluster. Failures here are told, but the first error stays the answer. */
@@ -348,17 +366,19 @@ static void undo_create(const ClusterPaths *paths, const ClusterCreate *c, const
     if (undo->corosync_started || undo->key_made) {
         say(c, "failed: putting everything back");
     }
-    if (undo->conf_made && remove_tree_conf(paths, &err) < 0) {
-        say(c, "could not remove corosync.conf from the tree: %s", err_text(&err));
-    }
     if (undo->corosync_started && service_stop(SERVICE_COROSYNC, &err) < 0) {
         say(c, "could not stop corosync: %s", err_text(&err));
     }
+    /* The host's copy first: a pmxcfs that starts with it would take it into the tree again. */
     if (undo->host_conf_made) {
         (void)g_unlink(paths->host_conf);
     }
     if (undo->key_made) {
         (void)g_unlink(paths->authkey);
+    }
+    err_clear(&err);
+    if (undo->conf_made && cluster_remove_tree_conf(paths, CLUSTER_QUORATE_TIMEOUT_SEC, &err) < 0) {
+        say(c, "could not remove corosync.conf from the tree: %s", err_text(&err));
     }
 }
 
@@ -387,9 +407,14 @@ static int make_cluster(
     const ClusterPaths *paths, const ClusterCreate *c, const char *text, Undo *undo, Err *err)
 {
     CertsTask certs = {.paths = paths, .create = c};
-    GThread *thread = g_thread_new("certs", make_certs, &certs);
-    int r = need_authkey(paths, c, undo, err);
+    GThread *thread;
+    int r = package_conf_clear(paths, say_to, (void *)c, err);
 
+    if (r < 0) {
+        return r;
+    }
+    thread = g_thread_new("certs", make_certs, &certs);
+    r = need_authkey(paths, c, undo, err);
     r = r < 0 ? r : start_corosync(paths, c, text, undo, err);
     (void)g_thread_join(thread);
     if (r == 0 && certs.result < 0) {

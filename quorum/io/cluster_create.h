@@ -59,6 +59,10 @@ int cluster_lock(const ClusterPaths *paths, Err *err) must_check;
 /* Waits until this node is quorate and the tree is mounted and writable. -ETIMEDOUT. */
 int cluster_wait_quorate(const ClusterPaths *paths, unsigned timeout_sec, Err *err) must_check;
 
+/* Takes corosync.conf out of the tree of a node whose corosync does not run; it is a node without
+ * cluster then, mounted and writable. */
+int cluster_remove_tree_conf(const ClusterPaths *paths, unsigned timeout_sec, Err *err) must_check;
+
 /* Short name, full name and addresses of this node. Caller frees. */
 int cluster_this_node(char **ret_name, char **ret_fqdn, GPtrArray **ret_addresses, Err *err)
     must_check;

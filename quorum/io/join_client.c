@@ -12,6 +12,7 @@
 #include "quorum/io/join_classic.h"
 #include "quorum/io/join_links.h"
 #include "quorum/io/node_files.h"
+#include "quorum/io/package_conf.h"
 #include "quorum/io/quorum_query.h"
 #include "quorum/io/services.h"
 
@@ -338,9 +339,10 @@ static void check_links(Joiner *j, int *count)
 static int check_state(Joiner *j, int *count, Err *err)
 {
     g_autofree char *conf = g_build_filename(j->paths->pve, "corosync.conf", NULL);
+    bool example = package_conf_found(j->paths); /* in a dry run it is still there */
     int running;
 
-    if (g_file_test(conf, G_FILE_TEST_EXISTS)) {
+    if (g_file_test(conf, G_FILE_TEST_EXISTS) && !example) {
         problem(j, count, "this node is in a cluster already (%s exists)", conf);
     }
     if (!j->opt->force && g_file_test(j->paths->authkey, G_FILE_TEST_EXISTS)) {
@@ -348,7 +350,7 @@ static int check_state(Joiner *j, int *count, Err *err)
                 j->paths->authkey);
     }
     running = service_running(SERVICE_COROSYNC, err);
-    if (running > 0) {
+    if (running > 0 && !example) {
         problem(j, count, "corosync runs on this node: stop it before joining");
     }
     return running < 0 ? running : 0;
@@ -1037,7 +1039,9 @@ JoinOutcome join_client_run(const ClusterPaths *paths, const JoinClientOptions *
     } else if (prepare(&j, opt->token, opt->session != NULL ? api_session_host(opt->session) : NULL,
                        err) == 0) {
         if (!opt->dry_run) {
-            outcome = join_plan_run(&ops, err);
+            outcome = package_conf_clear(paths, opt->say, opt->ctx, err) == 0
+                          ? join_plan_run(&ops, err)
+                          : JOIN_UNDONE;
         } else if (perform(&j, JOIN_PLAN_CHECK, err) == 0 &&
                    perform(&j, JOIN_PLAN_HELLO, err) == 0) {
             say(&j, "nothing stands against joining cluster '%s'",

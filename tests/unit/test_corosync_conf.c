@@ -324,6 +324,31 @@ static void readdress_moves_one_node(void)
     g_assert_cmpuint(corosync_expected_votes(conf), ==, 4);
 }
 
+static void the_example_of_debian_is_known(void)
+{
+    static const char example[] =
+        "# Please read the corosync.conf.5 manual page\n"
+        "totem {\n\tversion: 2\n\n\tcluster_name: debian\n\tcrypto_cipher: none\n"
+        "\tcrypto_hash: none\n}\nquorum {\n\tprovider: corosync_votequorum\n}\n"
+        "nodelist {\n\tnode {\n\t\tname: node1\n\t\tnodeid: 1\n"
+        "\t\tring0_addr: 127.0.0.1\n\t}\n}\n";
+    static const char *const changes[][2] = {{"127.0.0.1", "10.0.0.1"},
+                                             {"cluster_name: debian", "cluster_name: lab"},
+                                             {"version: 2", "version: 2\n\tconfig_version: 1"}};
+    g_autoptr(CorosyncConf) as_installed = must_parse(example);
+    g_autoptr(CorosyncConf) cluster = must_parse(two_nodes);
+
+    g_assert_true(corosync_is_example(as_installed));
+    g_assert_false(corosync_is_example(cluster));
+    for (size_t i = 0; i < G_N_ELEMENTS(changes); i++) {
+        g_auto(GStrv) parts = g_strsplit(example, changes[i][0], 2);
+        g_autofree char *text = g_strjoin(changes[i][1], parts[0], parts[1], NULL);
+        g_autoptr(CorosyncConf) used = must_parse(text);
+
+        g_assert_false(corosync_is_example(used));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -341,5 +366,6 @@ int main(int argc, char **argv)
     g_test_add_func("/corosync-conf/detection-time", detection_time_is_known);
     g_test_add_func("/corosync-conf/version-in-any-text", version_is_found_in_any_text);
     g_test_add_func("/corosync-conf/readdress-moves-one-node", readdress_moves_one_node);
+    g_test_add_func("/corosync-conf/example-of-debian-is-known", the_example_of_debian_is_known);
     return g_test_run();
 }
