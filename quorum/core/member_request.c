@@ -23,7 +23,7 @@ static int read_object(JsonObject *o, MemberRequest *r, Err *err)
     const char *node = joinjson_text(o, "node");
     int64_t version = -1;
     int64_t id = -1; /* what is missing is refused below */
-    int64_t keep = 0;
+    int64_t keep = 0, config = -1;
     int at = step != NULL ? member_step_from_name(step) : -1;
 
     (void)joinjson_number(o, "nodeid", &id);
@@ -39,6 +39,8 @@ static int read_object(JsonObject *o, MemberRequest *r, Err *err)
     r->node = g_strdup(node);
     r->nodeid = (uint32_t)id;
     r->keep_guests = joinjson_number(o, "keep_guests", &keep) && keep == 1;
+    r->config =
+        joinjson_number(o, "config", &config) && config >= 0 ? (uint64_t)config : UINT64_MAX;
     return 0;
 }
 
@@ -69,6 +71,9 @@ char *member_request_format(const MemberRequest *r)
 
     g_string_append_printf(out, "{\"version\":%d,\"step\":\"%s\",\"nodeid\":%u,\"keep_guests\":%d",
                            MEMBER_VERSION, member_step_name(r->step), r->nodeid, r->keep_guests);
+    if (r->config <= INT64_MAX) {
+        g_string_append_printf(out, ",\"config\":%" G_GUINT64_FORMAT, r->config);
+    }
     g_string_append(out, ",\"node\":");
     json_append_string(out, r->node);
     g_string_append_printf(out, ",\"proof\":\"%s\"}", proof);

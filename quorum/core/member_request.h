@@ -25,6 +25,7 @@ typedef struct MemberRequest {
     MemberStep step;
     char *node;
     uint32_t nodeid;
+    uint64_t config;  /* DOOR: version of the caller's corosync.conf; UINT64_MAX: not told */
     bool keep_guests; /* REMOVE, ASK: the node takes its guests along */
     uint8_t proof[JOINTOKEN_KEY_SIZE];
 } MemberRequest;

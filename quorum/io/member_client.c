@@ -17,6 +17,7 @@
 struct MemberPeers {
     char *self;
     uint32_t nodeid;
+    uint64_t config;      /* version of this node's corosync.conf */
     GPtrArray *addresses; /* of char* */
     uint8_t ca[TLS_FINGERPRINT_SIZE];
     char *authkey;
@@ -53,6 +54,7 @@ static int take_nodes(MemberPeers *p, const char *text, gsize size, Err *err)
         return err_setf(err, -ENOENT, "node '%s' is not in this node's corosync.conf", p->self);
     }
     p->nodeid = own->nodeid;
+    p->config = corosync_conf_version(conf);
     /* Link 0 of everybody before the other links: most members are asked when one is away. */
     for (unsigned n = 0; n < COROSYNC_LINKS_MAX; n++) {
         for (guint i = 0; i < nodes->len; i++) {
@@ -150,8 +152,11 @@ int member_ask(MemberPeers *p,
                JsonObject **ret_data,
                Err *err)
 {
-    MemberRequest q = {
-        .step = step, .node = p->self, .nodeid = p->nodeid, .keep_guests = keep_guests};
+    MemberRequest q = {.step = step,
+                       .node = p->self,
+                       .nodeid = p->nodeid,
+                       .config = p->config,
+                       .keep_guests = keep_guests};
     int r = err_setf(err, -EHOSTUNREACH, "there is no other node to ask");
 
     for (guint i = 0; i < p->addresses->len; i++) {

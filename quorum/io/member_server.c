@@ -32,7 +32,9 @@ static bool proven(JoinServer *s, const MemberRequest *q, GBytes *exporter, Err 
  */
 
 /* The list decides; a tombstone explains why a node is not in it. A node that lives under this name
- * with another id is another one. */
+ * with another id is another one. Without quorum this member may itself be the one that missed
+ * something, and calls nobody removed. But a newer list than the caller's was written with quorum,
+ * whoever has it: of two nodes, neither could go on if the other kept to the older one. */
 static int do_door(JoinServer *s, const MemberRequest *q, ApiAnswer *ret, Err *err)
 {
     g_autoptr(CorosyncConf) conf = NULL;
@@ -42,19 +44,20 @@ static int do_door(JoinServer *s, const MemberRequest *q, ApiAnswer *ret, Err *e
     g_autofree char *text = NULL;
     const CorosyncNode *node;
     const char *cluster;
-    int r;
+    bool listed;
+    int r = node_tree_conf(s->pve, &conf, err);
 
-    /* Without quorum this member may itself be the one that missed something. */
-    if (quorum_is_quorate(NULL) != 1) {
-        return err_setf(err, -EAGAIN, "this member has no quorum");
-    }
-    if ((r = node_tree_conf(s->pve, &conf, err)) < 0) {
+    if (r < 0) {
         return r;
     }
     nodes = corosync_nodes(conf);
     node = corosync_nodes_find(nodes, q->node);
+    listed = node != NULL && node->nodeid == q->nodeid;
+    if (quorum_is_quorate(NULL) != 1 && (!listed || corosync_conf_version(conf) <= q->config)) {
+        return err_setf(err, -EAGAIN, "this member has no quorum");
+    }
     cluster = corosync_conf_get(conf, "totem.cluster_name");
-    if (node != NULL && node->nodeid == q->nodeid) {
+    if (listed) {
         text = corosync_conf_format(conf);
         g_string_append(out, "\"member\",\"corosync_conf\":");
     } else if (node_tree_tombstone(s->pve, q->node, &t, NULL) == 0) {

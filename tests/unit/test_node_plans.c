@@ -372,8 +372,11 @@ static void damaged_tombstones_are_refused(void)
 static void member_requests_round_trip(void)
 {
     for (int step = 0; step < MEMBER_STEP_N; step++) {
-        MemberRequest q = {
-            .step = (MemberStep)step, .node = (char *)"n1", .nodeid = 7, .keep_guests = step == 2};
+        MemberRequest q = {.step = (MemberStep)step,
+                           .node = (char *)"n1",
+                           .nodeid = 7,
+                           .keep_guests = step == 2,
+                           .config = step == 0 ? 88 : UINT64_MAX};
         g_auto(MemberRequest) back = {0};
         g_autofree char *text = NULL;
 
@@ -384,6 +387,7 @@ static void member_requests_round_trip(void)
         g_assert_cmpstr(back.node, ==, "n1");
         g_assert_cmpuint(back.nodeid, ==, 7);
         g_assert_cmpint(back.keep_guests, ==, step == 2);
+        g_assert_cmpuint(back.config, ==, q.config);
         g_assert_cmpmem(back.proof, sizeof back.proof, q.proof, sizeof q.proof);
         for (size_t n = 0; n < strlen(text); n++) {
             g_auto(MemberRequest) cut = {0};
