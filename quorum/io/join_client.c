@@ -209,7 +209,7 @@ static int refusal(const HttpAnswer *a, Err *err)
 
         message = joinjson_text(o, "message");
     }
-    return err_setf(err, r, "the cluster refuses: %s",
+    return err_setf(err, r, "%s%s", r == -EAGAIN ? "" : "the cluster refuses: ",
                     message != NULL     ? message
                     : a->reason != NULL ? a->reason
                                         : "no reason given");
@@ -593,14 +593,15 @@ static int take_stage_answer(Joiner *j, JsonObject *data, Err *err)
 static int ask_patiently(Joiner *j, JoinStep step, const char *csr, JsonParser **ret, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + JOIN_QUEUE_SEC * G_USEC_PER_SEC;
-    bool told = false;
+    g_autofree char *told = NULL;
     int r;
 
     while ((r = ask(j, step, csr, ret, err)) == -EAGAIN && g_get_monotonic_time() < deadline) {
-        if (!told) {
+        if (g_strcmp0(told, err_text(err)) != 0) {
             say(j, "waiting: %s", err_text(err));
+            g_free(told);
+            told = g_strdup(err_text(err));
         }
-        told = true;
         g_usleep(JOIN_QUEUE_RETRY_MS * 1000);
     }
     return r;

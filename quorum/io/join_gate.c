@@ -10,6 +10,7 @@ static GCond changed;
 static unsigned coming;  /* requests between enter and leave, or waiting for their turn */
 static GPtrArray *group; /* names; NULL: none is being collected */
 static unsigned number;  /* of the group */
+static bool adding;      /* the request that has the turn has joined the group, and is not done */
 static gint64 first, last;
 static GQueue announced; /* of gint64*: when; oldest first; as many as have not come yet */
 
@@ -56,11 +57,15 @@ void join_gate_add(const char *node)
         number++;
     }
     g_ptr_array_add(group, g_strdup(node));
+    adding = true;
     g_mutex_unlock(&lock);
 }
 
 void join_gate_leave(void)
 {
+    g_mutex_lock(&lock);
+    adding = false;
+    g_mutex_unlock(&lock);
     g_mutex_unlock(&turn);
     g_mutex_lock(&lock);
     coming--;
@@ -78,6 +83,22 @@ bool join_gate_has(const char *node)
     return found;
 }
 
+/* Under `lock`. */
+static bool is_full(void)
+{
+    return group != NULL && group->len >= JOIN_GATE_GROUP;
+}
+
+bool join_gate_full(void)
+{
+    bool full;
+
+    g_mutex_lock(&lock);
+    full = is_full();
+    g_mutex_unlock(&lock);
+    return full;
+}
+
 bool join_gate_wait(void)
 {
     bool closing = false;
@@ -91,9 +112,11 @@ bool join_gate_wait(void)
         gint64 quiet =
             MAX(last + JOIN_GATE_QUIET_MS * G_TIME_SPAN_MILLISECOND, expected_until(now));
 
-        closing = now >= end || (coming == 0 && now >= quiet);
-        if (!closing) {
-            /* The one who leaves last wakes the others. */
+        closing = !adding && (is_full() || now >= end || (coming == 0 && now >= quiet));
+        /* The one who leaves last wakes the others. */
+        if (adding) {
+            g_cond_wait(&changed, &lock);
+        } else if (!closing) {
             (void)g_cond_wait_until(&changed, &lock, coming == 0 ? MIN(end, quiet) : end);
         }
     }

@@ -301,18 +301,21 @@ static bool is_in_ring(const CorosyncConf *conf, const char *name)
     return false;
 }
 
-/* Somebody else who is on the way. With `conf` NULL: and not of our group, since a ring that is
- * forming is left in peace. Otherwise: and not in the ring yet, since corosync ends when it sees a
- * newer configuration than its own there. */
-static char *other_joiner(JoinServer *s, const char *node, const CorosyncConf *conf)
+/* The others who are on the way, with whom the node cannot go: "2 other nodes join first: a, b";
+ * NULL: there are none. With `conf` NULL: those not of our group, since a ring that is forming is
+ * left in peace. Otherwise: those not in the ring yet, since corosync ends when it sees a newer
+ * configuration than its own there. */
+static char *joiners_ahead(JoinServer *s, const char *node, const CorosyncConf *conf)
 {
     g_autofree char *dir_path = g_build_filename(s->pve, "priv", "join-tokens", NULL);
     g_autoptr(GDir) dir = g_dir_open(dir_path, 0, NULL);
+    g_autoptr(GString) names = g_string_new(NULL);
+    bool full = conf == NULL && join_gate_full();
     WallTime now = clock_wall();
-    char *found = NULL;
+    unsigned count = 0;
     const char *name;
 
-    while (found == NULL && dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
         g_autofree char *path = g_build_filename(dir_path, name, NULL);
         g_auto(JoinRecord) r = {0};
 
@@ -321,11 +324,13 @@ static char *other_joiner(JoinServer *s, const char *node, const CorosyncConf *c
         }
         if (r.staged.sec != 0 && r.used_by != NULL && strcmp(r.used_by, node) != 0 &&
             now.sec - r.staged.sec < JOIN_BUSY_SEC &&
-            (conf != NULL ? !is_in_ring(conf, r.used_by) : !join_gate_has(r.used_by))) {
-            found = g_strdup(r.used_by);
+            (conf != NULL ? !is_in_ring(conf, r.used_by) : full || !join_gate_has(r.used_by))) {
+            g_string_append_printf(names, "%s%s", count++ > 0 ? ", " : "", r.used_by);
         }
     }
-    return found;
+    return count > 0 ? g_strdup_printf("%u other node%s first: %s", count,
+                                       count == 1 ? " joins" : "s join", names->str)
+                     : NULL;
 }
 
 static int
@@ -338,8 +343,8 @@ may_stage(JoinServer *s, const JoinRequest *q, JoinRecord *record, ConfEdit *edi
         return err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
     }
     /* A node that is in the list already only asks again. */
-    if (!staged_by(record, q->node) && (other = other_joiner(s, q->node, NULL)) != NULL) {
-        return err_setf(err, -EAGAIN, "node '%s' is joining at this moment", other);
+    if (!staged_by(record, q->node) && (other = joiners_ahead(s, q->node, NULL)) != NULL) {
+        return err_setf(err, -EAGAIN, "%s", other);
     }
     return 0;
 }
@@ -397,9 +402,9 @@ wait_for_turn(JoinServer *s, const JoinRequest *q, const char *path, bool in_rin
         return r;
     }
     if (in_ring == staged_by(&seen, q->node)) {
-        other = other_joiner(s, q->node, in_ring ? conf : NULL);
+        other = joiners_ahead(s, q->node, in_ring ? conf : NULL);
     }
-    return other != NULL ? err_setf(err, -EAGAIN, "node '%s' is joining at this moment", other) : 0;
+    return other != NULL ? err_setf(err, -EAGAIN, "%s", other) : 0;
 }
 
 static int do_stage(JoinServer *s,
@@ -461,8 +466,8 @@ make_ready(JoinServer *s, const JoinRequest *q, JoinRecord *record, const char *
     if (record->staged.sec == 0) {
         return 0;
     }
-    if ((other = other_joiner(s, q->node, edit.conf)) != NULL) {
-        return err_setf(err, -EAGAIN, "node '%s' is on its way into the ring", other);
+    if ((other = joiners_ahead(s, q->node, edit.conf)) != NULL) {
+        return err_setf(err, -EAGAIN, "%s", other);
     }
     /* A name that was removed may be taken again: from now on it is this node's. */
     if ((r = node_tree_unbury(s->pve, q->node, err)) < 0 ||

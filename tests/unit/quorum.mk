@@ -72,6 +72,12 @@ tests_unit_test_witness_LDADD = quorum/libquorumcore.a lib/conf/libconf.a lib/ba
 	$(JSON_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_witness
 
+check_PROGRAMS += tests/unit/test_join_gate
+tests_unit_test_join_gate_SOURCES = tests/unit/test_join_gate.c
+tests_unit_test_join_gate_LDADD = quorum/libquorumio.a $(GLIB_LIBS)
+TESTS += tests/unit/test_join_gate
+THREADED_TESTS += tests/unit/test_join_gate
+
 check_PROGRAMS += tests/unit/test_task
 tests_unit_test_task_SOURCES = tests/unit/test_task.c
 tests_unit_test_task_LDADD = lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a \
