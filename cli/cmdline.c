@@ -54,6 +54,18 @@ static const CliVerb *find_verb(const CliVerb *verbs, int argc, char **argv, int
     return found;
 }
 
+/* Is it the first word of verbs of two words? */
+static bool is_group(const CliVerb *verbs, const char *word)
+{
+    g_autofree char *start = g_strconcat(word, " ", NULL);
+    bool found = false;
+
+    for (const CliVerb *v = verbs; !found && v->name != NULL; v++) {
+        found = g_str_has_prefix(v->name, start);
+    }
+    return found;
+}
+
 static GOptionContext *verb_context(const CliVerb *verb)
 {
     GOptionContext *context = g_option_context_new(verb->operands);
@@ -180,13 +192,14 @@ int cli_main(const char *program, const char *summary, const CliVerb *verbs, int
                         strcmp(argv[1], "-h") == 0);
     verb = find_verb(verbs, help ? argc - 1 : argc, help ? argv + 1 : argv, &words);
     if (verb == NULL) {
-        bool unknown = argc > 1 && !help;
+        const char *unknown = argc > 1 + help ? argv[1 + help] : NULL;
+        bool asked = help && (unknown == NULL || is_group(verbs, unknown));
 
-        if (unknown) {
-            fprintf(stderr, "%s: no verb '%s'\n", program, argv[1]);
+        if (unknown != NULL && !asked) {
+            fprintf(stderr, "%s: no verb '%s'\n", program, unknown);
         }
-        print_verbs(program, summary, verbs, help ? stdout : stderr);
-        return help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+        print_verbs(program, summary, verbs, asked ? stdout : stderr);
+        return asked ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     }
     g_autofree char *name = g_strdup_printf("%s %s", program, verb->name);
     g_ptr_array_add(args, name);
