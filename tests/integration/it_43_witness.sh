@@ -91,9 +91,9 @@ within 60 on 1 "ss -Htln 'sport = 8006' | grep -q 8006"
 refuse 'a witness for one node is refused' on 1 "pvecm witness setup PVEW1.AAAA"
 must 'the second joins' on 2 "cd /; pvecm add $(on 1 'pvecm token')"
 start_api 2
-on 2 'ip addr add 10.80.0.22/24 dev eth0'
+on 1 'ip addr add 10.80.0.11/24 dev eth0'
 check 'one of two gets another address, though none of them has quorum alone' \
-    on 1 'pvecm readdress node2 --link0 10.80.0.22'
+    on 2 'pvecm readdress node1 --link0 10.80.0.11'
 
 must 'the witness host prints a token' new_token
 refuse 'another secret is refused' on 1 "pvecm witness setup $(other_secret)"
