@@ -177,6 +177,23 @@ static void test_remote_content(void)
     close(fd);
 }
 
+/* Goal: a truncation that nobody wrote after goes with a rename: what another node then writes is
+ * seen, and stays. */
+static void test_truncated_and_renamed(void)
+{
+    mt_text(mt("n/was"), "long before");
+    mt_text(mt("n/is"), "replaced");
+    int fd = open(mt("n/was"), O_WRONLY);
+    MT_OK(fd);
+    MT_OK(ftruncate(fd, 0));
+    MT_OK(rename(mt("n/was"), mt("n/is")));
+    g_assert_true(mt_has(mt("n/is"), ""));
+    g_assert_cmpint(mt_ctl("write n/is of-another"), >, 0);
+    BECOMES(mt_has(mt("n/is"), "of-another"));
+    MT_OK(close(fd));
+    g_assert_true(mt_has(mt("n/is"), "of-another"));
+}
+
 static int64_t requests_to_read(const char *path, const char *text)
 {
     struct stat st;
@@ -564,6 +581,7 @@ int main(int argc, char **argv)
     g_test_add_func("/coherence/other-changes-leave-hot", test_stays_hot);
     g_test_add_func("/coherence/remote-content", test_remote_content);
     g_test_add_func("/coherence/changed-content-is-hot-again", test_hot_again);
+    g_test_add_func("/coherence/truncated-and-renamed", test_truncated_and_renamed);
     g_test_add_func("/coherence/remote-names", test_remote_names);
     g_test_add_func("/coherence/remote-removal", test_remote_removal);
     g_test_add_func("/coherence/remote-change-under-own-write", test_remote_under_own);

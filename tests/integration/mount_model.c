@@ -275,6 +275,7 @@ static void do_rename(Model *m)
     g_autofree char *from = dirs ? pick_dir(m) : pick_file(m);
     g_autofree char *to = dirs ? pick_dir(m) : pick_file(m);
     int want = rename_errno(m, from, to);
+    SAY(m, "rename %s to %s", from, to);
     int r = rename(mt("%s", from), mt("%s", to));
     outcome(m, "rename", from, r, want);
     if (r == 0 && strcmp(from, to) != 0) {
@@ -519,7 +520,7 @@ static bool matches(const char *path, const Node *n)
 
 static void await(Model *m, const char *path)
 {
-    gint64 until = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+    gint64 until = g_get_monotonic_time() + 90 * G_USEC_PER_SEC;
     while (!matches(path, lookup(m, path))) {
         if (g_get_monotonic_time() > until) {
             FAIL(m, "%s: the change of another node is not seen", path);
