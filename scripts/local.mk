@@ -30,8 +30,9 @@ print-tests:
 print-threaded:
 	@echo '$(THREADED_TESTS)'
 
-# Each target for some seconds or runs, starting from its corpus. Seed 0 is a new one each time;
-# with any other, what is found once is found again.
+# Each target for some seconds or runs, starting from its corpus. Seed 0 is a new one each time, and
+# goes on from what was found before. With any other the inputs are the same each time, however the
+# folders are sorted and however fast the machine is: that one only tells how many they are.
 FUZZ_SECONDS = 10
 FUZZ_RUNS = -1
 FUZZ_SEED = 0
@@ -39,11 +40,14 @@ if ENABLE_FUZZ
 fuzz-smoke: $(fuzz_programs)
 	@set -e; for program in $(fuzz_programs); do \
 	    name=$${program##*/fuzz_}; echo "fuzz $$name"; \
-	    mkdir -p fuzz-found/$$name; \
+	    found=fuzz-found/$$name; \
+	    [ $(FUZZ_SEED) = 0 ] || found=fuzz-found/seed-$(FUZZ_SEED)/$$name; \
+	    [ $(FUZZ_SEED) = 0 ] || rm -rf $$found; \
+	    mkdir -p $$found; \
+	    corpus=$$(ls -d $(top_srcdir)/tests/fuzz/corpus/$$name/* | LC_ALL=C sort | paste -s -d,); \
 	    ./$$program -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -seed=$(FUZZ_SEED) \
-	        -timeout=10 -verbosity=0 \
-	        -artifact_prefix=fuzz-found/$$name- \
-	        fuzz-found/$$name $(top_srcdir)/tests/fuzz/corpus/$$name; \
+	        -reload=0 -shuffle=0 -timeout=60 -verbosity=0 -print_final_stats=1 \
+	        -artifact_prefix=fuzz-found/$$name- -seed_inputs=$$corpus $$found; \
 	done
 else
 fuzz-smoke:
