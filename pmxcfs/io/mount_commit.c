@@ -66,13 +66,13 @@ static bool take_locked(Mount *m, MountNode *n, bool all, TreeOp *ret)
     MountFile *f = n->file;
     bool gone = false;
     g_autoptr(Entry) base = mount_entry_locked(m, n, &gone);
-    if (base == NULL || gone) {
+    if (base == NULL) {
         return false;
     }
     if (all) {
-        mount_cut_locked(m, n, base);
+        mount_cut_locked(m, n, base); /* also for who has a removed file open */
     }
-    if (overlay_is_empty(&f->overlay)) {
+    if (gone || overlay_is_empty(&f->overlay)) {
         return false;
     }
     const uint8_t *data = base->data != NULL ? g_bytes_get_data(base->data, NULL) : NULL;

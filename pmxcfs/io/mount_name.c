@@ -332,8 +332,8 @@ static int rename_nodes(MountTask *t, MountNode *n, MountNode *over, const TreeO
 {
     Mount *m = t->call.m;
     Err err = ERR_INIT;
-    /* What was written or cut off through open handles goes first: others shall not see the new name
-     * with the old content, and what they write to it is not cut off by a close later on. */
+    /* What was written or cut off through open handles goes first: others shall not see the new
+     * name with the old content, and what they write to it is not cut off by a close later on. */
     int r = mount_commit(m, n, REPLICA_WAIT_APPLIED, true, &err);
     if (r == 0) {
         /* In one order, whatever the direction of the rename. */

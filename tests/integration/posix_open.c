@@ -88,6 +88,25 @@ static void test_unlink_open(void)
     posix_dir_remove("a");
 }
 
+/* What one handle cut off a removed file stays cut off for the others when it is closed. */
+static void test_cut_unlinked(void)
+{
+    mt_text(mt("cut"), "long enough");
+    int w = open(mt("cut"), O_RDWR);
+    int cuts = open(mt("cut"), O_WRONLY);
+    MT_OK(w);
+    MT_OK(cuts);
+    MT_OK(unlink(mt("cut")));
+    MT_OK(ftruncate(cuts, 0));
+    check_read(w, "");
+    MT_OK(close(cuts));
+    MT_OK(fsync(w));
+    check_read(w, "");
+    MT_OK(pwrite(w, "new", 3, 0));
+    check_read(w, "new");
+    MT_OK(close(w));
+}
+
 static void test_rename_over_open(void)
 {
     posix_dir_make("a");
@@ -343,6 +362,7 @@ void posix_add_open(void)
 {
     g_test_add_func("/posix/open/two-handles-one-file", test_two_handles);
     g_test_add_func("/posix/open/unlinked-file-stays-readable", test_unlink_open);
+    g_test_add_func("/posix/open/unlinked-file-stays-cut", test_cut_unlinked);
     g_test_add_func("/posix/open/replaced-file-stays-readable", test_rename_over_open);
     g_test_add_func("/posix/open/renamed-file-keeps-its-writes", test_rename_open);
     g_test_add_func("/posix/open/o-trunc", test_trunc);
