@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kills something of the lab when a move from its node 1 comes to a certain state.
+"""Does something to the lab when a move from its node 1 comes to a certain state.
 
-    mig_strike.py LAB OFFSET STATE MILLISECONDS NODE QEMU|node
+    mig_strike.py LAB OFFSET STATE MILLISECONDS QEMU NODE
+    mig_strike.py LAB OFFSET STATE MILLISECONDS COMMAND [ARGUMENT]...
 
 Waits until node 1's log, from OFFSET on, tells that the source came to STATE, or to its end; then
-so long; then kills with SIGKILL the QEMU of guest 400 on NODE, or all of that node.
+so long; then kills with SIGKILL the QEMU of guest 400 on NODE, or gives the lab that command: in
+this process, for the time that another one needs to begin is longer than some states are.
 """
 import os
 import re
@@ -14,6 +16,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '../../scripts/lib'))
+import labcli  # noqa: E402
 import lablib  # noqa: E402
 
 DEADLINE = 90
@@ -46,14 +49,15 @@ def kill_guests(first):
 
 
 def main():
-    name, offset, state, pause, node, what = sys.argv[1:]
+    name, offset, state, pause, what = sys.argv[1:6]
+    words = sys.argv[6:]
     lab = lablib.Lab(name).load()
     wait_for(os.path.join(lab.node_dir(1), 'log', 'syslog'), int(offset), state)
     time.sleep(int(pause) / 1000)
-    if what == 'node':
-        lab.lock().power_off(int(node))
+    if what == 'QEMU':
+        kill_guests(lab.process(int(words[0])).pid)
     else:
-        kill_guests(lab.process(int(node)).pid)
+        sys.exit(labcli.main([what, '--name', name] + words))
 
 
 main()

@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What takes too long for each run of the tests: a hundred moves of one guest, eight guests at once,
-# post-copy with a broken stream, QEMU or a whole node killed in each state of a move (ROUNDS=3
-# times), agents killed and a link cut at many moments. By hand:
+# post-copy with a broken stream, agents killed and a link cut at many moments; in each state of a
+# move QEMU, agents or whole nodes killed, the link cut, the agents stalled (ROUNDS=1 times each;
+# KINDS='QEMU 1' only that, one a line). By hand:
 # sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts are moves, eight,
-# postcopy, limits, agents, killed and moments; without one all of them.
+# postcopy, limits, agents, states and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
 PARTS=" ${*:2} "
-[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents killed moments '
+[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents states moments '
 part()
 {
     case $PARTS in *" $1 "*) ;; *) return 1 ;; esac
@@ -232,7 +233,7 @@ part_agents()
     on 1 qm stop 102 >/dev/null
 }
 
-# ---- one QEMU or one whole node killed in each state of a move
+# ---- something dies, is cut or stalls in each state of a move
 
 volumes_of()
 {
@@ -243,8 +244,10 @@ alone_on()
 {
     within 120 placed "$1" 400 && within 120 quiet 1 && within 120 quiet 2 &&
         within 90 clean_on $((3 - $1)) 400 &&
-        equal "$(volumes_of "$1")" 'vm-400-disk-0.raw ' && equal "$(volumes_of $((3 - $1)))" '' &&
-        same_content "$1" disk 400 vm-400-disk-0.raw raw
+        equal "$(volumes_of "$1")" 'vm-400-disk-0.raw vm-400-disk-1.raw ' &&
+        equal "$(volumes_of $((3 - $1)))" '' &&
+        same_content "$1" disk 400 vm-400-disk-0.raw raw &&
+        same_content "$1" disk 400 vm-400-disk-1.raw raw
 }
 # runs_or_down NODE VICTIM FROM: it counts on there; or it is down, because VICTIM was all it had,
 # or because the source's QEMU was killed before the agent looked at it.
@@ -264,57 +267,83 @@ home()
     fi
     runs_on 1 400 >/dev/null || on 1 qm start 400
 }
-# blow STATE MS NODE QEMU|node: guest 400 of node 1 moves to node 2 with its disk; so long after it
-# came to STATE that is killed on NODE.
+# What was done to the lab is mended; what stalled has stalled longer than anybody waits for it.
+mended()
+{
+    case $* in
+    kill*) lab start "${@:2}" && lab wait --timeout 90 ;;
+    partition*) lab heal && lab wait --timeout 90 ;;
+    pause*) sleep 8 && lab resume "${@:2}" ;;
+    esac
+}
+# blow STATE MS WHAT...: guest 400 of node 1 moves to node 2 with its disks; so long after it came
+# to STATE mig_strike.py does WHAT.
 blow()
 {
-    local node=$3 what=$4 was here=1 log
+    local was here=1 log victim=0 mover
     log=$(lab path 1)/log/syslog
+    case "$3 $#" in QEMU*) victim=$4 ;; 'kill 4') victim=$4 ;; esac
     home && was=$(counter 1 400) || return 1
-    "$TOP/tests/integration/mig_strike.py" "$LAB_NAME" "$(stat -c %s "$log")" "$@" &
-    on 1 qm migrate 400 node2 --online --with-local-disks >"$WORK/blow" 2>&1
-    wait $! || return 1
-    if [ "$what" = node ]; then
-        lab start "$node" && lab wait --timeout 90 || return 1
-    fi
+    (
+        trap - EXIT
+        on 1 qm migrate 400 node2 --online --with-local-disks >"$WORK/blow" 2>&1
+    ) &
+    mover=$!
+    "$TOP/tests/integration/mig_strike.py" "$LAB_NAME" "$(stat -c %s "$log")" "$@" &&
+        mended "${@:3}" || return 1
+    wait "$mover"
     within 90 on 3 sh -c 'ls /etc/pve/nodes/*/qemu-server/400.conf' || return 1
     on 3 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
-    alone_on "$here" && runs_or_down "$here" "$node" "$was" && return
+    alone_on "$here" && runs_or_down "$here" "$victim" "$was" && return
     cat "$WORK/blow"
     return 1
 }
 # blows STATE MS: of each kind one, at a random moment of the first MS of that state.
 blows()
 {
-    local state=$1 most=$2 what node ms
-    for what in QEMU node; do
-        for node in 1 2; do
-            ms=$((RANDOM % most))
-            check "$what of node $node killed in $state, after $ms ms" \
-                blow "$state" "$ms" "$node" "$what"
-        done
-    done
+    local state=$1 most=$2 what ms
+    while read -r what <&3; do
+        ms=$((RANDOM % most))
+        # shellcheck disable=SC2086 # words
+        check "$what in $state, after $ms ms" blow "$state" "$ms" $what
+    done 3<<<"${KINDS:-$ALL_KINDS}"
 }
-part_killed()
+ALL_KINDS='QEMU 1
+QEMU 2
+kill 1
+kill 2
+kill 1 migrated
+kill 2 migrated
+partition 1/2,3
+partition 1,3/2
+partition 1/2/3
+pause 1 migrated
+pause 2 migrated'
+part_states()
 {
-    guest 1 400 'scsi0: disk:400/vm-400-disk-0.raw,size=16M'
+    guest 1 400 'scsi0: disk:400/vm-400-disk-0.raw,size=16M' 'unused0: disk:400/vm-400-disk-1.raw'
     volume 1 disk 400 vm-400-disk-0.raw raw
-    for _ in $(seq "${ROUNDS:-3}"); do
-        blows connect 20
-        blows check 30
-        blows lock 15
-        blows prepare 40
-        blows start 300
-        blows mirror 300
-        blows move 300
-        blows switch 50
+    volume 1 disk 400 vm-400-disk-1.raw raw
+    on 1 qm start 400 >/dev/null
+    for _ in $(seq "${ROUNDS:-1}"); do
         blows handover 8
         blows run 8
+        blows switch 50
+        blows move 300
+        blows mirror 300
         blows clean 80
         blows finish 15
+        blows copy 100
+        blows start 300
+        blows prepare 40
+        blows lock 15
+        blows check 30
+        blows connect 20
     done
     home >/dev/null
     on 1 qm stop 400 >/dev/null
+    on 1 rm /etc/pve/nodes/node1/qemu-server/400.conf
+    on 1 sh -c 'rm -r /var/lib/disk/images/400'
 }
 
 # ---- agents killed, the link cut at many moments
@@ -333,7 +362,7 @@ part_moments()
     done
 }
 
-for name in moves eight postcopy limits agents killed moments; do
+for name in moves eight postcopy limits agents states moments; do
     if part "$name"; then
         "part_$name"
     fi
