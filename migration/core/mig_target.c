@@ -240,6 +240,8 @@ static void loaded(MigTarget *t, const MigTgtEvent *ev, MigTgtStep *out)
     if (t->state != MIG_TGT_READY) {
         return;
     }
+    /* From now on it may run at any moment: should this node die, nobody knows whether it did. */
+    emit(t, out, MIG_TOP_JOURNAL);
     if (t->ordered) {
         run(t, out, "ordered, and now complete");
     } else if (t->loaded) {

@@ -92,7 +92,7 @@ typedef enum MigTgtFound {
     MIG_FOUND_NO_QEMU,
     MIG_FOUND_INCOMING, /* it still waits for the guest */
     MIG_FOUND_LOADED,
-    MIG_FOUND_RUNNING,
+    MIG_FOUND_RUNNING, /* or it did, or may have: it was complete, is ours, and QEMU is gone */
 } MigTgtFound;
 
 typedef struct MigTgtEvent {

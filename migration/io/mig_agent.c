@@ -601,6 +601,7 @@ static void resume_target(MigAgent *a, const JsonTree *t)
 
     j->restarted = true;
     j->target.online = jsontree_get_bool(t, "online", false);
+    j->target.loaded = jsontree_get_bool(t, "loaded", false);
     j->target.running = jsontree_get_bool(t, "running", false);
     for (guint i = 0; i < jsontree_count(made); i++) {
         g_ptr_array_add(j->made, g_strdup(jsontree_text(jsontree_at(made, i))));

@@ -35,6 +35,7 @@ void mig_target_journal(MigJob *j)
     }
     jsontree_set(t, "made", made);
     jsontree_set_bool(t, "online", j->target.online);
+    jsontree_set_bool(t, "loaded", j->target.loaded || j->target.postcopy);
     jsontree_set_bool(t, "running", j->target.running);
     if (j->pairs != NULL) {
         jsontree_set(t, "pairs", jsontree_copy(j->pairs));

@@ -298,7 +298,12 @@ static int let_run(MigJob *j, Err *err)
     if (j->source_paused) {
         return 0;
     }
-    return mig_qemu_call(j->qemu, "cont", NULL, NULL, err);
+    r = mig_qemu_call(j->qemu, "cont", NULL, NULL, err);
+    if (r < 0 && !mig_qemu_alive(j->qemu)) {
+        mig_job_say(j, "QEMU ended as the guest began to run: %s", err_text(err));
+        r = 0; /* it may have run; it is this node's, stopped */
+    }
+    return r;
 }
 
 void mig_target_qemu_run(MigJob *j)
@@ -372,6 +377,26 @@ void mig_target_new_stream(MigJob *j)
     mig_target_done(j, MIG_TOP_RECOVER, r, r < 0 ? err_text(&err) : NULL);
 }
 
+/* QEMU is gone. A guest that was complete may have run for a moment: if it is this node's, it did,
+ * as far as anybody knows, and the source must not go on with what is older. Without quorum nobody
+ * knows whose it is, and nobody can change it. */
+static int find_without_qemu(MigJob *j)
+{
+    Err err = ERR_INIT;
+    int place;
+
+    if (j->target.running) {
+        return MIG_FOUND_RUNNING;
+    }
+    if (!j->target.loaded) {
+        return MIG_FOUND_NO_QEMU;
+    }
+    while ((place = mig_tree_place(&j->setup->tree, j->peer, j->vmid, &err)) < 0) {
+        g_usleep(MIG_RETRY_MS * 1000);
+    }
+    return place == MIG_PLACE_OWN ? MIG_FOUND_RUNNING : MIG_FOUND_NO_QEMU;
+}
+
 int mig_target_find(MigJob *j)
 {
     Err err = ERR_INIT;
@@ -382,7 +407,7 @@ int mig_target_find(MigJob *j)
         return j->target.running ? MIG_FOUND_RUNNING : MIG_FOUND_NO_QEMU;
     }
     if (open_qemu(j, &err) < 0 || (state = mig_qemu_run_state(j->qemu, &err)) == NULL) {
-        return MIG_FOUND_NO_QEMU;
+        return find_without_qemu(j);
     }
     if (strcmp(state, "running") == 0 || j->target.running) {
         return MIG_FOUND_RUNNING;

@@ -99,8 +99,9 @@ typedef struct World {
         bool exists, online, copies, mirrors, locked, prepared, migrating;
     } src_journal;
     struct {
-        bool exists, online, running, knows;
+        bool exists, online, loaded, running, knows;
     } tgt_journal;
+    bool tgt_ran;   /* the guest has run there */
     bool tgt_knows; /* the target's agent knows that there may be a volume to be freed */
 
     bool at_target, locked, src_quorum, tgt_quorum, claimed, claim_of_source;

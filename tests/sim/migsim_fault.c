@@ -188,8 +188,16 @@ void migsim_restart_source(World *w)
 void migsim_restart_target(World *w)
 {
     int found = MIG_FOUND_NO_QEMU;
+    bool may_have_run = w->tgt_journal.exists && w->tgt_journal.online && w->tgt_journal.loaded &&
+                        w->tgt_qemu == QEMU_NONE;
 
+    if (may_have_run && !w->tgt_journal.running && !w->tgt_quorum) {
+        migsim_add(w, MIG_RETRY_MS, KIND_RESTART)->b = 1; /* whose is it? It waits until it knows */
+        return;
+    }
+    w->lost_by_fault = w->lost_by_fault || (may_have_run && w->at_target);
     w->tgt_up = true;
+    w->tgt_ports = w->tgt_ports && w->tgt_qemu != QEMU_NONE; /* a new agent holds none */
     if (!w->tgt_journal.exists) {
         return;
     }
@@ -198,7 +206,7 @@ void migsim_restart_target(World *w)
     w->tgt.online = w->tgt_journal.online;
     w->tgt.running = w->tgt_journal.running;
     w->tgt_knows = w->tgt_journal.knows;
-    if (w->tgt_qemu == QEMU_RUNS || w->tgt_journal.running) {
+    if (w->tgt_qemu == QEMU_RUNS || w->tgt_journal.running || (may_have_run && w->at_target)) {
         found = MIG_FOUND_RUNNING;
     } else if (w->tgt_qemu != QEMU_NONE) {
         found = w->tgt_qemu == QEMU_LOADED ? MIG_FOUND_LOADED : MIG_FOUND_INCOMING;

@@ -287,6 +287,9 @@ int migsim_src_effect(World *w, MigOp op)
         if (w->src_qemu != QEMU_POST && w->src_qemu != QEMU_STOPPED && w->src_qemu != QEMU_RUNS) {
             return -ESRCH;
         }
+        if (w->src_qemu == QEMU_POST && w->tgt_ran) {
+            migsim_broken(w, "the guest goes back to what it was before it ran on the target");
+        }
         w->src_qemu = QEMU_RUNS;
         return 0;
     case MIG_OP_CLEAN:
@@ -335,6 +338,7 @@ void migsim_tgt_perform(World *w, MigTop op)
     case MIG_TOP_JOURNAL:
         w->tgt_journal.exists = true;
         w->tgt_journal.online = w->tgt.online;
+        w->tgt_journal.loaded = w->tgt.loaded || w->tgt.postcopy;
         w->tgt_journal.running = w->tgt.running;
         break;
     case MIG_TOP_SAY_RUNNING:
@@ -381,6 +385,7 @@ int migsim_tgt_effect(World *w, MigTop op)
         if (w->online && w->unguarded) {
             return -EPERM; /* what does not run is not HA's business until its LRM starts it */
         }
+        w->tgt_ran = w->online;
         w->tgt_qemu = w->online ? QEMU_RUNS : QEMU_NONE;
         w->tgt_ports = false;
         return 0;
