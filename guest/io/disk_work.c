@@ -6,6 +6,7 @@
 #include "guest/io/guest_disks.h"
 #include "guest/io/guest_edit.h"
 #include "guest/io/guest_mirror.h"
+#include "guest/io/guest_nodes.h"
 #include "guest/io/guest_qmp.h"
 #include "guest/io/volume.h"
 #include "lib/base/sizetext.h"
@@ -71,12 +72,22 @@ static int wanted_size(const char *text, uint64_t now, uint64_t *ret, Err *err)
 
 static int resize_running(GuestStore *s, uint32_t vmid, const char *disk, uint64_t size, Err *err)
 {
-    JsonTree *arguments = jsontree_new_object();
     g_autofree char *device = g_strconcat("drive-", disk, NULL);
+    g_autoptr(QmpClient) qmp = NULL;
+    JsonTree *arguments;
+    bool nodes = false;
+    int r = guest_qmp_open(s->host->run_dir, vmid, &qmp, err);
 
-    jsontree_set_text(arguments, "device", device);
+    if (r == 0) {
+        r = guest_nodes_form(qmp, disk, &nodes, err);
+    }
+    if (r < 0) {
+        return err_wrapf(err, r, "%s", disk);
+    }
+    arguments = jsontree_new_object();
+    jsontree_set_text(arguments, nodes ? "node-name" : "device", device);
     jsontree_set_int(arguments, "size", (int64_t)size);
-    return guest_qmp_call(s->host->run_dir, vmid, "block_resize", arguments, 0, NULL, err);
+    return qmp_call(qmp, "block_resize", arguments, 0, NULL, err);
 }
 
 static int
@@ -215,7 +226,7 @@ static int move_running(const Move *m, const VolumeCopy *copy, Err *err)
                 : guest_mirror_open(m->s, m->vmid, &mirror, err);
 
     if (r == 0) {
-        r = guest_mirror_add(mirror, m->disk, copy, &volid, err);
+        r = guest_mirror_add(mirror, vmconf_main(before), m->disk, copy, &volid, err);
     }
     if (r == 0) {
         r = guest_mirror_wait(mirror, err);

@@ -70,7 +70,7 @@ static int new_copy(const Job *job, const GuestDisk *d, char **ret, Err *err)
     guest_say(job->store->host, GUEST_SAY_PROGRESS, "create full clone of drive %s (%s)", d->key,
               d->volid);
     if (job->running) {
-        return guest_mirror_add(job->mirror, d, &copy, ret, err);
+        return guest_mirror_add(job->mirror, vmconf_main(job->conf), d, &copy, ret, err);
     }
     return volume_copy(job->store->set, &copy, ret, err);
 }

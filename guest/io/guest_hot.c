@@ -10,6 +10,7 @@
 #include "guest/core/qemucmd.h"
 #include "guest/core/volid.h"
 #include "guest/io/guest_net.h"
+#include "guest/io/guest_nodes.h"
 #include "guest/io/guest_plug.h"
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_qmp.h"
@@ -19,6 +20,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MIB            (INT64_C(1) << 20)
 #define MEMORY_DEFAULT 512
@@ -130,32 +132,62 @@ static bool is_cdrom(const PropString *p)
     return p != NULL && g_strcmp0(propstring_text(p, "media"), "cdrom") == 0;
 }
 
-static int change_disc(const Hot *h, const char *key, const PropString *p, Err *err)
+static int disc_as_drive(QmpClient *qmp, const char *key, const char *path, Err *err)
 {
-    const char *file = propstring_text(p, "file");
     JsonTree *arguments = jsontree_new_object();
-    g_autofree char *path = NULL;
-    Volid v;
-    int r = volid_parse(file, &v, err);
 
     jsontree_set_text(arguments, "id", key);
-    if (r == 0 && v.kind == VOLID_NONE) {
+    if (path == NULL) {
         jsontree_set_bool(arguments, "force", true);
-        return guest_qmp_call(h->s->host->run_dir, h->vmid, "eject", arguments, 0, NULL, err);
-    }
-    if (r == 0) {
-        r = v.kind == VOLID_CDROM
-                ? err_setf(err, -ENOTSUP, "the host's own drive comes at the next start")
-                : volume_path(h->s->set, file, &path, err);
-    }
-    if (r < 0) {
-        jsontree_free(arguments);
-        return r;
+        return qmp_call(qmp, "eject", arguments, 0, NULL, err);
     }
     jsontree_set_text(arguments, "filename", path);
     jsontree_set_text(arguments, "format", "raw");
-    return guest_qmp_call(h->s->host->run_dir, h->vmid, "blockdev-change-medium", arguments, 0,
-                          NULL, err);
+    return qmp_call(qmp, "blockdev-change-medium", arguments, 0, NULL, err);
+}
+
+/* `path` NULL: none. */
+static int disc_as_nodes(
+    const Hot *h, QmpClient *qmp, const char *key, const char *value, const char *path, Err *err)
+{
+    g_auto(GuestNodes) plan = {0};
+    int r = 0;
+
+    if (path != NULL) {
+        r = guest_nodes_plan(h->s->host, h->vmid, main_of(h), key, value, &plan, err);
+    }
+    return r < 0 ? r : guest_nodes_change_disc(qmp, key, path != NULL ? &plan : NULL, err);
+}
+
+static int change_disc(const Hot *h, const Change *c, const PropString *p, Err *err)
+{
+    const char *file = propstring_text(p, "file");
+    g_autoptr(QmpClient) qmp = NULL;
+    g_autofree char *path = NULL;
+    bool nodes = false;
+    Volid v;
+    int r = volid_parse(file, &v, err);
+
+    if (r == 0 && v.kind == VOLID_CDROM) {
+        r = err_setf(err, -ENOTSUP, "the host's own drive comes at the next start");
+    }
+    if (r == 0 && v.kind != VOLID_NONE) {
+        r = volume_path(h->s->set, file, &path, err);
+    }
+    if (r == 0 && path != NULL && access(path, R_OK) < 0) {
+        r = err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
+    }
+    if (r == 0) {
+        r = guest_qmp_open(h->s->host->run_dir, h->vmid, &qmp, err);
+    }
+    if (r == 0) {
+        r = guest_nodes_form(qmp, c->key, &nodes, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    return nodes ? disc_as_nodes(h, qmp, c->key, c->next, path, err)
+                 : disc_as_drive(qmp, c->key, path, err);
 }
 
 /* 1: another disc is in the CD drive, of whatever bus; 0: this is no such change. */
@@ -169,7 +201,7 @@ static int try_disc(const Hot *h, const Change *c, Err *err)
     if (!is_cdrom(old) || !is_cdrom(next) || strstr(c->next, "cloudinit") != NULL) {
         return 0;
     }
-    r = change_disc(h, c->key, next, err);
+    r = change_disc(h, c, next, err);
     return r < 0 ? r : 1;
 }
 

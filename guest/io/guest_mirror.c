@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/io/guest_mirror.h"
 
+#include "guest/io/guest_nodes.h"
 #include "guest/io/guest_qmp.h"
 
 #include <errno.h>
@@ -15,8 +16,23 @@ struct GuestMirror {
     GuestStore *store;
     uint32_t vmid;
     QmpClient *qmp;
-    GPtrArray *jobs; /* char *: names of those that go on */
+    GPtrArray *jobs; /* Job *: those that go on */
 };
+
+typedef struct Job {
+    char *name; /* "mirror-scsi0" */
+    char *key;
+    bool nodes; /* the disk is a tree of nodes (machine 10 and newer), and so is its copy */
+} Job;
+
+static void job_free(void *job)
+{
+    Job *j = job;
+
+    g_free(j->name);
+    g_free(j->key);
+    g_free(j);
+}
 
 typedef struct JobState {
     char *status; /* of query-jobs; "" when there is no such job */
@@ -108,7 +124,7 @@ int guest_mirror_open(GuestStore *s, uint32_t vmid, GuestMirror **ret, Err *err)
 
     m->store = s;
     m->vmid = vmid;
-    m->jobs = g_ptr_array_new_with_free_func(g_free);
+    m->jobs = g_ptr_array_new_with_free_func(job_free);
     r = guest_qmp_open(s->host->run_dir, vmid, &m->qmp, err);
     if (r == 0) {
         *ret = g_steal_pointer(&m);
@@ -122,72 +138,100 @@ void guest_mirror_close(GuestMirror *m)
         return;
     }
     for (guint i = 0; i < m->jobs->len; i++) {
-        job_abort(m, m->jobs->pdata[i]);
+        const Job *job = m->jobs->pdata[i];
+        job_abort(m, job->name);
+        if (job->nodes) {
+            guest_nodes_drop_copies(m->qmp, job->key);
+        }
     }
     g_ptr_array_unref(m->jobs);
     qmp_client_free(m->qmp);
     g_free(m);
 }
 
-/* QEMU knows the disk by this name, and as one device: a tree of nodes (machine 10 and newer) would
- * lose its limits when its top were exchanged. */
-static int check_drive(const GuestMirror *m, const char *drive, Err *err)
-{
-    g_autoptr(JsonTree) list = NULL;
-    int r = qmp_call(m->qmp, "query-block", NULL, 0, &list, err);
-
-    for (guint i = 0; r == 0 && i < jsontree_count(list); i++) {
-        const JsonTree *b = jsontree_at(list, i);
-        if (g_strcmp0(jsontree_get_text(b, "device"), drive) == 0) {
-            return 0;
-        }
-    }
-    return r < 0 ? r
-                 : err_setf(err, -ENOTSUP,
-                            "cannot be copied while the guest runs: QEMU has no such drive");
-}
-
-static int begin(GuestMirror *m, const char *drive, const char *job, const char *volid, Err *err)
+/* What both forms say alike. */
+static JsonTree *
+job_arguments(const GuestMirror *m, const char *drive, const char *job, const char *target)
 {
     JsonTree *arguments = jsontree_new_object();
+
+    jsontree_set_text(arguments, "job-id", job);
+    jsontree_set_text(arguments, "device", drive);
+    jsontree_set_text(arguments, "target", target);
+    jsontree_set_text(arguments, "sync", "full");
+    /* Once equal, both stay equal at every write that the guest was told is done. */
+    jsontree_set_text(arguments, "copy-mode", "write-blocking");
+    jsontree_set_bool(arguments, "auto-dismiss", false);
+    jsontree_set_int(arguments, "speed", (int64_t)m->store->set->progress.rate_bytes);
+    return arguments;
+}
+
+static int begin_drive(GuestMirror *m, const Job *job, const char *volid, Err *err)
+{
+    g_autofree char *drive = g_strconcat("drive-", job->key, NULL);
     g_auto(VolumeRef) ref = {0};
     g_autofree char *path = NULL;
+    JsonTree *arguments;
     int r = volume_path(m->store->set, volid, &path, err);
 
     if (r == 0) {
         r = volume_ref(m->store->set, volid, &ref, err);
     }
     if (r < 0) {
-        jsontree_free(arguments);
         return r;
     }
-    jsontree_set_text(arguments, "job-id", job);
-    jsontree_set_text(arguments, "device", drive);
-    jsontree_set_text(arguments, "target", path);
+    arguments = job_arguments(m, drive, job->name, path);
     jsontree_set_text(arguments, "format", ref.name.format);
     jsontree_set_text(arguments, "mode", "existing");
-    jsontree_set_text(arguments, "sync", "full");
-    /* Once equal, both stay equal at every write that the guest was told is done. */
-    jsontree_set_text(arguments, "copy-mode", "write-blocking");
-    jsontree_set_bool(arguments, "auto-dismiss", false);
-    jsontree_set_int(arguments, "speed", (int64_t)m->store->set->progress.rate_bytes);
     return qmp_call(m->qmp, "drive-mirror", arguments, 0, NULL, err);
 }
 
-int guest_mirror_add(
-    GuestMirror *m, const GuestDisk *disk, const VolumeCopy *to, char **ret_volid, Err *err)
+/* The filter on top keeps the disk's name and limits: what is below it will be exchanged. */
+static int begin_nodes(GuestMirror *m,
+                       const Job *job,
+                       const VmSection *section,
+                       const GuestDisk *disk,
+                       const char *volid,
+                       Err *err)
 {
-    g_autofree char *drive = g_strconcat("drive-", disk->key, NULL);
-    g_autofree char *job = g_strconcat(JOB_PREFIX, disk->key, NULL);
-    g_autofree char *volid = NULL;
-    g_auto(JobState) old = {0};
-    int r = check_drive(m, drive, err);
+    g_autofree char *drive = g_strconcat("drive-", job->key, NULL);
+    g_autofree char *value = guest_disk_with(disk, volid, 0);
+    g_auto(GuestNodes) plan = {0};
+    g_autofree char *now = NULL;
+    g_autofree char *copy = NULL;
+    JsonTree *arguments;
+    int r = guest_nodes_plan(m->store->host, m->vmid, section, job->key, value, &plan, err);
 
     if (r == 0) {
-        r = job_state(m, job, &old, err);
+        r = guest_nodes_add_copy(m->qmp, job->key, &plan, &now, &copy, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    arguments = job_arguments(m, drive, job->name, copy);
+    jsontree_set_text(arguments, "replaces", now);
+    return qmp_call(m->qmp, "blockdev-mirror", arguments, 0, NULL, err);
+}
+
+int guest_mirror_add(GuestMirror *m,
+                     const VmSection *section,
+                     const GuestDisk *disk,
+                     const VolumeCopy *to,
+                     char **ret_volid,
+                     Err *err)
+{
+    g_autofree char *name = g_strconcat(JOB_PREFIX, disk->key, NULL);
+    g_autofree char *volid = NULL;
+    g_auto(JobState) old = {0};
+    bool nodes = false;
+    Job *job;
+    int r = guest_nodes_form(m->qmp, disk->key, &nodes, err);
+
+    if (r == 0) {
+        r = job_state(m, name, &old, err);
     }
     if (r == 0 && old.status[0] != '\0') {
-        job_abort(m, job); /* who began it is gone: the guest's lock is ours */
+        job_abort(m, name); /* who began it is gone: the guest's lock is ours */
     }
     if (r == 0) {
         r = volume_alloc_like(m->store->set, to, &volid, err);
@@ -196,8 +240,10 @@ int guest_mirror_add(
         return err_wrapf(err, r, "%s", disk->key);
     }
     guest_store_add(m->store, volid);
-    g_ptr_array_add(m->jobs, g_strdup(job)); /* also when it is not known whether it began */
-    r = begin(m, drive, job, volid, err);
+    job = g_new0(Job, 1);
+    *job = (Job){.name = g_strdup(name), .key = g_strdup(disk->key), .nodes = nodes};
+    g_ptr_array_add(m->jobs, job); /* also when it is not known whether it began */
+    r = nodes ? begin_nodes(m, job, section, disk, volid, err) : begin_drive(m, job, volid, err);
     if (r < 0) {
         return err_wrapf(err, r, "%s", disk->key);
     }
@@ -215,15 +261,15 @@ static int look(const GuestMirror *m, double *ret_percent, Err *err)
     int ready = 1;
 
     for (guint i = 0; i < m->jobs->len; i++) {
-        const char *job = m->jobs->pdata[i];
+        const Job *job = m->jobs->pdata[i];
         g_auto(JobState) state = {0};
-        int r = job_state(m, job, &state, err);
+        int r = job_state(m, job->name, &state, err);
 
         if (r < 0) {
             return r;
         }
         if (state.status[0] == '\0' || strcmp(state.status, "concluded") == 0) {
-            return err_setf(err, -EIO, "%s: %s", job + strlen(JOB_PREFIX),
+            return err_setf(err, -EIO, "%s: %s", job->key,
                             state.error != NULL ? state.error : "the copy has ended");
         }
         ready = ready && strcmp(state.status, "ready") == 0;
@@ -266,13 +312,16 @@ static int end_all(GuestMirror *m, const char *command, Err *err)
     int r = 0;
 
     while (r == 0 && m->jobs->len > 0) {
-        const char *job = m->jobs->pdata[0];
+        const Job *job = m->jobs->pdata[0];
 
-        r = tell_job(m, command, "device", job, err);
+        r = tell_job(m, command, "device", job->name, err);
         if (r == 0) {
-            r = job_end(m, job, err);
+            r = job_end(m, job->name, err);
         }
         if (r == 0) {
+            if (job->nodes) {
+                guest_nodes_drop_copies(m->qmp, job->key); /* the one that has parted */
+            }
             g_ptr_array_remove_index(m->jobs, 0);
         }
     }

@@ -25,9 +25,10 @@ int guest_mirror_open(GuestStore *s, uint32_t vmid, GuestMirror **ret, Err *err)
 void guest_mirror_close(GuestMirror *m);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMirror, guest_mirror_close)
 
-/* Makes the volume (guest_store_add) and begins. `to` as for volume_copy. -ENOTSUP for what QEMU
- * does not have open. */
+/* Makes the volume (guest_store_add) and begins. `section` is the guest of the disk, `to` as for
+ * volume_copy. -ENOTSUP for what QEMU does not have open. */
 int guest_mirror_add(GuestMirror *m,
+                     const VmSection *section,
                      const GuestDisk *disk,
                      const VolumeCopy *to,
                      char **ret_volid,

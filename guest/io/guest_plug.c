@@ -2,6 +2,7 @@
 #include "guest/io/guest_plug.h"
 
 #include "guest/core/hotplan.h"
+#include "guest/io/guest_nodes.h"
 #include "guest/io/guest_qmp.h"
 
 #include <errno.h>
@@ -200,7 +201,11 @@ static int remove_part(Plug *p, const HotStep *s, Err *err)
     case HOT_OBJECT:
         return call_named(p, "object-del", "id", s->id, err);
     case HOT_BLOCKDEV:
-        return call_named(p, "blockdev-del", "node-name", s->id, err);
+        r = call_named(p, "blockdev-del", "node-name", s->id, err);
+        if (r == 0 && g_str_has_prefix(s->id, "drive-")) {
+            guest_nodes_drop_copies(p->qmp, s->id + strlen("drive-")); /* of a disk that moved */
+        }
+        return r;
     case HOT_NETDEV:
         return call_named(p, "netdev_del", "id", s->id, err);
     }
