@@ -59,6 +59,7 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_proc.c %D%/io/guest_proc.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_qmp.c %D%/io/guest_qmp.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_nodes.c %D%/io/guest_nodes.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_pci.c %D%/io/guest_pci.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_scope.c %D%/io/guest_scope.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tpm.c %D%/io/guest_tpm.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_spawn.c %D%/io/guest_spawn.h

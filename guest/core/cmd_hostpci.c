@@ -274,6 +274,29 @@ static void append_first(GString *out, const CmdBuild *b, const HostPci *p)
     }
 }
 
+static char *mdev_uuid(const CmdBuild *b, int index)
+{
+    return g_strdup_printf("%08d-0000-0000-0000-%012u", index, guestconf_vmid(b->conf));
+}
+
+static void note(CmdBuild *b, const HostPci *p)
+{
+    QemuPci *pci = g_new0(QemuPci, 1);
+
+    *pci = (QemuPci){.index = p->index,
+                     .devices = g_ptr_array_new_with_free_func(g_free),
+                     .keep = g_strcmp0(propstring_value(p->props, "driver"), "keep") == 0,
+                     .mdev = g_strdup(propstring_text(p->props, "mdev")),
+                     .uuid = p->mdev ? mdev_uuid(b, p->index) : NULL};
+    for (guint c = 0; c < p->choices->len; c++) {
+        const GPtrArray *devices = p->choices->pdata[c];
+        for (guint i = 0; (p->mdev || devices == p->devices) && i < devices->len; i++) {
+            g_ptr_array_add(pci->devices, g_strdup(devices->pdata[i]));
+        }
+    }
+    g_ptr_array_add(b->passed, pci);
+}
+
 static void add_functions(CmdBuild *b, const HostPci *p, const char *addr)
 {
     bool several = p->devices->len > 1 && !p->mdev;
@@ -284,8 +307,8 @@ static void add_functions(CmdBuild *b, const HostPci *p, const char *addr)
 
         if (p->mdev) {
             /* The instance is made before the start under an id that guest and entry give. */
-            g_string_append_printf(out, ",sysfsdev=/sys/bus/mdev/devices/%08d-0000-0000-0000-%012u",
-                                   p->index, guestconf_vmid(b->conf));
+            g_autofree char *uuid = mdev_uuid(b, p->index);
+            g_string_append_printf(out, ",sysfsdev=/sys/bus/mdev/devices/%s", uuid);
         } else {
             g_string_append_printf(out, ",host=%s", (const char *)p->devices->pdata[j]);
         }
@@ -323,6 +346,7 @@ static int add_one(CmdBuild *b, const HostPci *p, Err *err)
         return r;
     }
     add_functions(b, p, addr);
+    note(b, p);
     return 0;
 }
 

@@ -45,6 +45,7 @@ typedef struct CmdBuild {
     GPtrArray *machine_flags; /* char *: "hpet=off" */
     GPtrArray *rtc;           /* char * */
     GPtrArray *warnings;      /* char * */
+    GPtrArray *passed;        /* QemuPci * */
     unsigned bridges;         /* bit k: something sits on pci.k */
 
     const CpuModel *cpu_model; /* NULL when a start gives -cpu with an unknown one */

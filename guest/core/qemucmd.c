@@ -11,6 +11,16 @@
  * never runs, so nothing that could keep the command from starting is taken along. */
 static const char *const template_keys[] = {"arch", "bios", "name", "scsihw", "template"};
 
+void qemupci_free(void *pci)
+{
+    QemuPci *p = pci;
+
+    g_clear_pointer(&p->devices, g_ptr_array_unref);
+    g_free(p->mdev);
+    g_free(p->uuid);
+    g_free(p);
+}
+
 void qemucmd_free(QemuCmd *c)
 {
     if (c == NULL) {
@@ -18,6 +28,7 @@ void qemucmd_free(QemuCmd *c)
     }
     g_clear_pointer(&c->argv, g_ptr_array_unref);
     g_clear_pointer(&c->warnings, g_ptr_array_unref);
+    g_clear_pointer(&c->passed, g_ptr_array_unref);
     g_free(c->machine_type);
     g_free(c);
 }
@@ -312,6 +323,7 @@ static QemuCmd *qemucmd_new(void)
 
     c->argv = g_ptr_array_new_with_free_func(g_free);
     c->warnings = g_ptr_array_new_with_free_func(g_free);
+    c->passed = g_ptr_array_new_with_free_func(qemupci_free);
     return c;
 }
 
@@ -324,7 +336,8 @@ int qemucmd_build(const VmSection *section,
     g_autoptr(QemuCmd) c = qemucmd_new();
     g_autoptr(GuestConf) conf = NULL;
     g_autoptr(VmConf) view = NULL;
-    CmdBuild b = {.host = host, .params = params, .vga = "std", .warnings = c->warnings};
+    CmdBuild b = {
+        .host = host, .params = params, .vga = "std", .warnings = c->warnings, .passed = c->passed};
     int r = guestconf_new(section, params->vmid, c->warnings, &conf, err);
 
     if (r < 0) {

@@ -29,9 +29,21 @@ typedef struct QemuCmdParams {
     const char *incoming; /* wait for a migration on this address */
 } QemuCmdParams;
 
+/* A device of the host that the command gives to the guest: what the host must do first. */
+typedef struct QemuPci {
+    int index;          /* of hostpciN */
+    GPtrArray *devices; /* char *: full addresses; with `mdev` any of them will do */
+    bool keep;          /* it keeps the driver it has */
+    char *mdev;         /* type of the part of the device that is made, NULL: the device itself */
+    char *uuid;         /* and the name it gets */
+} QemuPci;
+
+void qemupci_free(void *pci);
+
 typedef struct QemuCmd {
     GPtrArray *argv;     /* char *, program first, no NULL at the end */
     GPtrArray *warnings; /* char * */
+    GPtrArray *passed;   /* QemuPci * */
     char *machine_type;  /* as QEMU gets it */
     int machine_revision;
     bool needs_spice_port;

@@ -7,6 +7,7 @@
 #include "guest/io/guest_hook.h"
 #include "guest/io/guest_net.h"
 #include "guest/io/guest_proc.h"
+#include "guest/io/guest_pci.h"
 #include "guest/io/guest_scope.h"
 #include "guest/io/guest_tpm.h"
 #include "guest/io/host_world.h"
@@ -158,6 +159,7 @@ static void remove_traces(const GuestHost *h, uint32_t vmid, const GuestEnd *end
 
     guest_net_sweep(vmid);
     guest_tpm_end(h->run_dir, vmid);
+    guest_pci_release(GUEST_PCI_SYSFS, vmid);
     guest_scope_remove(GUEST_SCOPE_ROOT, vmid);
     guest_run_sweep(h->run_dir, vmid);
     write_down(h, vmid, end, why);

@@ -4,6 +4,7 @@
 #include "guest/core/drive.h"
 #include "guest/core/storage_path.h"
 #include "guest/io/guest_net.h"
+#include "guest/io/guest_pci.h"
 #include "guest/io/guest_tpm.h"
 #include "guest/io/guest_virtiofs.h"
 #include "guest/io/textfile.h"
@@ -91,6 +92,9 @@ int guest_spawn_check(const GuestSpawn *s, Err *err)
     if (r == 0) {
         r = guest_virtiofs_check(s->conf, s->facts, err);
     }
+    if (r == 0) {
+        r = guest_pci_check(GUEST_PCI_SYSFS, s->cmd->passed, err);
+    }
     return r < 0 ? r : guest_tpm_check(s->conf, err);
 }
 
@@ -173,6 +177,9 @@ static int prepare(const GuestSpawn *s, Err *err)
     guest_run_sweep(s->host->run_dir, s->vmid);
     guest_net_sweep(s->vmid);
     r = guest_net_write(s->host->run_dir, s->conf, err);
+    if (r == 0) {
+        r = guest_pci_prepare(GUEST_PCI_SYSFS, s->cmd->passed, err);
+    }
     if (r == 0) {
         r = make_vars(s, err);
     }
@@ -273,6 +280,7 @@ static void give_up(const GuestSpawn *s)
     guest_net_sweep(s->vmid);
     guest_virtiofs_give_up(s->conf, s->facts);
     guest_tpm_end(s->host->run_dir, s->vmid);
+    guest_pci_release(GUEST_PCI_SYSFS, s->vmid);
     guest_run_sweep(s->host->run_dir, s->vmid);
 }
 

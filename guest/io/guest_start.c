@@ -7,6 +7,7 @@
 #include "guest/io/guest_end.h"
 #include "guest/io/guest_hook.h"
 #include "guest/io/guest_net.h"
+#include "guest/io/guest_pci.h"
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_qmp.h"
 #include "guest/io/guest_scope.h"
@@ -242,6 +243,7 @@ static void undo(Start *s)
     (void)!guest_proc_end(&s->proc, GIVE_UP_MS, GIVE_UP_KILL, NULL);
     guest_net_sweep(s->vmid);
     guest_tpm_end(s->host->run_dir, s->vmid);
+    guest_pci_release(GUEST_PCI_SYSFS, s->vmid);
     guest_scope_remove(GUEST_SCOPE_ROOT, s->vmid);
     guest_run_sweep(s->host->run_dir, s->vmid);
     (void)unlink(note);

@@ -31,3 +31,8 @@ check_PROGRAMS += %D%/test_stat %D%/test_stat_monitor
 %C%_test_stat_monitor_LDADD = $(guest_run_ldadd)
 TESTS += %D%/test_stat %D%/test_stat_monitor
 THREADED_TESTS += %D%/test_stat
+
+check_PROGRAMS += %D%/test_guest_pci
+%C%_test_guest_pci_SOURCES = %D%/test_guest_pci.c
+%C%_test_guest_pci_LDADD = $(guest_run_ldadd)
+TESTS += %D%/test_guest_pci
