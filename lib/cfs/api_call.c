@@ -155,6 +155,27 @@ static uint32_t prove(ApiCall *c, const ApiEndpoint *e, Err *err)
     return r < 0 ? 403 : 0;
 }
 
+/* Clients send the variables of the path once more; when they say something else it is an error. */
+static int drop_repeated(ApiCall *c, const ApiEndpoint *e, Err *err)
+{
+    g_auto(GStrv) words = g_strsplit(e->path, "/", 16);
+    guint n = 0;
+
+    for (guint i = 0; words[i] != NULL && n < API_CALL_PARTS_MAX; i++) {
+        char *end = words[i][0] == '{' ? strchr(words[i], '}') : NULL;
+
+        if (end == NULL) {
+            continue;
+        }
+        *end = '\0';
+        if (!params_drop_repeated(c->params, words[i] + 1, c->part[n++])) {
+            c->errors = g_strdup_printf("{\"%s\":\"differs from the path\"}", words[i] + 1);
+            return err_setf(err, -EINVAL, "Parameter verification failed.");
+        }
+    }
+    return 0;
+}
+
 static int read_params(ApiCall *c, const ApiEndpoint *e, Err *err)
 {
     static const ParamSpec none[] = {{0}};
@@ -168,7 +189,8 @@ static int read_params(ApiCall *c, const ApiEndpoint *e, Err *err)
         c->status = 501;
         return err_setf(err, -EBADMSG, "Unexpected content for method '%s'", c->request->method);
     }
-    if ((r = params_parse(c->request->query, body, size, &c->params, err)) < 0) {
+    if ((r = params_parse(c->request->query, body, size, &c->params, err)) < 0 ||
+        (r = drop_repeated(c, e, err)) < 0) {
         return r;
     }
     c->errors = params_check(c->params, e->params != NULL ? e->params : none);

@@ -209,6 +209,25 @@ const char *params_get(const Params *p, const char *name)
     return NULL;
 }
 
+bool params_drop_repeated(Params *p, const char *name, const char *value)
+{
+    bool same = true;
+
+    for (guint i = p->list->len; i > 0; i--) {
+        const Param *param = g_ptr_array_index(p->list, i - 1);
+
+        if (strcmp(param->name, name) != 0) {
+            continue;
+        }
+        if (strcmp(param->value, value) == 0) {
+            (void)g_ptr_array_remove_index(p->list, i - 1);
+        } else {
+            same = false;
+        }
+    }
+    return same;
+}
+
 bool params_parse_bool(const char *text, bool *ret)
 {
     static const struct {

@@ -45,6 +45,10 @@ typedef struct ParamSpec {
  * errors, name to text, which the caller frees. */
 char *params_check(const Params *p, const ParamSpec *specs);
 
+/* Takes out a parameter that repeats what the path says, as clients send it. False: one of its
+ * values is another; that one stays. */
+bool params_drop_repeated(Params *p, const char *name, const char *value);
+
 /* The last value, or NULL. Borrowed. */
 const char *params_get(const Params *p, const char *name);
 /* Only after params_check. */

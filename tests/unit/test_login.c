@@ -391,6 +391,7 @@ static const ApiEndpoint endpoints[] = {
     {"GET", "/hello", API_NEED_WORLD, NULL, NULL, NULL, say_hello},
     {"GET", "/user/{name}", API_NEED_USER, NULL, NULL, NULL, say_hello},
     {"POST", "/user", API_NEED_USER, NULL, NULL, specs, say_hello},
+    {"POST", "/user/{name}/{vmid}", API_NEED_WORLD, NULL, NULL, specs, say_hello},
     {"GET", "/vm", API_NEED_PRIV, "/vms/100", "VM.Audit", NULL, say_hello},
     {"GET", "/sys", API_NEED_PRIV, "/", "Sys.Audit", NULL, say_hello},
     {"GET", "/root", API_NEED_ROOT, NULL, NULL, NULL, say_hello},
@@ -458,6 +459,9 @@ static void calls_are_let_in_by_proof_and_right(void)
     expect(&t, &joe, "POST", "/user", "t=abc", 200, "world");
     expect(&t, &joe, "POST", "/user", "t=x", 400, "\"message\":\"Parameter verification failed.\"");
     expect(&t, &joe, "POST", "/user", "t=x", 400, "\"errors\":{\"t\":");
+    expect(&t, &joe, "POST", "/user/x/7", "vmid=7&t=abc&name=x", 200, "\"x\"");
+    expect(&t, &joe, "POST", "/user/x/7", "{\"t\":\"abc\",\"vmid\":7}", 200, "\"x\"");
+    expect(&t, &joe, "POST", "/user/x/7", "vmid=8&t=abc", 400, "\"errors\":{\"vmid\":\"differs");
     expect(&t, &joe, "GET", "/hello", "t=abc", 501, "Unexpected content");
     expect(&t, &joe, "GET", "/vm", NULL, 200, "world");
     expect(&t, &joe, "GET", "/sys", NULL, 403, "Permission check failed (/, Sys.Audit)");
