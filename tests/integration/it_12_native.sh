@@ -64,6 +64,9 @@ claims_of_the_protocol()
     check 'and is the same everywhere' within 20 same_file /etc/pve/big
     check 'many small changes at once' at 2 'cd /etc/pve && mkdir many &&
         for i in 1 2 3 4 5 6 7 8; do (echo $i >many/$i) & done; wait; test $(ls many | wc -l) = 8'
+    # Acknowledged is what two of three have: the third may still be about to take it.
+    check 'which the third node soon has' within 60 \
+        at 3 'cd /etc/pve/many && test "$(echo $(cat 1 2 3 4 5 6 7 8))" = "1 2 3 4 5 6 7 8"'
     check 'a rename that must not replace does not, and one that may does' at 3 'cd /etc/pve/many &&
         mv -n 1 2 && test "$(cat 2)" = 2 && mv 1 2 && test "$(cat 2)" = 1'
     term=$(term_of 1)
