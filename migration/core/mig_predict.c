@@ -3,10 +3,12 @@
 
 #include "migration/core/mig_limits.h"
 
-#define ROUNDS_MAX 50
-#define SLOW_LINK  INT64_C(125000000) /* bytes per second: 1 Gbit/s */
-#define MS_PER_S   1000.0
-#define FIXED_MS   500.0 /* start of QEMU, mostly, and all that does not grow with the guest */
+#define ROUNDS_MAX     50
+#define SLOW_LINK      INT64_C(125000000) /* bytes per second: 1 Gbit/s */
+#define MS_PER_S       1000.0
+#define CHANNELS_LEAST 2
+#define CHANNELS_MOST  8     /* 2 GB/s: what a network has today */
+#define FIXED_MS       500.0 /* start of QEMU, mostly, and all that does not grow with the guest */
 
 /* What is left of the promise for QEMU. */
 static int64_t most_of(int64_t promise_ms)
@@ -53,8 +55,8 @@ MigPrediction mig_predict(const MigPredictAsk *ask)
             double least_ms = ms < first_ms ? ms : first_ms;
 
             p.converges = true;
-            p.downtime_ms = (int64_t)(fresh_ms > least_ms ? fresh_ms : least_ms) +
-                            MIG_SWITCH_COST_MS;
+            p.downtime_ms =
+                (int64_t)(fresh_ms > least_ms ? fresh_ms : least_ms) + MIG_SWITCH_COST_MS;
             p.total_ms = (int64_t)(total_ms + fresh_ms) + MIG_SWITCH_COST_MS;
             return p;
         }
@@ -67,7 +69,16 @@ MigPrediction mig_predict(const MigPredictAsk *ask)
     return p;
 }
 
-bool mig_compression_pays(int64_t link_speed, int64_t limit)
+bool mig_compression_pays(int64_t link_speed, bool tls, int64_t limit)
 {
-    return limit == 0 && link_speed > 0 && link_speed <= SLOW_LINK;
+    return limit == 0 && (tls || (link_speed > 0 && link_speed <= SLOW_LINK));
+}
+
+unsigned mig_tls_channels(int64_t link_speed, unsigned processors)
+{
+    int64_t n = (link_speed + MIG_STREAM_TLS - 1) / MIG_STREAM_TLS;
+    int64_t most = processors / 2 < CHANNELS_MOST ? processors / 2 : CHANNELS_MOST;
+
+    n = n < most ? n : most;
+    return n > CHANNELS_LEAST ? (unsigned)n : CHANNELS_LEAST;
 }

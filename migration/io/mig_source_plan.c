@@ -19,7 +19,6 @@
 #define CHANNELS_FROM                                                                              \
     ((int64_t)1024 * 1024 * 1024) /* smaller guests are through before more                        \
                                    * channels have shaken hands */
-#define CHANNELS 2
 
 static void problem(MigJob *j, const char *check, bool fatal, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -370,16 +369,24 @@ static void measure_dirtying(MigJob *j)
     }
 }
 
+/* By itself only where there are channels anyway, or the link is so slow that it is worth them. */
+static bool compression_pays(const MigJob *j)
+{
+    int64_t link = jsontree_get_int(j->peer_facts, "speed", 0);
+    bool channels =
+        j->request.channels > 0 || (j->request.channels < 0 && j->stats.total >= CHANNELS_FROM);
+
+    return j->request.compress == MIG_COMPRESS_AUTO &&
+           mig_compression_pays(link, channels && !j->request.insecure, mig_source_limit(j, NULL));
+}
+
 /* Decided here, where both QEMUs and the link are known. Post-copy has no channels to compress. */
 static void choose_compression(MigJob *j)
 {
     bool possible =
         jsontree_get_bool(j->peer_facts, "zstd", false) && j->request.policy != MIG_POLICY_POSTCOPY;
-    int64_t link = jsontree_get_int(j->peer_facts, "speed", 0);
 
-    j->compress = possible && (j->request.compress == MIG_COMPRESS_ZSTD ||
-                               (j->request.compress == MIG_COMPRESS_AUTO &&
-                                mig_compression_pays(link, mig_source_limit(j, NULL))));
+    j->compress = possible && (j->request.compress == MIG_COMPRESS_ZSTD || compression_pays(j));
     if (j->request.online && j->request.compress == MIG_COMPRESS_ZSTD && !possible) {
         problem(j, "compress", false, "zstd is not possible here: the memory moves as it is");
     }
@@ -578,13 +585,17 @@ static JsonTree *exports(MigJob *j)
 /* One channel for post-copy: QEMU 7.2 cannot do both. Only channels can be compressed. */
 static unsigned channels_of(const MigJob *j)
 {
+    int64_t link = jsontree_get_int(j->peer_facts, "speed", 0);
+
     if (j->request.policy == MIG_POLICY_POSTCOPY) {
         return 0;
     }
     if (j->request.channels > 0 || (j->request.channels == 0 && !j->compress)) {
         return (unsigned)j->request.channels;
     }
-    return j->compress || (j->stats.total >= CHANNELS_FROM && !j->request.insecure) ? CHANNELS : 0;
+    return j->compress || (j->stats.total >= CHANNELS_FROM && !j->request.insecure)
+               ? mig_tls_channels(link, g_get_num_processors())
+               : 0;
 }
 
 static void say_streams(MigJob *j)

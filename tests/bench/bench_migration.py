@@ -264,6 +264,7 @@ def bare(case):
                                      if side is source else []))
         side.ask('migrate-set-parameters', **({'tls-creds': 'tls0'} if case['tls'] else {}),
                  **({'multifd-channels': case['channels']} if case['channels'] else {}),
+                 **({'multifd-compression': 'zstd'} if case['zstd'] else {}),
                  **({'tls-hostname': 'node2'} if case['tls'] and side is source else {}),
                  **{'max-bandwidth': 16 << 30, 'downtime-limit': 240})
     target.ask('migrate-incoming', uri='tcp:10.80.0.2:60001')
@@ -336,7 +337,8 @@ def ours(case, predict):
     command = ['qm', 'migrate', '100', 'node2', '--online', '--with-local-disks',
                '--migration_type', 'secure' if case['tls'] else 'insecure', '--timeout',
                str(DEADLINE), '--output-format', 'json']
-    command += ['--channels', str(case['channels'])] if case['channels'] is not None else []
+    command += ['--channels', str(case['channels']), '--compress',
+                'zstd' if case['zstd'] else 'none']
     guess = predicted(command) if predict else None
     there = Console(root_of(2) + '/run/qemu-server/100.serial0')
     cpu = Cpu()
@@ -385,28 +387,31 @@ def show(title, rows):
 
 
 def guest_cases(options):
-    """Title, pages that are changed each 10 ms, MiB of which these are, TLS, channels."""
+    """Title, pages that are changed each 10 ms, MiB of which these are, TLS, channels, zstd."""
     for tls in (False, True):
         for channels in (0, 1, 2, 4):
-            yield 'idle', 0, 0, tls, channels
-    for working, tls, channels in ((64, False, 0), (64, True, 0), (64, True, 2),
-                                   (256, False, 0), (256, True, 2)):
+            yield 'idle', 0, 0, tls, channels, False
+    yield 'idle', 0, 0, True, 2, True
+    for working, tls, channels, zstd in ((64, False, 0, False), (64, True, 0, False),
+                                         (64, True, 2, True), (256, False, 0, False),
+                                         (256, True, 2, True)):
         working = min(working, options.mib // 2)
-        yield f'writes 100 MiB/s in {working} MiB', 256, working, tls, channels
+        yield f'writes 100 MiB/s in {working} MiB', 256, working, tls, channels, zstd
 
 
 def cases(options):
     common = {'priority': options.priority, 'disk': None}
-    for what, dirty, working, tls, channels in guest_cases(options):
+    for what, dirty, working, tls, channels, zstd in guest_cases(options):
         yield (f'{options.mib} MiB, {what}, {"TLS" if tls else "plain"}'
-               + (f', {channels} channel{"s" if channels > 1 else ""}' if channels else ''),
+               + (f', {channels} channel{"s" if channels > 1 else ""}' if channels else '')
+               + (', zstd' if zstd else ''),
                {**common, 'mib': options.mib, 'dirty': dirty, 'set': working, 'tls': tls,
-                'channels': channels})
+                'channels': channels, 'zstd': zstd})
     for tls in (False, True):
         yield (f'64 MiB, local disk of {options.disk_mib} MiB, a quarter of it used, '
                f'{"TLS" if tls else "plain"}',
                {**common, 'mib': 64, 'dirty': 0, 'set': 0, 'tls': tls, 'channels': 0,
-                'disk': f'{DIR}/disk.img'})
+                'zstd': False, 'disk': f'{DIR}/disk.img'})
 
 
 def make_disk(path, mib):
