@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stands before the product's JSON parser (the linker puts it there): ten daemons read the same
- * files over and over, so what was parsed once is handed out again, and parsing is done by our own
- * leaner parser. The product's is tested and fuzzed elsewhere; what the stack makes of a file, and
- * when, stays its own doing.
+ * files over and over, so what was parsed once is handed out again, and what the stack writes is
+ * parsed by something leaner. The product's parser is tested and fuzzed elsewhere; what the stack
+ * makes of a file, and when, stays its own doing.
  */
 #include "ha-manager/core/ha_json.h"
-#include "lib/base/jsontree.h"
 
 #include <string.h>
 
@@ -15,53 +14,105 @@
 int __real_ha_json_parse_object(const char *text, JsonObject **ret_object, Err *err);
 int __wrap_ha_json_parse_object(const char *text, JsonObject **ret_object, Err *err);
 
-static JsonNode *node_of(const JsonTree *t);
+/* What is left to be read; NULL: it holds something that we leave to the product's parser. */
+typedef const char *Rest;
 
-static JsonObject *object_of(const JsonTree *t)
+static JsonNode *take_node(Rest *r);
+
+static bool take(Rest *r, char c)
+{
+    if (*r != NULL && **r == c) {
+        (*r)++;
+        return true;
+    }
+    return false;
+}
+
+/* Without escapes, as all that the stack itself writes; NULL: not so. Caller frees. */
+static char *take_string(Rest *r)
+{
+    const char *from = *r + 1;
+    size_t size = take(r, '"') ? strcspn(from, "\"\\") : 0;
+
+    if (*r == NULL || from != *r || from[size] != '"') {
+        *r = NULL;
+        return NULL;
+    }
+    *r = from + size + 1;
+    return g_strndup(from, size);
+}
+
+static JsonObject *take_object(Rest *r)
 {
     JsonObject *o = json_object_new();
+    bool more = take(r, '{') && !take(r, '}');
 
-    for (guint i = 0; i < jsontree_count(t); i++) {
-        json_object_set_member(o, jsontree_key(t, i), node_of(jsontree_at(t, i)));
+    while (more) {
+        g_autofree char *name = take_string(r);
+        JsonNode *value = take(r, ':') ? take_node(r) : NULL;
+
+        if (value == NULL) {
+            *r = NULL;
+            return o;
+        }
+        json_object_set_member(o, name, value);
+        more = take(r, ',');
+        if (!more && !take(r, '}')) {
+            *r = NULL;
+        }
     }
     return o;
 }
 
-static JsonArray *array_of(const JsonTree *t)
+static JsonArray *take_array(Rest *r)
 {
     JsonArray *a = json_array_new();
+    bool more = take(r, '[') && !take(r, ']');
 
-    for (guint i = 0; i < jsontree_count(t); i++) {
-        json_array_add_element(a, node_of(jsontree_at(t, i)));
+    while (more) {
+        JsonNode *value = take_node(r);
+
+        if (value == NULL) {
+            return a;
+        }
+        json_array_add_element(a, value);
+        more = take(r, ',');
+        if (!more && !take(r, ']')) {
+            *r = NULL;
+        }
     }
     return a;
 }
 
-static JsonNode *node_of(const JsonTree *t)
+/* NULL together with the rest. */
+static JsonNode *take_node(Rest *r)
 {
-    JsonNode *n = json_node_alloc();
+    JsonNode *n;
+    char *end;
+    int64_t number;
 
-    switch (jsontree_kind(t)) {
-    case JSONTREE_BOOL:
-        return json_node_init_boolean(n, jsontree_bool(t, false));
-    case JSONTREE_INT:
-        return json_node_init_int(n, jsontree_int(t, 0));
-    case JSONTREE_REAL:
-        return json_node_init_double(n, jsontree_real(t, 0));
-    case JSONTREE_TEXT:
-        return json_node_init_string(n, jsontree_text(t));
-    case JSONTREE_ARRAY:
-        json_node_init(n, JSON_NODE_ARRAY);
-        json_node_take_array(n, array_of(t));
-        return n;
-    case JSONTREE_OBJECT:
-        json_node_init(n, JSON_NODE_OBJECT);
-        json_node_take_object(n, object_of(t));
-        return n;
-    case JSONTREE_NULL:
-        break;
+    if (*r != NULL && **r == '"') {
+        g_autofree char *text = take_string(r);
+
+        return text != NULL ? json_node_init_string(json_node_alloc(), text) : NULL;
     }
-    return json_node_init_null(n);
+    if (*r != NULL && **r == '{') {
+        n = json_node_new(JSON_NODE_OBJECT);
+        json_node_take_object(n, take_object(r));
+        return n;
+    }
+    if (*r != NULL && **r == '[') {
+        n = json_node_new(JSON_NODE_ARRAY);
+        json_node_take_array(n, take_array(r));
+        return n;
+    }
+    number = *r != NULL ? g_ascii_strtoll(*r, &end, 10) : 0;
+    if (*r == NULL || end == *r || strchr(",]}", *end) == NULL) {
+        *r = NULL; /* no whole number */
+        return NULL;
+    }
+    *r = end;
+    return json_node_init_int(json_node_alloc(), number);
 }
 
 typedef struct Known {
@@ -95,28 +146,22 @@ static void keep(const char *text, size_t size, JsonObject *object)
     *k = (Known){size, g_memdup2(text, size), json_object_ref(object)};
 }
 
-static JsonObject *parse(const char *text, size_t size)
-{
-    g_autoptr(JsonTree) tree = NULL;
-
-    return jsontree_parse(text, size, &tree, NULL) == 0 && jsontree_kind(tree) == JSONTREE_OBJECT
-               ? object_of(tree)
-               : NULL;
-}
-
 int __wrap_ha_json_parse_object(const char *text, JsonObject **ret_object, Err *err)
 {
     size_t size = strlen(text);
     const Known *k = find(text, size);
+    g_autoptr(JsonObject) object = NULL;
+    Rest rest = text;
 
     if (k != NULL) {
         *ret_object = json_object_ref(k->object);
         return 0;
     }
-    *ret_object = parse(text, size);
-    if (*ret_object == NULL) {
+    object = take_object(&rest);
+    if (size == 0 || rest == NULL || rest[strspn(rest, "\n")] != '\0') {
         return __real_ha_json_parse_object(text, ret_object, err);
     }
-    keep(text, size, *ret_object);
+    keep(text, size, object);
+    *ret_object = g_steal_pointer(&object);
     return 0;
 }
