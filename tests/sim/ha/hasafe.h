@@ -173,6 +173,7 @@ struct HaSafeNode {
     bool armed;
     bool ticking; /* the multiplexer's next look is due */
     bool runs[HASAFE_SERVICES_MAX];
+    uint64_t guest_lock[HASAFE_SERVICES_MAX]; /* who works on the guest here; 0: nobody */
     GPtrArray *workers; /* HaSafeWorker *, of the LRM that runs */
     bool going_down;    /* an orderly shutdown is under way */
     HaSafeDevice device;
@@ -186,7 +187,7 @@ struct HaSafe {
     unsigned n_nodes, n_services;
     HaSafeNode nodes[HASAFE_NODES_MAX];
     HaSafeTree tree;
-    uint64_t inodes;
+    uint64_t inodes, guest_locks;
     bool dogs_fire; /* watchdogs can be relied on */
     char *lock_names[HASAFE_NODES_MAX];
     bool wanted[HASAFE_SERVICES_MAX]; /* state started is asked for */

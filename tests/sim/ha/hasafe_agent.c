@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define SEC US_PER_SEC
+#define SEC       US_PER_SEC
+#define LOCK_WAIT (10 * SEC) /* GUEST_EDIT_TIMEOUT_MS */
 
 static bool runs(const HaSafeCaller *c, const char *sid)
 {
@@ -38,21 +39,51 @@ static void work(HaSafeCaller *c, int64_t most)
                          : hasafe_random(s, SEC / 20, most));
 }
 
+/* The lock of all who work on a guest of this node: a start that takes long is not overtaken by a
+ * move (guest_edit.h, mig_tree.h). 0: not to be had. */
+static uint64_t lock_guest(HaSafeCaller *c, unsigned service)
+{
+    HaSafeNode *n = c->d->node;
+    HaSafe *s = n->s;
+    int64_t limit = hasafe_now(s) + LOCK_WAIT;
+
+    while (hasafe_alive(c) && n->guest_lock[service] != 0 && hasafe_now(s) < limit) {
+        hasafe_sleep(s, SEC / 10);
+    }
+    if (!hasafe_alive(c) || n->guest_lock[service] != 0) {
+        return 0;
+    }
+    n->guest_lock[service] = ++s->guest_locks;
+    return s->guest_locks;
+}
+
+static void unlock_guest(HaSafeCaller *c, unsigned service, uint64_t lock)
+{
+    uint64_t *held = &c->d->node->guest_lock[service];
+
+    *held = *held == lock ? 0 : *held; /* it went with the power else */
+}
+
 /* A guest whose configuration is not here is not started (INV-5). */
 void hasafe_agent_start(void *ctx, const char *sid)
 {
     HaSafeCaller *c = ctx;
     HaSafeNode *n = c->d->node;
     unsigned i = (unsigned)hasafe_service(sid);
+    uint64_t lock;
 
     hasafe_call(c);
-    if (!hasafe_alive(c) || !n->quorate || hasafe_view(n)->where[i] != n->index) {
+    lock = lock_guest(c, i);
+    if (lock == 0) {
         return;
     }
-    work(c, 2 * SEC);
-    if (hasafe_alive(c)) {
-        hasafe_set_running(n, i, true, "started");
+    if (n->quorate && hasafe_view(n)->where[i] == n->index) {
+        work(c, 2 * SEC);
+        if (hasafe_alive(c)) {
+            hasafe_set_running(n, i, true, "started");
+        }
     }
+    unlock_guest(c, i, lock);
 }
 
 void hasafe_agent_stop(void *ctx, const char *sid, int64_t timeout_s)
@@ -71,9 +102,8 @@ void hasafe_agent_stop(void *ctx, const char *sid, int64_t timeout_s)
 
 /* The hand-over is the move of the configuration; memory goes with it at that moment, as the
  * migration agents have it. Without it the guest stays where it was. */
-int hasafe_agent_migrate(void *ctx, const char *sid, const char *target, bool online)
+static int migrate(HaSafeCaller *c, const char *sid, const char *target, bool online)
 {
-    HaSafeCaller *c = ctx;
     HaSafe *s = c->d->s;
     HaSafeNode *n = c->d->node;
     HaSafeNode *to = hasafe_node_by_name(s, target);
@@ -86,7 +116,7 @@ int hasafe_agent_migrate(void *ctx, const char *sid, const char *target, bool on
         return -EIO;
     }
     if (!online) {
-        hasafe_agent_stop(ctx, sid, -1);
+        hasafe_agent_stop(c, sid, -1);
     }
     work(c, 10 * SEC);
     if (!hasafe_alive(c) || !to->up || to->boot != boot || to->part != n->part ||
@@ -104,6 +134,17 @@ int hasafe_agent_migrate(void *ctx, const char *sid, const char *target, bool on
     }
     s->result.moves++;
     return 0;
+}
+
+int hasafe_agent_migrate(void *ctx, const char *sid, const char *target, bool online)
+{
+    HaSafeCaller *c = ctx;
+    unsigned i = (unsigned)hasafe_service(sid);
+    uint64_t lock = lock_guest(c, i);
+    int r = lock != 0 ? migrate(c, sid, target, online) : -EIO;
+
+    unlock_guest(c, i, lock);
+    return r;
 }
 
 static void worker_main(HaSafe *s, void *data)

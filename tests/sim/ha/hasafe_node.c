@@ -528,6 +528,7 @@ void hasafe_power_off(HaSafeNode *n)
     hasafe_daemon_kill(&n->lrm);
     n->armed = false;
     for (unsigned i = 0; i < n->s->n_services; i++) {
+        n->guest_lock[i] = 0;
         hasafe_set_running(n, i, false, "power off");
     }
     hasafe_network_changed(n->s);
