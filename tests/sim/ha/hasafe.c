@@ -141,7 +141,7 @@ static bool settled(const HaSafe *s)
     for (unsigned i = 0; i < s->n_services; i++) {
         unsigned where = s->tree.where[i];
 
-        if (s->wanted[i] != s->nodes[where].runs[i]) {
+        if (s->wanted[i] != s->nodes[where].runs[i] || s->disabled[i]) {
             return false;
         }
     }
@@ -168,6 +168,7 @@ static void settle(HaSafe *s)
     /* It has to stay so for a while: rounds that are under way may still change it. */
     while (!s->failed && calm < 30) {
         hasafe_run_until(s, hasafe_now(s) + SEC);
+        hasafe_mend_errors(s);
         calm = settled(s) ? calm + 1 : 0;
         if (calm == 0 && hasafe_now(s) > limit) {
             for (unsigned i = 0; i < s->n_services; i++) {

@@ -174,8 +174,8 @@ struct HaSafeNode {
     bool ticking; /* the multiplexer's next look is due */
     bool runs[HASAFE_SERVICES_MAX];
     uint64_t guest_lock[HASAFE_SERVICES_MAX]; /* who works on the guest here; 0: nobody */
-    GPtrArray *workers; /* HaSafeWorker *, of the LRM that runs */
-    bool going_down;    /* an orderly shutdown is under way */
+    GPtrArray *workers;                       /* HaSafeWorker *, of the LRM that runs */
+    bool going_down;                          /* an orderly shutdown is under way */
     HaSafeDevice device;
 };
 
@@ -190,8 +190,9 @@ struct HaSafe {
     uint64_t inodes, guest_locks;
     bool dogs_fire; /* watchdogs can be relied on */
     char *lock_names[HASAFE_NODES_MAX];
-    bool wanted[HASAFE_SERVICES_MAX]; /* state started is asked for */
-    bool calm;                        /* no more faults */
+    bool wanted[HASAFE_SERVICES_MAX];   /* state started is asked for */
+    bool disabled[HASAFE_SERVICES_MAX]; /* by somebody who leads it out of its error state */
+    bool calm;                          /* no more faults */
     bool failed;
     unsigned view_round; /* counts changes of the network */
     HaSafeResult result;
@@ -293,5 +294,7 @@ void hasafe_worker_free(HaSafeWorker *w);
 
 void hasafe_faults_start(HaSafe *s);
 void hasafe_faults_end(HaSafe *s); /* everything mended, nothing paused */
+/* Somebody looks at services in error, which need a person, and disables them for a while. */
+void hasafe_mend_errors(HaSafe *s);
 
 #endif

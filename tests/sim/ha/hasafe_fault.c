@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What goes wrong, and what people do meanwhile. */
+#include "ha-manager/core/ha_manager_status.h"
 #include "tests/sim/ha/hasafe.h"
 
 #include <string.h>
@@ -147,7 +148,9 @@ static void write_resources(HaSafe *s)
 
     for (unsigned i = 0; i < s->n_services; i++) {
         g_string_append_printf(text, "vm: %u\n\tstate %s\n\n", 100 + i,
-                               s->wanted[i] ? "started" : "stopped");
+                               s->disabled[i] ? "disabled"
+                               : s->wanted[i] ? "started"
+                                              : "stopped");
     }
     g_clear_pointer(where, g_ref_string_release);
     *where = g_ref_string_new(text->str);
@@ -207,6 +210,38 @@ static void look_after(HaSafe *s, void *data)
         }
     }
     hasafe_after(s, SEC, look_after, NULL);
+}
+
+void hasafe_mend_errors(HaSafe *s)
+{
+    const char *text = s->tree.files[HA_FILE_MANAGER_STATUS];
+    g_autoptr(HaManagerStatus) ms = NULL;
+    bool changed = false;
+
+    for (unsigned i = 0; i < s->n_services; i++) {
+        changed = changed || s->disabled[i];
+    }
+    if (!changed && (text == NULL || strstr(text, "\"error\"") == NULL)) {
+        return; /* as nearly always */
+    }
+    changed = false;
+    if (ha_manager_status_parse(text, NULL, NULL, &ms, NULL) < 0) {
+        return;
+    }
+    for (unsigned i = 0; i < s->n_services; i++) {
+        g_autofree char *sid = hasafe_sid(i);
+        const HaService *service = strmap_get(ms->services, sid);
+        bool in_error = service != NULL && service->state == HA_SERVICE_ERROR;
+
+        if (in_error != s->disabled[i]) {
+            s->disabled[i] = in_error;
+            changed = true;
+            hasafe_say(s, "-", "%s %s", in_error ? "disable" : "enable", sid);
+        }
+    }
+    if (changed) {
+        write_resources(s);
+    }
 }
 
 void hasafe_faults_start(HaSafe *s)
