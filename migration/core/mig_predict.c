@@ -69,9 +69,9 @@ MigPrediction mig_predict(const MigPredictAsk *ask)
     return p;
 }
 
-bool mig_compression_pays(int64_t link_speed, bool tls, int64_t limit)
+bool mig_compression_pays(int64_t link_speed, int64_t limit)
 {
-    return limit == 0 && (tls || (link_speed > 0 && link_speed <= SLOW_LINK));
+    return limit == 0 && link_speed > 0 && link_speed <= SLOW_LINK;
 }
 
 unsigned mig_tls_channels(int64_t link_speed, unsigned processors)

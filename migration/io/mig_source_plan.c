@@ -369,24 +369,16 @@ static void measure_dirtying(MigJob *j)
     }
 }
 
-/* By itself only where there are channels anyway, or the link is so slow that it is worth them. */
-static bool compression_pays(const MigJob *j)
-{
-    int64_t link = jsontree_get_int(j->peer_facts, "speed", 0);
-    bool channels =
-        j->request.channels > 0 || (j->request.channels < 0 && j->stats.total >= CHANNELS_FROM);
-
-    return j->request.compress == MIG_COMPRESS_AUTO &&
-           mig_compression_pays(link, channels && !j->request.insecure, mig_source_limit(j, NULL));
-}
-
 /* Decided here, where both QEMUs and the link are known. Post-copy has no channels to compress. */
 static void choose_compression(MigJob *j)
 {
     bool possible =
         jsontree_get_bool(j->peer_facts, "zstd", false) && j->request.policy != MIG_POLICY_POSTCOPY;
+    int64_t link = jsontree_get_int(j->peer_facts, "speed", 0);
 
-    j->compress = possible && (j->request.compress == MIG_COMPRESS_ZSTD || compression_pays(j));
+    j->compress = possible && (j->request.compress == MIG_COMPRESS_ZSTD ||
+                               (j->request.compress == MIG_COMPRESS_AUTO &&
+                                mig_compression_pays(link, mig_source_limit(j, NULL))));
     if (j->request.online && j->request.compress == MIG_COMPRESS_ZSTD && !possible) {
         problem(j, "compress", false, "zstd is not possible here: the memory moves as it is");
     }

@@ -558,12 +558,10 @@ static void test_predict(void)
     g_assert_true(p.known && !p.converges);
     g_assert_cmpint(mig_predict(&disks).total_ms, ==, fixed + 4000);
     g_assert_false(mig_predict(&unknown).known);
-    g_assert_true(mig_compression_pays(125000000, false, 0));
-    g_assert_false(mig_compression_pays(125000000, false, 1000));
-    g_assert_false(mig_compression_pays(1250000000, false, 0));
-    g_assert_false(mig_compression_pays(0, false, 0));
-    g_assert_true(mig_compression_pays(0, true, 0));
-    g_assert_false(mig_compression_pays(0, true, 1000));
+    g_assert_true(mig_compression_pays(125000000, 0));
+    g_assert_false(mig_compression_pays(125000000, 1000));
+    g_assert_false(mig_compression_pays(1250000000, 0));
+    g_assert_false(mig_compression_pays(0, 0));
     g_assert_cmpuint(mig_tls_channels(0, 64), ==, 2);
     g_assert_cmpuint(mig_tls_channels(125000000, 64), ==, 2);
     g_assert_cmpuint(mig_tls_channels(1250000000, 64), ==, 5);
