@@ -64,6 +64,6 @@ int package_conf_clear(const ClusterPaths *paths,
         return err_setf(err, r, "moving %s: %s", paths->host_conf, strerror(-r));
     }
     return in_tree(paths) == FOUND_EXAMPLE
-               ? cluster_remove_tree_conf(paths, PACKAGE_CONF_WAIT_TIMEOUT, err)
+               ? cluster_remove_tree_conf(paths, PACKAGE_CONF_WAIT_SEC, err)
                : 0;
 }

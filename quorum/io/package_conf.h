@@ -10,8 +10,8 @@
 
 #include "quorum/io/cluster_create.h"
 
-#define PACKAGE_CONF_KEPT         ".example" /* after the name of the host's copy */
-#define PACKAGE_CONF_WAIT_TIMEOUT 60         /* seconds, until the tree is mounted again */
+#define PACKAGE_CONF_KEPT     ".example" /* after the name of the host's copy */
+#define PACKAGE_CONF_WAIT_SEC 60         /* until the tree is mounted again */
 
 /* Is there the example, and nothing else that says that this node is in a cluster? */
 bool package_conf_found(const ClusterPaths *paths);
