@@ -302,10 +302,13 @@ static int deconfigure(const WitnessSetup *s, Err *err)
 /* ---- waiting -----------------------------------------------------------------------------------
  */
 
-/* Nodes on which the witness is connected and votes; -errno. `ret_here`: on this one? */
+/* Nodes for which the witness votes; -errno. `ret_here`: for this one? corosync-qdevice alone makes
+ * itself known to corosync as soon as it runs, connected or not: only a vote is a sign of the host.
+ */
 static int count_votes(bool *ret_here, Err *err)
 {
     g_autoptr(QuorumReport) report = NULL;
+    const uint32_t votes = QUORUM_FLAG_QDEVICE_ALIVE | QUORUM_FLAG_QDEVICE_VOTE;
     int r = quorum_query(NULL, 0, &report, err);
     int count = 0;
 
@@ -314,10 +317,10 @@ static int count_votes(bool *ret_here, Err *err)
     }
     for (uint32_t i = 0; i < report->facts.n_members; i++) {
         const QuorumMember *m = &report->facts.members[i];
-        bool alive = (m->flags & QUORUM_FLAG_QDEVICE_ALIVE) != 0;
+        bool voted = (m->flags & votes) == votes;
 
-        count += alive;
-        *ret_here = *ret_here || (alive && m->nodeid == report->facts.nodeid);
+        count += voted;
+        *ret_here = *ret_here || (voted && m->nodeid == report->facts.nodeid);
     }
     return count;
 }
