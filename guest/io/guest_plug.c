@@ -212,6 +212,24 @@ static int remove_part(Plug *p, const HotStep *s, Err *err)
     return r;
 }
 
+/* QEMU keeps a limit that is not named: each one is, those that are none as it has them at first.
+ */
+static JsonTree *all_limits(const JsonTree *limits)
+{
+    static const char *const kinds[] = {"bps-total",  "bps-read",  "bps-write",
+                                        "iops-total", "iops-read", "iops-write"};
+    JsonTree *out = jsontree_new_object();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        g_autofree char *max = g_strconcat(kinds[i], "-max", NULL);
+        g_autofree char *length = g_strconcat(kinds[i], "-max-length", NULL);
+        jsontree_set_int(out, kinds[i], jsontree_get_int(limits, kinds[i], 0));
+        jsontree_set_int(out, max, jsontree_get_int(limits, max, 0));
+        jsontree_set_int(out, length, jsontree_get_int(limits, length, 1));
+    }
+    return out;
+}
+
 static int set_group(Plug *p, const char *id, const char *text, Err *err)
 {
     g_autoptr(JsonTree) group = NULL;
@@ -224,7 +242,7 @@ static int set_group(Plug *p, const char *id, const char *text, Err *err)
     arguments = jsontree_new_object();
     jsontree_set_text(arguments, "path", id);
     jsontree_set_text(arguments, "property", "limits");
-    jsontree_set(arguments, "value", jsontree_copy(jsontree_get(group, "limits")));
+    jsontree_set(arguments, "value", all_limits(jsontree_get(group, "limits")));
     return qmp_call(p->qmp, "qom-set", arguments, 0, NULL, err);
 }
 
