@@ -49,11 +49,18 @@ char *ha_manager_status_format(const HaManagerStatus *ms);
 typedef struct HaStatusCache {
     char *text;          /* NULL: never read */
     HaManagerStatus *ms; /* of `text` */
+    char *refused;       /* the last text of a lower epoch; NULL: none since `text` was taken */
+    unsigned refusals;   /* different ones of them in a row */
 } HaStatusCache;
+
+/* Different texts of a lower epoch after which it is believed. A replaced master writes once, late;
+ * who writes again has renewed the manager lock in between, and is the master: the higher epoch was
+ * lost with those who knew it, under a late write. */
+#define HA_STATUS_REFUSALS 5
 
 /* Takes the text (owned by the cache from here on). On failure the cache keeps what it had. With
  * `refuse_older`, a status of a lower epoch than the one known gives -ESTALE: it was written by a
- * master that has been replaced. */
+ * master that has been replaced, unless it goes on and on (HA_STATUS_REFUSALS). */
 int ha_status_cache_take(HaStatusCache *cache, char *text, bool refuse_older, Err *err) must_check;
 void ha_status_cache_done(HaStatusCache *cache);
 

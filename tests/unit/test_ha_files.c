@@ -121,6 +121,33 @@ static void what_is_no_status_is_refused(void)
     g_assert_null(o);
 }
 
+static int take_epoch_4(HaStatusCache *cache, int timestamp)
+{
+    char *text = g_strdup_printf("{\"epoch\":4,\"timestamp\":%d}", timestamp);
+
+    return ha_status_cache_take(cache, text, true, NULL);
+}
+
+/* Nobody is left who knew the higher epoch but us: who goes on writing holds the manager lock. */
+static void master_that_goes_on_is_believed(void)
+{
+    HaStatusCache cache = {0};
+
+    g_assert_cmpint(ha_status_cache_take(&cache, g_strdup("{\"epoch\":5}"), true, NULL), ==, 0);
+    for (int i = 1; i < HA_STATUS_REFUSALS; i++) {
+        g_assert_cmpint(take_epoch_4(&cache, i), ==, -ESTALE);
+        g_assert_cmpint(take_epoch_4(&cache, i), ==, -ESTALE); /* the same one again: no news */
+    }
+    /* The master of the higher epoch is still there: counting begins anew. */
+    g_assert_cmpint(ha_status_cache_take(&cache, g_strdup("{\"epoch\":5}"), true, NULL), ==, 0);
+    for (int i = 1; i < HA_STATUS_REFUSALS; i++) {
+        g_assert_cmpint(take_epoch_4(&cache, i), ==, -ESTALE);
+    }
+    g_assert_cmpint(take_epoch_4(&cache, HA_STATUS_REFUSALS), ==, 0);
+    g_assert_cmpuint(cache.ms->epoch, ==, 4);
+    ha_status_cache_done(&cache);
+}
+
 static void status_of_a_replaced_master_is_refused(void)
 {
     HaStatusCache cache = {NULL, NULL};
@@ -305,6 +332,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ha/status/questions-about-a-node", questions_about_a_node);
     g_test_add_func("/ha/status/damaged-entries", damaged_entries_are_named_and_left_out);
     g_test_add_func("/ha/status/what-is-none-is-refused", what_is_no_status_is_refused);
+    g_test_add_func("/ha/files/master-goes-on", master_that_goes_on_is_believed);
     g_test_add_func("/ha/status/replaced-master", status_of_a_replaced_master_is_refused);
     g_test_add_func("/ha/lrm-status/round-trip", lrm_status_survives_a_round_trip);
     g_test_add_func("/ha/settings/read", settings_are_read);
