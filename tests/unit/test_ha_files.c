@@ -150,7 +150,7 @@ static void master_that_goes_on_is_believed(void)
 
 static void status_of_a_replaced_master_is_refused(void)
 {
-    HaStatusCache cache = {NULL, NULL};
+    HaStatusCache cache = {0};
 
     g_assert_cmpint(ha_status_cache_take(&cache, g_strdup("{\"epoch\":5}"), true, NULL), ==, 0);
     g_assert_cmpint(ha_status_cache_take(&cache, g_strdup("{\"epoch\":4}"), true, NULL), ==,
@@ -332,7 +332,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ha/status/questions-about-a-node", questions_about_a_node);
     g_test_add_func("/ha/status/damaged-entries", damaged_entries_are_named_and_left_out);
     g_test_add_func("/ha/status/what-is-none-is-refused", what_is_no_status_is_refused);
-    g_test_add_func("/ha/files/master-goes-on", master_that_goes_on_is_believed);
+    g_test_add_func("/ha/status/master-goes-on", master_that_goes_on_is_believed);
     g_test_add_func("/ha/status/replaced-master", status_of_a_replaced_master_is_refused);
     g_test_add_func("/ha/lrm-status/round-trip", lrm_status_survives_a_round_trip);
     g_test_add_func("/ha/settings/read", settings_are_read);
