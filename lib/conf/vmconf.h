@@ -94,7 +94,8 @@ bool vmconf_remove_section(VmConf *conf, VmSectionKind kind, const char *name);
 const char *vmsection_get(const VmSection *s, const char *key);
 /* The entry, or NULL; borrowed. */
 const VmEntry *vmsection_entry(const VmSection *s, const char *key);
-/* Adds or replaces. `key` must pass vmconf_check_key and `value` hold no line break. */
+/* Adds or replaces. `key` must pass vmconf_check_key and `value` hold no newline; other
+ * odd bytes that were read, such as a carriage return inside, may be set as well. */
 void vmsection_set(VmSection *s, const char *key, const char *value);
 /* True when it was there. */
 bool vmsection_unset(VmSection *s, const char *key);

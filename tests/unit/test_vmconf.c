@@ -36,6 +36,18 @@ static void expect(const char *in, const char *out, const char *warnings)
     }
 }
 
+/* As copies of guests, snapshots and templates do. */
+static void test_what_was_read_may_be_set(void)
+{
+    g_autoptr(VmConf) from = parse("name: a\r\rb\x0c\x01\n", NULL);
+    g_autoptr(VmConf) to = vmconf_new();
+    g_autofree char *text = NULL;
+
+    vmsection_set(vmconf_main(to), "name", vmsection_get(vmconf_main(from), "name"));
+    text = vmconf_format(to);
+    g_assert_cmpstr(text, ==, "name: a\r\rb\x0c\x01\n");
+}
+
 static void test_round_trip(void)
 {
     expect("", "", "");
@@ -205,6 +217,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vmconf/round-trip", test_round_trip);
+    g_test_add_func("/vmconf/what-was-read-may-be-set", test_what_was_read_may_be_set);
     g_test_add_func("/vmconf/sections-have-their-order", test_sections_have_their_order);
     g_test_add_func("/vmconf/description-is-encoded", test_description);
     g_test_add_func("/vmconf/old-names-become-present-ones", test_old_names);
