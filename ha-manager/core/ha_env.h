@@ -188,7 +188,8 @@ typedef struct HaConduct {
     bool follow_moves;     /* a move nobody could report counts by where the guest is */
     bool guard_thaw;       /* a service thaws only once its LRM holds its lease again */
     bool finish_moves;     /* an LRM about to end still carries out moves away from it */
-    bool await_moves;      /* an LRM does not go idle while a service is on its way to it */
+    bool await_moves;      /* an LRM does not go idle while a service is on its way to it, or has
+                              come without the master's knowledge */
     bool stops_first;      /* what the LRM itself stops, the manager's wishes do not put off */
     bool join_late;        /* positive rules that a later one connects count as one */
     bool tell_dropped;     /* a queued command that is lost to a state change is named */

@@ -82,9 +82,15 @@ static const HaManagerStatus *status(const HaLrm *lrm)
     return lrm->status.ms != NULL ? lrm->status.ms : lrm->none;
 }
 
+static unsigned strayed_count(const HaLrm *lrm)
+{
+    return lrm->env->conduct.await_moves ? ha_work_strayed(lrm->work, status(lrm)) : 0;
+}
+
+/* Services that may run here, by the manager's knowledge and by where the guests are. */
 static unsigned active_count(const HaLrm *lrm)
 {
-    return ha_manager_status_active_count(status(lrm), lrm->env->node);
+    return ha_manager_status_active_count(status(lrm), lrm->env->node) + strayed_count(lrm);
 }
 
 static bool fence_requested(const HaLrm *lrm)
@@ -185,7 +191,7 @@ static bool has_services(const HaLrm *lrm)
             return true;
         }
     }
-    return false;
+    return strayed_count(lrm) > 0;
 }
 
 static bool gone_idle(HaLrm *lrm)

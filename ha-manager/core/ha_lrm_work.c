@@ -153,13 +153,36 @@ void ha_work_queue_motions(HaWork *w, const HaManagerStatus *ms)
     queue_wanted(w, ms, true);
 }
 
+static bool has_strayed(const HaWork *w, const char *sid, const HaService *s)
+{
+    g_autofree char *where = NULL;
+
+    if (strcmp(s->node, w->env->node) == 0) {
+        return false;
+    }
+    where = w->env->ops->guest_node(w->env->ctx, sid);
+    return g_strcmp0(where, w->env->node) == 0;
+}
+
+unsigned ha_work_strayed(const HaWork *w, const HaManagerStatus *ms)
+{
+    unsigned n = 0;
+
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const HaService *s = strmap_value(ms->services, i);
+
+        n += ha_service_may_run(s->state) && has_strayed(w, strmap_key(ms->services, i), s);
+    }
+    return n;
+}
+
 void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s, bool incoming)
 {
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const char *sid = strmap_key(ms->services, i);
         const HaService *s = strmap_value(ms->services, i);
 
-        if (strcmp(s->node, w->env->node) == 0 ||
+        if (strcmp(s->node, w->env->node) == 0 || has_strayed(w, sid, s) ||
             (incoming && g_strcmp0(s->target, w->env->node) == 0)) {
             queue(w, sid, job_new(sid, NULL, HA_SERVICE_REQUEST_STOP, timeout_s));
         }

@@ -23,9 +23,13 @@ void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms);
 /* Queues only what is to leave this node: all that an LRM does that is about to end. */
 void ha_work_queue_motions(HaWork *w, const HaManagerStatus *ms);
 
+/* Services that may run and whose guest is on this node while the manager believes them elsewhere:
+ * the master that asked for the move died, and the next one has not looked yet. */
+unsigned ha_work_strayed(const HaWork *w, const HaManagerStatus *ms);
+
 /* Queues a stop that is reported to nobody, for every service that may run on this node: of a node
- * that goes down (timeout_s -1), or that has lost its lease (0: at once). `incoming`: also services
- * that are on their way here. */
+ * that goes down (timeout_s -1), or that has lost its lease (0: at once). What has strayed here is
+ * stopped with the rest. `incoming`: also services that are on their way here. */
 void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s, bool incoming);
 
 /* Collects what is finished and starts what waits. Gives the number of requests left. */

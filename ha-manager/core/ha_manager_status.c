@@ -363,7 +363,7 @@ bool ha_manager_status_fence_requested(const HaManagerStatus *ms, const char *no
            ha_manager_status_service_in_fence(ms, node);
 }
 
-static bool may_run(HaServiceState state)
+bool ha_service_may_run(HaServiceState state)
 {
     return state != HA_SERVICE_STOPPED && state != HA_SERVICE_FREEZE && state != HA_SERVICE_ERROR &&
            state != HA_SERVICE_REQUEST_START;
@@ -388,7 +388,8 @@ unsigned ha_manager_status_active_count(const HaManagerStatus *ms, const char *n
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const HaService *s = strmap_value(ms->services, i);
 
-        if (may_run(s->state) && (strcmp(s->node, node) == 0 || g_strcmp0(s->target, node) == 0)) {
+        if (ha_service_may_run(s->state) &&
+            (strcmp(s->node, node) == 0 || g_strcmp0(s->target, node) == 0)) {
             n++;
         }
     }

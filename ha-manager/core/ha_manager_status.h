@@ -73,6 +73,9 @@ bool ha_manager_status_fence_requested(const HaManagerStatus *ms, const char *no
 /* Some service is in state fence on that node. */
 bool ha_manager_status_service_in_fence(const HaManagerStatus *ms, const char *node);
 
+/* In that state its guest may be running, or is to be. */
+bool ha_service_may_run(HaServiceState state);
+
 /* Services frozen on that node: they may be running there, with nobody to watch over them. */
 unsigned ha_manager_status_frozen_count(const HaManagerStatus *ms, const char *node);
 

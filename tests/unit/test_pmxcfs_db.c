@@ -18,6 +18,8 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_FOUND = 3, EXIT_BUSY = 4 };
 
+#define OUTPUT_SHOWN 4096 /* bytes of a command's output that the log of the test keeps */
+
 /* ---- fixture ----------------------------------------------------------------------------- */
 
 typedef struct Place {
@@ -88,7 +90,8 @@ static int run(Place *p, char **ret_out, char **ret_err, const char *words)
     }
     g_assert_true(g_spawn_check_wait_status(status, &error) ||
                   error->domain == G_SPAWN_EXIT_ERROR); /* no signal */
-    g_test_message("%s: %d\n%s%s", words, error != NULL ? error->code : 0, out, errors);
+    g_test_message("%s: %d\n%.*s%s", words, error != NULL ? error->code : 0, OUTPUT_SHOWN, out,
+                   errors);
     if (ret_out != NULL) {
         *ret_out = g_steal_pointer(&out);
     }
