@@ -171,7 +171,8 @@ unsigned ha_work_strayed(const HaWork *w, const HaManagerStatus *ms)
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const HaService *s = strmap_value(ms->services, i);
 
-        n += ha_service_may_run(s->state) && has_strayed(w, strmap_key(ms->services, i), s);
+        n += ha_service_may_run(s->state) && g_strcmp0(s->target, w->env->node) != 0 &&
+             has_strayed(w, strmap_key(ms->services, i), s);
     }
     return n;
 }

@@ -23,8 +23,9 @@ void ha_work_queue_services(HaWork *w, const HaManagerStatus *ms);
 /* Queues only what is to leave this node: all that an LRM does that is about to end. */
 void ha_work_queue_motions(HaWork *w, const HaManagerStatus *ms);
 
-/* Services that may run and whose guest is on this node while the manager believes them elsewhere:
- * the master that asked for the move died, and the next one has not looked yet. */
+/* Services that may run and whose guest is on this node while the manager believes them elsewhere,
+ * and not on their way here: the master that asked for the move died, and the next one has not
+ * looked yet. */
 unsigned ha_work_strayed(const HaWork *w, const HaManagerStatus *ms);
 
 /* Queues a stop that is reported to nobody, for every service that may run on this node: of a node

@@ -25,6 +25,12 @@ check_PROGRAMS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/
 %C%_test_ha_files_LDADD = $(HA_CORE_LIBS)
 TESTS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/test_ha_files
 
+check_PROGRAMS += %D%/test_ha_work
+%C%_test_ha_work_SOURCES = %D%/test_ha_work.c
+%C%_test_ha_work_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_work_LDADD = $(HA_CORE_LIBS)
+TESTS += %D%/test_ha_work
+
 check_PROGRAMS += %D%/test_sectionconf
 %C%_test_sectionconf_SOURCES = %D%/test_sectionconf.c
 %C%_test_sectionconf_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
