@@ -37,21 +37,6 @@ static char *device_link(const char *sysfs, const char *address, const char *fil
     return link_name(path);
 }
 
-static int put(const char *path, const char *text, Err *err)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int r = 0;
-
-    if (fd < 0) {
-        return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
-    }
-    if (write(fd, text, strlen(text)) < 0) {
-        r = err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
-    }
-    (void)close(fd); /* the kernel answered the write */
-    return r;
-}
-
 /* A short line of a file, or "". Caller frees. */
 static char *get(const char *path)
 {
@@ -130,7 +115,7 @@ static void set_override(const char *sysfs, const char *address, const char *dri
 {
     g_autofree char *path = device_path(sysfs, address, "driver_override");
 
-    (void)!put(path, driver, NULL); /* what comes of it is seen from the driver */
+    (void)!textfile_tell(path, driver, NULL); /* what comes of it is seen from the driver */
 }
 
 static bool comes_to(const char *sysfs, const char *address)
@@ -156,19 +141,19 @@ static int bind_device(const char *sysfs, const char *address, Err *err)
     if (g_strcmp0(old, DRIVER) == 0) {
         return 0;
     }
-    r = put(override, DRIVER, err);
+    r = textfile_tell(override, DRIVER, err);
     if (r == 0 && old != NULL) {
-        r = put(unbind, address, err);
+        r = textfile_tell(unbind, address, err);
     }
     if (r == 0) {
-        r = put(probe, address, err);
+        r = textfile_tell(probe, address, err);
     }
     if (r == 0 && !comes_to(sysfs, address)) {
         r = err_setf(err, -EIO, DRIVER " does not take device %s: see the kernel's log", address);
     }
     if (r < 0) {
         set_override(sysfs, address, "\n");
-        (void)!put(probe, address, NULL); /* its own driver takes it again, if it can */
+        (void)!textfile_tell(probe, address, NULL); /* its own driver takes it again, if it can */
     }
     return r;
 }
@@ -237,14 +222,14 @@ static int make_part(const char *sysfs, const QemuPci *p, Err *err)
         return 0;
     }
     if (access(old, F_OK) == 0) {
-        (void)!put(old, "1", NULL); /* of another type: the new one says what is wrong */
+        (void)!textfile_tell(old, "1", NULL); /* of another type: the new one says what is wrong */
     }
     r = find_parent(sysfs, p, &parent, err);
     if (r < 0) {
         return r;
     }
     create = type_path(sysfs, parent, p->mdev, "create");
-    return put(create, p->uuid, err);
+    return textfile_tell(create, p->uuid, err);
 }
 
 /* ------------------------------------------------------------------- front */
@@ -312,7 +297,7 @@ void guest_pci_release(const char *sysfs, uint32_t vmid)
         g_autofree char *uuid = g_strdup_printf("%08d-0000-0000-0000-%012u", i, vmid);
         g_autofree char *path = part_path(sysfs, uuid, "remove");
         if (access(path, F_OK) == 0) {
-            (void)!put(path, "1", NULL); /* the next start takes it as it is */
+            (void)!textfile_tell(path, "1", NULL); /* the next start takes it as it is */
         }
     }
 }

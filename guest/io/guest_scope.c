@@ -76,17 +76,8 @@ GuestScopeKind guest_scope_kind(const char *root)
 static int put(const char *dir, const char *file, const char *text, Err *err)
 {
     g_autofree char *path = g_build_filename(dir, file, NULL);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int r = 0;
 
-    if (fd < 0) {
-        return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
-    }
-    if (write(fd, text, strlen(text)) < 0) {
-        r = err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
-    }
-    (void)close(fd); /* the kernel answered the write */
-    return r;
+    return textfile_tell(path, text, err);
 }
 
 static int put_int(const char *dir, const char *file, int64_t value, Err *err)

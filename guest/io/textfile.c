@@ -58,3 +58,18 @@ int textfile_read(const char *path, size_t max, char **ret, size_t *ret_len, Err
     *ret = g_string_free(g_steal_pointer(&out), FALSE);
     return 0;
 }
+
+int textfile_tell(const char *path, const char *text, Err *err)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int r = 0;
+
+    if (fd < 0) {
+        return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
+    }
+    if (write(fd, text, strlen(text)) < 0) {
+        r = err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
+    }
+    (void)close(fd); /* the kernel answered the write */
+    return r;
+}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the database file.
-noinst_HEADERS += tests/lib/crashdisk.h tests/lib/storerig.h tests/lib/test_seed.h
+noinst_HEADERS += tests/lib/crashdisk.h tests/lib/storerig.h tests/lib/test_seed.h \
+	tests/lib/test_tree.h
 check_LIBRARIES += tests/lib/libstoretest.a
 tests_lib_libstoretest_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) -pthread
 tests_lib_libstoretest_a_SOURCES = tests/lib/crashdisk.c tests/lib/storerig.c

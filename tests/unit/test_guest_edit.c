@@ -3,6 +3,7 @@
  * seen, and whole. Method: a tree in a temporary directory; second editors are real processes or
  * second descriptors (flock binds to the open file). */
 #include "guest/io/guest_edit.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -55,30 +56,11 @@ static void setup(Rig *rig, const void *data)
     put(rig, "nodes/n2/lxc/103.conf", "cores: 1\n");
 }
 
-static void remove_all(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        if (g_file_test(child, G_FILE_TEST_IS_DIR) && !g_file_test(child, G_FILE_TEST_IS_SYMLINK)) {
-            remove_all(child);
-        } else {
-            g_assert_cmpint(g_unlink(child), ==, 0);
-        }
-    }
-    if (dir != NULL) {
-        g_dir_close(dir);
-    }
-    g_assert_cmpint(g_rmdir(path), ==, 0);
-}
-
 static void teardown(Rig *rig, const void *data)
 {
     (void)data;
     guest_tree_free(rig->tree);
-    remove_all(rig->top);
+    test_remove_tree(rig->top);
     g_free(rig->top);
 }
 

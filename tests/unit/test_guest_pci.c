@@ -6,6 +6,7 @@
  * behind which a thread does to the links what the kernel would.
  */
 #include "guest/io/guest_pci.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,24 +83,11 @@ static void set_up(Fixture *f, const void *data)
     write_file(f, "bus/pci/drivers_probe", "");
 }
 
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *below = g_build_filename(path, name, NULL);
-        remove_tree(below);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_assert_cmpint(g_remove(path), ==, 0);
-}
-
 static void tear_down(Fixture *f, const void *data)
 {
     (void)data;
     g_ptr_array_unref(f->passed);
-    remove_tree(f->root);
+    test_remove_tree(f->root);
     g_free(f->root);
 }
 

@@ -6,6 +6,7 @@
  * (their files stay when they are written, so the folders of groups are made beforehand).
  */
 #include "guest/io/guest_scope.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -28,23 +29,10 @@ static void set_up(Fixture *f, const void *data)
     g_array_append_vals(f->pids, pids, G_N_ELEMENTS(pids));
 }
 
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *below = g_build_filename(path, name, NULL);
-        remove_tree(below);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_assert_cmpint(g_remove(path), ==, 0);
-}
-
 static void tear_down(Fixture *f, const void *data)
 {
     (void)data;
-    remove_tree(f->root);
+    test_remove_tree(f->root);
     g_array_unref(f->pids);
     g_free(f->root);
 }

@@ -5,6 +5,7 @@
  * sendmail that are scripts of the test, run as children as in the daemon.
  */
 #include "ha-manager/io/ha_alerts.h"
+#include "tests/lib/test_tree.h"
 
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -36,30 +37,12 @@ static void set_up(Rig *r, gconstpointer data)
     g_assert_cmpint(g_mkdir(r->hooks, 0755), ==, 0);
 }
 
-static void remove_dir(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *file = g_build_filename(path, name, NULL);
-
-        if (g_file_test(file, G_FILE_TEST_IS_DIR)) {
-            remove_dir(file);
-        } else {
-            (void)g_unlink(file); /* or the directory stays: that is told below */
-        }
-    }
-    g_dir_close(dir);
-    g_assert_cmpint(g_rmdir(path), ==, 0);
-}
-
 static void tear_down(Rig *r, gconstpointer data)
 {
     (void)data;
     g_assert_cmpuint(ha_workers_count(r->workers), ==, 0);
     ha_workers_free(r->workers);
-    remove_dir(r->dir);
+    test_remove_tree(r->dir);
     g_free(r->dir);
     g_free(r->hooks);
     g_free(r->mail);

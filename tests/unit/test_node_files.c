@@ -2,25 +2,13 @@
 /* Goal: a node's files are made once, renewed when due, and nothing good is ever replaced. */
 #include "quorum/io/certs.h"
 #include "quorum/io/node_files.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
 
 static char *top;
-
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        remove_tree(child);
-    }
-    (void)g_remove(path);
-}
 
 static char *slurp(const char *name)
 {
@@ -103,7 +91,7 @@ int main(int argc, char **argv)
     g_test_add_func("/node-files/renews-for-a-new-address", renews_when_an_address_is_new);
     g_test_add_func("/node-files/keeps-a-ca-without-key", never_replaces_a_ca_whose_key_is_gone);
     r = g_test_run();
-    remove_tree(top);
+    test_remove_tree(top);
     g_free(top);
     return r;
 }

@@ -5,6 +5,7 @@
  * and the files it leaves.
  */
 #include "tests/lib/storerig.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,28 +36,10 @@ static void place_init(Place *p, gconstpointer unused)
     p->db = g_build_filename(p->dir, "config.db", NULL);
 }
 
-static void remove_below(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *below = g_build_filename(path, name, NULL);
-
-        if (g_file_test(below, G_FILE_TEST_IS_DIR) && !g_file_test(below, G_FILE_TEST_IS_SYMLINK)) {
-            remove_below(below);
-        } else {
-            g_assert_cmpint(g_unlink(below), ==, 0);
-        }
-    }
-    g_dir_close(dir);
-    g_assert_cmpint(g_rmdir(path), ==, 0);
-}
-
 static void place_done(Place *p, gconstpointer unused)
 {
     (void)unused;
-    remove_below(p->dir);
+    test_remove_tree(p->dir);
     g_free(p->dir);
     g_free(p->db);
 }
@@ -428,10 +411,10 @@ static void test_hostile_names(Place *p, gconstpointer unused)
 static void test_long_names(Place *p, gconstpointer unused)
 {
     g_autofree char *name = g_strnfill(300, 'n');
-    g_autofree char *sql = g_strdup_printf(
-        "INSERT INTO tree VALUES (50, 0, 24, 0, 1, 8, '%sa', x'41'),"
-        " (51, 0, 25, 0, 1, 4, '%sb', NULL), (52, 51, 26, 0, 1, 8, '%sc', x'42')",
-        name, name, name);
+    g_autofree char *sql =
+        g_strdup_printf("INSERT INTO tree VALUES (50, 0, 24, 0, 1, 8, '%sa', x'41'),"
+                        " (51, 0, 25, 0, 1, 4, '%sb', NULL), (52, 51, 26, 0, 1, 8, '%sc', x'42')",
+                        name, name, name);
     g_autofree char *errors = NULL;
     g_autofree char *dir = in(p, "out");
     g_autoptr(GDir) list = NULL;

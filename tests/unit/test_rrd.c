@@ -8,6 +8,7 @@
 #include "lib/port/clock.h"
 #include "pmxcfs/io/rrd.h"
 #include "pmxcfs/io/rrdcached.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -51,24 +52,11 @@ static void setup(Fixture *f, gconstpointer unused)
     f->sock = g_build_filename(f->dir, "sock", NULL);
 }
 
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
 static void teardown(Fixture *f, gconstpointer unused)
 {
     (void)unused;
     rrd_writer_stop(f->w);
-    remove_tree(f->dir);
+    test_remove_tree(f->dir);
     g_free(f->dir);
     g_free(f->db);
     g_free(f->sock);

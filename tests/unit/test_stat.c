@@ -11,6 +11,7 @@
 #include "guest/core/stat_rate.h"
 #include "guest/io/stat_host.h"
 #include "guest/io/stat_storage.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -341,13 +342,6 @@ static void put(const char *dir, const char *name, const char *text)
     g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-static void remove_all(const char *dir)
-{
-    g_autofree char *command = g_strdup_printf("rm -rf '%s'", dir);
-
-    g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
-}
-
 static void host_is_read_from_proc(void)
 {
     g_autofree char *dir = g_dir_make_tmp("stat-XXXXXX", NULL);
@@ -373,7 +367,7 @@ static void host_is_read_from_proc(void)
     put(dir, "stat", "cpu  200 1 50 1500 40 2 3 4 60 1\ncpu0 1\ncpu1 1\n");
     g_assert_cmpint(stat_host_read(h, &n, &taps, NULL), ==, 0);
     g_assert_cmpfloat_with_epsilon(n.cpu, 0.125, 1e-9); /* since the last look */
-    remove_all(dir);
+    test_remove_tree(dir);
 }
 
 static int note_storage(void *ctx, const char *id, uint64_t total, uint64_t used, Err *err)
@@ -419,7 +413,7 @@ static void storages_are_told_when_they_are_there(void)
     g_assert_cmpint(stat_storages_set(s, none, "n1", NULL), ==, 0);
     stat_storages_begin(s);
     g_assert_cmpint(stat_storages_tell(s, note_storage, NULL, NULL), ==, 0);
-    remove_all(dir);
+    test_remove_tree(dir);
 }
 
 int main(int argc, char **argv)

@@ -2,6 +2,7 @@
 /* Goal: a command run as a task has an id, a log with its verdict, and a place in the index; what
  * it is given on standard input stands nowhere. */
 #include "lib/port/task.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -128,19 +129,6 @@ static void a_command_that_does_not_exist_is_no_task(void)
     g_assert_null(upid);
 }
 
-static void remove_all(const char *path)
-{
-    g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (d != NULL && (name = g_dir_read_name(d)) != NULL) {
-        g_autofree char *below = g_build_filename(path, name, NULL);
-
-        remove_all(below);
-    }
-    (void)g_remove(path); /* of the temporary directory of this test */
-}
-
 int main(int argc, char **argv)
 {
     int r;
@@ -155,7 +143,7 @@ int main(int argc, char **argv)
                     unknown_tasks_are_told_apart_from_bad_names);
     g_test_add_func("/task/command-that-does-not-exist", a_command_that_does_not_exist_is_no_task);
     r = g_test_run();
-    remove_all(dir);
+    test_remove_tree(dir);
     g_free(dir);
     return r;
 }
