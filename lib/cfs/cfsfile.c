@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -65,15 +66,36 @@ static int write_fd(int fd, const char *data, gsize size)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
+char *cfsfile_temp_path(const char *path)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+
+    (void)gethostname(host, sizeof host - 1); /* cannot fail with a buffer of this size */
+    return g_strdup_printf("%s.tmp.%s.%d", path, host, (int)gettid());
+}
+
+/* When quorum goes between writing and renaming, the new file can be neither renamed nor removed.
+ * As the name is this thread's alone, one that is there is such a leftover, or that of a dead
+ * process: it must not stand in the way of every later write. */
+static int create_temp(const char *temp)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = open(temp, flags, 0600);
+
+    if (fd < 0 && errno == EEXIST && unlink(temp) == 0) {
+        fd = open(temp, flags, 0600);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
 int cfsfile_write(const char *path, const void *data, gsize size, Err *err)
 {
-    g_autofree char *temp = g_strdup_printf("%s.tmp.%d", path, (int)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    g_autofree char *temp = cfsfile_temp_path(path);
+    int fd = create_temp(temp);
     int r;
 
     if (fd < 0) {
-        r = -errno;
-        return err_setf(err, r, "%s: %s", temp, strerror(-r));
+        return err_setf(err, fd, "%s: %s", temp, strerror(-fd));
     }
     r = write_fd(fd, data, size);
     if (close(fd) < 0 && r == 0) {
@@ -83,7 +105,7 @@ int cfsfile_write(const char *path, const void *data, gsize size, Err *err)
         r = -errno;
     }
     if (r < 0) {
-        (void)unlink(temp);
+        (void)unlink(temp); /* refused too when quorum is gone: the next write removes it */
         return err_setf(err, r, "%s: %s", path, strerror(-r));
     }
     return 0;

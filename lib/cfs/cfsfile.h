@@ -15,8 +15,12 @@
  * alarming: a missing file is often fine. -EFBIG above `max` bytes. */
 int cfsfile_read(const char *path, gsize max, char **ret, gsize *ret_size, Err *err) must_check;
 
-/* Writes `path.tmp.PID` (must not exist), syncs, renames over `path`. On failure nothing is left.
- */
+/* Writes `path.tmp.HOST.THREAD`, syncs, renames over `path`. On failure that file is removed; where
+ * even this is refused (no quorum any more), by the next write of this thread to `path`. */
 int cfsfile_write(const char *path, const void *data, gsize size, Err *err) must_check;
+
+/* The name that cfsfile_write() of this thread uses before it renames; no other thread of any node
+ * does. Caller frees. */
+char *cfsfile_temp_path(const char *path);
 
 #endif

@@ -79,6 +79,11 @@ check_PROGRAMS += %D%/test_watch
 	$(GLIB_LIBS)
 TESTS += %D%/test_watch
 
+check_PROGRAMS += %D%/test_cfsfile
+%C%_test_cfsfile_SOURCES = %D%/test_cfsfile.c
+%C%_test_cfsfile_LDADD = lib/cfs/libcfs.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_cfsfile
+
 check_PROGRAMS += tests/integration/watch_probe
 tests_integration_watch_probe_SOURCES = tests/integration/watch_probe.c
 tests_integration_watch_probe_LDADD = $(%C%_test_watch_LDADD)
