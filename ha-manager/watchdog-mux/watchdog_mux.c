@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -30,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define EXIT_USAGE    2
 #define CLIENTS_MAX   100
 #define TICK_MS       500    /* looks at the clients and feeds the device that often */
 #define CLIENT_MS     60000u /* a client's silence, unless it asks for less */
@@ -104,12 +106,16 @@ static void load_module(void)
     (void)waitpid(pid, NULL, 0); /* whether it worked shows when the device is opened */
 }
 
-/* The shortest that a client wants. */
+/* The shortest that a client wants. Not once feeding has ended: setting the timeout feeds the
+ * device as well, and those who still live would keep a machine going that is to be reset. */
 static void set_timeout(void)
 {
     uint32_t ms = DEVICE_MS;
     int seconds;
 
+    if (doomed) {
+        return;
+    }
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         if (clients[i].fd >= 0 && clients[i].device_ms < ms) {
             ms = clients[i].device_ms;
@@ -402,6 +408,21 @@ static int must(int r, const char *what)
     return r;
 }
 
+/* Held for as long as we live: a second one would take the socket of the first away, and clients
+ * with it. */
+static void lock_socket(void)
+{
+    char path[256];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s.lock", opt_socket); /* longer ones cannot be bound */
+    fd = must(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        say("%s: %s", path, errno == EWOULDBLOCK ? "another watchdog-mux runs" : strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+}
+
 static int listen_socket(void)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -467,11 +488,29 @@ static void read_options(void)
     opt_device_ms = setting("WATCHDOG_DEVICE_MS", NULL);
 }
 
-int main(void)
+/* All is set by the environment; whoever gives arguments wants to know what this is. */
+static int explain(const char *word)
+{
+    bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+
+    if (strcmp(word, "--version") == 0) {
+        (void)printf("watchdog-mux (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+        return EXIT_SUCCESS;
+    }
+    (void)fprintf(help ? stdout : stderr,
+                  "Usage: watchdog-mux\n\n"
+                  "Shares the machine's watchdog device. No arguments: see watchdog-mux(8).\n");
+    return help ? EXIT_SUCCESS : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
 {
     struct stat st;
     int listener, signals, timer;
 
+    if (argc > 1) {
+        return explain(argv[1]);
+    }
     read_options();
     if (stat(opt_marker, &st) == 0) {
         say("watchdog active - unable to restart watchdog-mux");
@@ -480,6 +519,7 @@ int main(void)
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         clients[i].fd = -1;
     }
+    lock_socket();
     signals = make_signals();
     timer = make_timer();
     listener = listen_socket();

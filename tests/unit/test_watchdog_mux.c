@@ -25,6 +25,7 @@ typedef struct Rig {
     char *socket;
     char *marker;
     char *log;
+    char *said; /* standard error */
     GPid pid;
     int pipe; /* our end of the device */
     GString *fed;
@@ -35,14 +36,17 @@ static char *in(const Rig *r, const char *name)
     return g_build_filename(r->dir, name, NULL);
 }
 
-/* In the child: it goes when the test goes, however that ends. */
-static void die_with_test(gpointer data)
+/* In the child: it goes when the test goes, however that ends; what it says is kept. */
+static void die_with_test(gpointer said)
 {
-    (void)data;
+    int fd = open(said, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+    (void)dup2(fd, STDERR_FILENO);          /* if that failed, its words are missed below */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* cannot fail with a valid signal */
 }
 
-static void start(Rig *r)
+/* `device_ms`: NULL for a device that is asked by ioctl. */
+static void start_with(Rig *r, const char *device_ms)
 {
     const char *build = g_getenv("top_builddir");
     g_autofree char *program =
@@ -50,18 +54,23 @@ static void start(Rig *r)
     char *argv[] = {program, NULL};
     g_auto(GStrv) env = g_get_environ();
     g_autoptr(GError) error = NULL;
-    GSpawnFlags flags =
-        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL;
+    GSpawnFlags flags = G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL;
 
     env = g_environ_setenv(env, "WATCHDOG_DEVICE", r->device, TRUE);
     env = g_environ_setenv(env, "WATCHDOG_SOCKET", r->socket, TRUE);
     env = g_environ_setenv(env, "WATCHDOG_MARKER", r->marker, TRUE);
     env = g_environ_setenv(env, "WATCHDOG_LOG", r->log, TRUE);
-    env = g_environ_setenv(env, "WATCHDOG_DEVICE_MS", "1000", TRUE);
-    g_assert_true(g_spawn_async(NULL, argv, env, flags, die_with_test, NULL, &r->pid, &error));
+    env = device_ms != NULL ? g_environ_setenv(env, "WATCHDOG_DEVICE_MS", device_ms, TRUE)
+                            : g_environ_unsetenv(env, "WATCHDOG_DEVICE_MS");
+    g_assert_true(g_spawn_async(NULL, argv, env, flags, die_with_test, r->said, &r->pid, &error));
     for (int i = 0; i < WAIT_MS / 10 && access(r->socket, F_OK) != 0; i++) {
         g_usleep(10000);
     }
+}
+
+static void start(Rig *r)
+{
+    start_with(r, "1000");
 }
 
 static void set_up(Rig *r, gconstpointer data)
@@ -72,6 +81,7 @@ static void set_up(Rig *r, gconstpointer data)
     r->socket = in(r, "sock");
     r->marker = in(r, "active");
     r->log = in(r, "log");
+    r->said = in(r, "said");
     r->fed = g_string_new(NULL);
     g_assert_cmpint(mkfifo(r->device, 0600), ==, 0);
     r->pipe = open(r->device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -91,6 +101,8 @@ static int end(Rig *r, int number)
 
 static void tear_down(Rig *r, gconstpointer data)
 {
+    g_autofree char *lock = g_strconcat(r->socket, ".lock", NULL);
+
     (void)data;
     if (r->pid != 0) {
         (void)end(r, SIGKILL);
@@ -100,12 +112,15 @@ static void tear_down(Rig *r, gconstpointer data)
     (void)g_unlink(r->socket);
     (void)g_rmdir(r->marker);
     (void)g_unlink(r->log);
+    (void)g_unlink(r->said);
+    (void)g_unlink(lock);
     g_assert_cmpint(g_rmdir(r->dir), ==, 0);
     g_free(r->dir);
     g_free(r->device);
     g_free(r->socket);
     g_free(r->marker);
     g_free(r->log);
+    g_free(r->said);
     (void)g_string_free(r->fed, TRUE);
 }
 
@@ -280,18 +295,57 @@ static void chatty_client_starves_nobody(Rig *r, gconstpointer data)
     wait_closed(r);
 }
 
-static void second_multiplexer_refuses(Rig *r, gconstpointer data)
+/* Setting the device's timeout is a feeding too: others that go on with their words, here with the
+ * wish for another timeout, must not cause it. A pipe knows no timeout, which is complained of at
+ * each try. */
+static void doomed_device_is_left_alone(Rig *r, gconstpointer data)
 {
-    HaDog dog = open_dog(r);
+    static const char complaint[] = "cannot set or read the timeout";
+    HaDog dog;
+    g_autofree char *before = NULL;
+    g_autofree char *after = NULL;
+
+    (void)data;
+    g_assert_cmpint(end(r, SIGTERM), ==, 0);
+    (void)g_unlink(r->said);
+    start_with(r, NULL);
+    dog = open_dog(r); /* no patience is left for it with such a device */
+    for (int i = 0; i < WAIT_MS / 10 && !log_says(r, "expired"); i++) {
+        g_usleep(10000);
+    }
+    g_assert_true(log_says(r, "expired"));
+    g_assert_true(g_file_get_contents(r->said, &before, NULL, NULL));
+    g_assert_nonnull(strstr(before, complaint)); /* when it was opened */
+    for (int i = 0; i < WAIT_MS / 10 && ha_dog_feed(&dog, clock_boot(), 60000, 2000, NULL) == 0;
+         i++) {
+        g_usleep(10000); /* until it is hung up on */
+    }
+    g_assert_true(g_file_get_contents(r->said, &after, NULL, NULL));
+    g_assert_nonnull(strstr(after, "refused"));
+    g_assert_null(strstr(after + strlen(before), complaint));
+    ha_dog_drop(&dog);
+}
+
+static void expect_refusal(Rig *r)
+{
     GPid first = r->pid;
     int status;
 
-    (void)data;
-    wait_fed(r);
     start(r);
     g_assert_cmpint(waitpid(r->pid, &status, 0), ==, r->pid);
     g_assert_cmpint(WEXITSTATUS(status), ==, 1);
     r->pid = first;
+}
+
+static void second_multiplexer_refuses(Rig *r, gconstpointer data)
+{
+    HaDog dog;
+
+    (void)data;
+    expect_refusal(r); /* no client yet: the socket is not taken away */
+    dog = open_dog(r);
+    wait_fed(r);
+    expect_refusal(r);
     wait_fed(r);
     g_assert_cmpint(ha_dog_close(&dog, NULL), ==, 0);
 }
@@ -309,6 +363,7 @@ int main(int argc, char **argv)
         {"/watchdog-mux/silent-client-ends-feeding", silent_client_ends_feeding},
         {"/watchdog-mux/feeding-counts-from-its-time", feeding_counts_from_its_time},
         {"/watchdog-mux/chatty-client-starves-nobody", chatty_client_starves_nobody},
+        {"/watchdog-mux/doomed-device-is-left-alone", doomed_device_is_left_alone},
         {"/watchdog-mux/second-multiplexer-refuses", second_multiplexer_refuses},
     };
 
