@@ -70,7 +70,7 @@ static int read_text(char **ret, Err *err)
     if (all->len > 0 && memchr(all->data, 0, all->len) != NULL) {
         return err_setf(err, -EINVAL, "standard input has a NUL in it");
     }
-    *ret = g_strndup((const char *)all->data, all->len);
+    *ret = all->len > 0 ? g_strndup((const char *)all->data, all->len) : g_strdup("");
     return 0;
 }
 
@@ -342,6 +342,9 @@ static int run_guest_properties(char **operands, Err *err)
 
     if (rc < 0) {
         return rc;
+    }
+    if (g_strv_length(operands) > UINT8_MAX) {
+        return err_setf(err, -E2BIG, "at most %d properties at once", UINT8_MAX);
     }
     for (; operands[n] != NULL; n++) {
         g_string_append_len(names, operands[n], (gssize)strlen(operands[n]) + 1);
