@@ -8,7 +8,7 @@ dist-hook:
 
 noinst_HEADERS += tests/lib/tsan_glib.h
 
-HOUSE_TESTS += tests/house/test_house
+HOUSE_TESTS += tests/house/test_house tests/house/test_commands
 TESTS += $(HOUSE_TESTS)
 EXTRA_DIST += $(HOUSE_TESTS)
 
@@ -61,5 +61,5 @@ tidy:
 
 # Rewrites the C sources in place.
 format:
-	cd $(top_srcdir) && find lib pmxcfs quorum guest migration ha-manager cli tests -name '*.[ch]' \
-	    2>/dev/null | xargs clang-format -i
+	cd $(top_srcdir) && find api lib pmxcfs quorum guest migration ha-manager cli tests \
+	    -name '*.[ch]' 2>/dev/null | xargs clang-format -i

@@ -304,5 +304,9 @@ int ha_daemon_main(const HaDaemon *d, int argc, char **argv)
     if (argc == 2 && (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)) {
         return usage(d, stdout);
     }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        (void)printf("%s (%s) %s\n", d->name, PACKAGE_NAME, PACKAGE_VERSION);
+        return EXIT_SUCCESS;
+    }
     return usage(d, stderr);
 }
