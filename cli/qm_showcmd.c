@@ -71,19 +71,27 @@ static void as_recorded(const VmSection *section, QemuCmdParams *params)
     }
 }
 
-static int make(uint32_t vmid, const VmConf *conf, QemuCmd **ret, Err *err)
+/* The host the command is for. A tree that is not there would pass for one without storages. */
+static int open_world(HostWorld **ret, Err *err)
 {
     HostWorldOptions options = {.root = qm_options.root,
                                 .assume = qm_options.assume,
-                                .run_dir = qm_options.run_dir};
-    g_autoptr(HostWorld) world = NULL;
+                                .run_dir = qm_options.run_dir,
+                                .look_only = true};
+
+    if (options.root != NULL && !g_file_test(options.root, G_FILE_TEST_IS_DIR)) {
+        return err_setf(err, -ENOTDIR, "--root: '%s' is no directory", options.root);
+    }
+    return host_world_new(&options, ret, err);
+}
+
+static int
+make(uint32_t vmid, const VmConf *conf, const HostWorld *world, QemuCmd **ret, Err *err)
+{
     const VmSection *section = NULL;
     QemuCmdParams params = {.vmid = vmid};
     int r = find_section(conf, &section, err);
 
-    if (r == 0) {
-        r = host_world_new(&options, &world, err);
-    }
     if (r == 0) {
         as_recorded(section, &params);
         r = qemucmd_build(section, host_world_facts(world), &params, ret, err);
@@ -94,6 +102,7 @@ static int make(uint32_t vmid, const VmConf *conf, QemuCmd **ret, Err *err)
 int qm_showcmd(char **operands, Err *err)
 {
     g_autoptr(VmConf) conf = NULL;
+    g_autoptr(HostWorld) world = NULL;
     g_autoptr(QemuCmd) cmd = NULL;
     g_autofree char *path = NULL;
     g_autofree char *text = NULL;
@@ -101,12 +110,15 @@ int qm_showcmd(char **operands, Err *err)
     int r = vmid_parse(operands[0], &vmid, err);
 
     if (r == 0) {
+        r = open_world(&world, err);
+    }
+    if (r == 0) {
         r = qm_load_config(vmid, &conf, &path, err);
     }
     if (r < 0) {
         return r;
     }
-    r = make(vmid, conf, &cmd, err);
+    r = make(vmid, conf, world, &cmd, err);
     if (r < 0) {
         return err_wrapf(err, r, "%s", path);
     }

@@ -9,7 +9,8 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#define CAPS_TEXT_MAX (256 * 1024) /* a handful of numbers */
+#define CAPS_TEXT_MAX   (256 * 1024) /* a handful of numbers */
+#define CAPS_NUMBER_MAX 255          /* positions and counts of bits */
 
 static const PropKey assume_keys[] = {
     {.name = "qemu", .kind = PROP_TEXT, .text = "a QEMU version like 7.2.0"},
@@ -22,28 +23,86 @@ static const PropKey assume_keys[] = {
 };
 static const PropSchema assume_schema = {"--assume", assume_keys, G_N_ELEMENTS(assume_keys)};
 
-static bool member_bool(JsonObject *o, const char *name)
+/* What the file does not say, the host does not have. */
+static int read_flag(JsonObject *o, const char *name, bool *ret, Err *err)
 {
     JsonNode *node = json_object_get_member(o, name);
 
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_BOOLEAN &&
-           json_node_get_boolean(node);
+    *ret = false;
+    if (node == NULL) {
+        return 0;
+    }
+    if (json_node_get_value_type(node) != G_TYPE_BOOLEAN) {
+        return err_setf(err, -EBADMSG, "'%s' is neither true nor false", name);
+    }
+    *ret = json_node_get_boolean(node);
+    return 0;
 }
 
-static int member_int(JsonObject *o, const char *name)
+static int read_number(JsonObject *o, const char *name, int *ret, Err *err)
 {
     JsonNode *node = json_object_get_member(o, name);
 
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_INT64
-               ? (int)CLAMP(json_node_get_int(node), 0, 255)
-               : 0;
+    *ret = 0;
+    if (node == NULL) {
+        return 0;
+    }
+    if (json_node_get_value_type(node) != G_TYPE_INT64 || json_node_get_int(node) < 0 ||
+        json_node_get_int(node) > CAPS_NUMBER_MAX) {
+        return err_setf(err, -EBADMSG, "'%s' is not a number 0..%d", name, CAPS_NUMBER_MAX);
+    }
+    *ret = (int)json_node_get_int(node);
+    return 0;
 }
 
-static JsonObject *member_object(JsonObject *o, const char *name)
+/* The object of one technique; NULL when the file does not have it. */
+static int read_object(JsonObject *o, const char *name, JsonObject **ret, Err *err)
 {
-    JsonNode *node = o != NULL ? json_object_get_member(o, name) : NULL;
+    JsonNode *node = json_object_get_member(o, name);
 
-    return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    *ret = NULL;
+    if (node == NULL) {
+        return 0;
+    }
+    if (!JSON_NODE_HOLDS_OBJECT(node)) {
+        return err_setf(err, -EBADMSG, "'%s' is not an object", name);
+    }
+    *ret = json_node_get_object(node);
+    return 0;
+}
+
+static int read_sev(JsonObject *root, SevCaps *ret, Err *err)
+{
+    JsonObject *sev;
+    int r = read_object(root, "amd-sev", &sev, err);
+
+    *ret = (SevCaps){0};
+    if (r < 0 || sev == NULL) {
+        return r;
+    }
+    r = read_flag(sev, "sev-support", &ret->std, err);
+    if (r == 0) {
+        r = read_flag(sev, "sev-support-es", &ret->es, err);
+    }
+    if (r == 0) {
+        r = read_flag(sev, "sev-support-snp", &ret->snp, err);
+    }
+    if (r == 0) {
+        r = read_number(sev, "cbitpos", &ret->cbitpos, err);
+    }
+    if (r == 0) {
+        r = read_number(sev, "reduced-phys-bits", &ret->reduced_phys_bits, err);
+    }
+    return r;
+}
+
+static int read_tdx(JsonObject *root, bool *ret, Err *err)
+{
+    JsonObject *tdx;
+    int r = read_object(root, "intel-tdx", &tdx, err);
+
+    *ret = false;
+    return r < 0 || tdx == NULL ? r : read_flag(tdx, "tdx-support", ret, err);
 }
 
 static int read_caps(HostWorld *w, const char *path, Err *err)
@@ -52,7 +111,6 @@ static int read_caps(HostWorld *w, const char *path, Err *err)
     g_autoptr(GError) error = NULL;
     g_autofree char *text = NULL;
     JsonNode *root;
-    JsonObject *sev;
     size_t len;
     int r = textfile_read(path, CAPS_TEXT_MAX, &text, &len, err);
 
@@ -66,19 +124,13 @@ static int read_caps(HostWorld *w, const char *path, Err *err)
     if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
         return err_setf(err, -EBADMSG, "--assume: capabilities: %s: not a JSON object", path);
     }
-    sev = member_object(json_node_get_object(root), "amd-sev");
-    if (sev != NULL) {
-        w->facts.sev = (SevCaps){
-            .std = member_bool(sev, "sev-support"),
-            .es = member_bool(sev, "sev-support-es"),
-            .snp = member_bool(sev, "sev-support-snp"),
-            .cbitpos = member_int(sev, "cbitpos"),
-            .reduced_phys_bits = member_int(sev, "reduced-phys-bits"),
-        };
+    r = read_sev(json_node_get_object(root), &w->facts.sev, err);
+    if (r == 0) {
+        r = read_tdx(json_node_get_object(root), &w->facts.tdx, err);
     }
-    w->facts.tdx =
-        member_object(json_node_get_object(root), "intel-tdx") != NULL &&
-        member_bool(member_object(json_node_get_object(root), "intel-tdx"), "tdx-support");
+    if (r < 0) {
+        return err_wrapf(err, r, "--assume: capabilities: %s", path);
+    }
     w->caps_known = true;
     return 0;
 }

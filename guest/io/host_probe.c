@@ -52,7 +52,7 @@ static int ask_version(const char *program, char **ret, Err *err)
     int r = process_check(argv, NULL, &out, err);
 
     if (r < 0) {
-        return err_wrapf(err, -ENOTSUP, "%s", program);
+        return err_wrapf(err, -ENOTSUP, "version of QEMU");
     }
     at = strstr(out, VERSION_PATTERN);
     if (at == NULL) {
@@ -84,7 +84,7 @@ static int probe_qemu(HostWorld *w, Err *err)
     if (r == 0) {
         r = qemu_version_parse(version, &w->facts.qemu, err);
     }
-    if (r == 0 && stamp != NULL) {
+    if (r == 0 && stamp != NULL && !w->look_only) {
         g_autofree char *line = g_strconcat(stamp, version, NULL);
         (void)!cfsfile_write(cache, line, strlen(line), NULL); /* no such directory: asked again */
     }

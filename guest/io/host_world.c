@@ -126,6 +126,7 @@ int host_world_new(const HostWorldOptions *options, HostWorld **ret, Err *err)
 
     w->strings = g_ptr_array_new_with_free_func(g_free);
     w->root = g_strdup(options->root != NULL ? options->root : CLUSTER_ROOT);
+    w->look_only = options->look_only;
     w->facts.arch = ARCH_N;
     w->facts.run_dir =
         options->run_dir != NULL ? host_world_keep(w, g_strdup(options->run_dir)) : RUN_DIR;

@@ -20,6 +20,7 @@ typedef struct HostWorldOptions {
     const char *assume;  /* "qemu=7.2.0,arch=x86_64,...", or NULL: this host as it is */
     const char *run_dir; /* NULL: the usual one */
     const char *script_dir; /* of the bridge scripts; NULL: where they are installed */
+    bool look_only; /* leave nothing behind, not even the version of QEMU for the next time */
 } HostWorldOptions;
 
 /* -EINVAL for a wrong `assume`, errno of files that cannot be read, -ENOTSUP when QEMU is not

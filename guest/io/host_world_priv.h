@@ -9,6 +9,7 @@ struct HostWorld {
     HostFacts facts;
     char *root;
     bool assumed; /* nothing of this host may be looked at, except below `root` */
+    bool look_only; /* nothing is written, not even what would be quicker the next time */
     bool any_pci; /* every PCI device is taken to exist */
     bool qemu_known;
     bool vendor_known;

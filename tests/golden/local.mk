@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Expected output of whole commands.
-TESTS += %D%/guest_commands.sh %D%/reference_commands.sh
+TESTS += %D%/guest_commands.sh %D%/reference_commands.sh %D%/showcmd_words.sh
 TESTS += %D%/history_check.sh
 EXTRA_DIST += %D%/history_check.sh
 EXTRA_DIST += %D%/guest_commands.sh %D%/reference_commands.sh %D%/guest
+EXTRA_DIST += %D%/showcmd_words.sh
 %D%/guest_commands.log: cli/qm$(EXEEXT)
 %D%/reference_commands.log: cli/qm$(EXEEXT)
+%D%/showcmd_words.log: cli/qm$(EXEEXT)
 
 check_PROGRAMS += %D%/print_options
 %C%_print_options_SOURCES = %D%/print_options.c
