@@ -422,6 +422,7 @@ static int parse_entry(Parser *p, const char *line, Err *err)
 {
     size_t n = key_length(line);
     g_autofree char *key = g_strndup(line, n);
+    g_autofree char *value = NULL;
     const char *name = present_name(key);
 
     if (n == 0 || line[n] != ':') {
@@ -436,6 +437,10 @@ static int parse_entry(Parser *p, const char *line, Err *err)
     }
     if (name != key && vmsection_entry(p->section, name) != NULL) {
         return complain(p, err, "'%s' means '%s', which is there already: dropped", key, name);
+    }
+    if (strcmp(key, "cdrom") == 0 && strstr(line, "media=") == NULL) {
+        value = g_strconcat(line, ",media=cdrom", NULL); /* the old name alone said that */
+        line = value;
     }
     if (put_entry(p->section, name, line, p->line)) {
         return complain(p, err, "key '%s' is given twice, the last one counts", key);
