@@ -173,6 +173,10 @@ static void choose_options(DiskBuild *k)
     }
     choose_cache(k);
     k->o.aio = choose_aio(k);
+    if (g_strcmp0(k->o.aio, "native") == 0 && !k->o.direct) {
+        cmd_warn(k->b, "%s: aio=native needs cache=none or cache=directsync, QEMU will refuse it",
+                 k->d->name);
+    }
     choose_discard(k);
     /* Commands passed through to the disk cannot go through a filter. */
     k->o.throttle = k->d->bus != DRIVE_SCSI || !propstring_bool(k->d->props, "scsiblock");
