@@ -282,8 +282,10 @@ check 'pmxcfs-wait --since finds what happened meanwhile' feed_wait
 
 feed_block()
 {
-    "$WAIT" -m "$PVE" -t 10 "$PVE/dir/file" >"$WORK/event" &
-    local waiter=$!
+    local number waiter
+    number=$("$WAIT" -m "$PVE" --now)
+    "$WAIT" -m "$PVE" --since "$number" -t 60 "$PVE/dir/file" >"$WORK/event" &
+    waiter=$!
     sleep 0.3
     echo z >"$PVE/dir/other"
     sleep 0.2

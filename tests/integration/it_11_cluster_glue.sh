@@ -201,7 +201,7 @@ expired()
     at 2 'touch -c -d @0 /etc/pve/priv/lock/left-behind' 2>/dev/null
     at 2 'test ! -e /etc/pve/priv/lock/left-behind'
 }
-while [ $((SECONDS - LOCKED_AT)) -lt 114 ]; do
+while [ $((SECONDS - LOCKED_AT)) -lt 110 ]; do
     sleep 1
 done
 check 'before its time the lock is kept' \
