@@ -123,7 +123,13 @@ claims_of_refusals()
     check 'and versions agree' within 60 version_agrees 1
 }
 
-# Two nodes with one token: one gets in. Sets WINNER.
+used_already()
+{
+    refused_saying 'was used already' on "$1" "pvecm add $2 $(links "$1")"
+}
+
+# Two nodes with one token: one gets in. Sets WINNER. The other may have asked just when the ring
+# was formed anew and nobody had quorum: then it is told so, and asks again.
 one_of_two()
 {
     local token pids=() n
@@ -140,7 +146,9 @@ one_of_two()
     done
     cat "$WORK"/both.*
     LOSER=$((6 - ${WINNER:-0}))
-    case $WINNER in 2 | 4) grep -q 'was used already' "$WORK/both.$LOSER" ;; *) return 1 ;; esac
+    case $WINNER in 2 | 4) ;; *) return 1 ;; esac
+    grep -q 'was used already' "$WORK/both.$LOSER" ||
+        { grep -q 'has no quorum' "$WORK/both.$LOSER" && within 60 used_already "$LOSER" "$token"; }
 }
 
 claims_of_two_nodes()
