@@ -33,6 +33,7 @@ noinst_LIBRARIES += %D%/libhacore.a %D%/libhasim.a %D%/libhaio.a
 	%D%/core/ha_rules_transform.c \
 	%D%/core/ha_service.c %D%/core/ha_service.h \
 	%D%/core/ha_settings.c %D%/core/ha_settings.h \
+	%D%/core/ha_status_cache.c %D%/core/ha_status_cache.h \
 	%D%/core/ha_shellwords.c %D%/core/ha_shellwords.h \
 	%D%/core/ha_timing.c %D%/core/ha_timing.h \
 	%D%/core/ha_topsis.c %D%/core/ha_topsis.h \

@@ -3,6 +3,7 @@
 
 #include "ha-manager/core/ha_lease.h"
 #include "ha-manager/core/ha_resources.h"
+#include "ha-manager/core/ha_status_cache.h"
 
 #include <string.h>
 

@@ -5,6 +5,7 @@
 #include "ha-manager/core/ha_lrm_status.h"
 #include "ha-manager/core/ha_lrm_work.h"
 #include "ha-manager/core/ha_settings.h"
+#include "ha-manager/core/ha_status_cache.h"
 
 #include <errno.h>
 #include <string.h>

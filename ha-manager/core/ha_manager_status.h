@@ -45,25 +45,6 @@ int ha_manager_status_parse(
 /* The file's text; caller frees. */
 char *ha_manager_status_format(const HaManagerStatus *ms);
 
-/* The file as last read: parsing is done once per content, however often it is looked at. */
-typedef struct HaStatusCache {
-    char *text;          /* NULL: never read */
-    HaManagerStatus *ms; /* of `text` */
-    char *refused;       /* the last text of a lower epoch; NULL: none since `text` was taken */
-    unsigned refusals;   /* different ones of them in a row */
-} HaStatusCache;
-
-/* Different texts of a lower epoch after which it is believed. A replaced master writes once, late;
- * who writes again has renewed the manager lock in between, and is the master: the higher epoch was
- * lost with those who knew it, under a late write. */
-#define HA_STATUS_REFUSALS 5
-
-/* Takes the text (owned by the cache from here on). On failure the cache keeps what it had. With
- * `refuse_older`, a status of a lower epoch than the one known gives -ESTALE: it was written by a
- * master that has been replaced, unless it goes on and on (HA_STATUS_REFUSALS). */
-int ha_status_cache_take(HaStatusCache *cache, char *text, bool refuse_older, Err *err) must_check;
-void ha_status_cache_done(HaStatusCache *cache);
-
 /* State of a node; unknown when there is no entry. */
 HaNodeState ha_manager_status_node(const HaManagerStatus *ms, const char *node);
 

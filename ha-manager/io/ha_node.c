@@ -4,7 +4,6 @@
 #include "ha-manager/core/ha_agent.h"
 #include "ha-manager/core/ha_limits.h"
 #include "ha-manager/core/ha_lrm_status.h"
-#include "ha-manager/core/ha_manager_status.h"
 #include "ha-manager/core/ha_resources.h"
 #include "ha-manager/core/ha_settings.h"
 #include "ha-manager/io/ha_alerts.h"

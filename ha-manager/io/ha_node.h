@@ -9,7 +9,7 @@
 #define HA_MANAGER_IO_HA_NODE_H
 
 #include "ha-manager/core/ha_env.h"
-#include "ha-manager/core/ha_manager_status.h"
+#include "ha-manager/core/ha_status_cache.h"
 #include "ha-manager/io/ha_agents.h"
 #include "ha-manager/io/ha_cluster.h"
 #include "ha-manager/io/ha_dog.h"

@@ -5,9 +5,9 @@
 #include "ha-manager/core/ha_env.h"
 #include "ha-manager/core/ha_json.h"
 #include "ha-manager/core/ha_lrm_status.h"
-#include "ha-manager/core/ha_manager_status.h"
 #include "ha-manager/core/ha_resources.h"
 #include "ha-manager/core/ha_settings.h"
+#include "ha-manager/core/ha_status_cache.h"
 
 #include <errno.h>
 #include <glib.h>

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands before the product's JSON parser (the linker puts it there): ten daemons read the same
- * files over and over, so what was parsed once is handed out again, and what the stack writes is
- * parsed by something leaner. The product's parser is tested and fuzzed elsewhere; what the stack
- * makes of a file, and when, stays its own doing.
+ * Stands before the product's JSON parser (the linker puts it there): what the stack writes is
+ * parsed by something leaner. The product's parser is tested and fuzzed elsewhere.
  */
 #include "ha-manager/core/ha_json.h"
 
 #include <string.h>
-
-#define KEPT 32u /* texts; more than are in use at any one time */
 
 int __real_ha_json_parse_object(const char *text, JsonObject **ret_object, Err *err);
 int __wrap_ha_json_parse_object(const char *text, JsonObject **ret_object, Err *err);
@@ -115,53 +111,16 @@ static JsonNode *take_node(Rest *r)
     return json_node_init_int(json_node_alloc(), number);
 }
 
-typedef struct Known {
-    size_t size;
-    char *text;
-    JsonObject *object;
-} Known;
-
-static Known known[KEPT];
-static unsigned next; /* to be replaced */
-
-static const Known *find(const char *text, size_t size)
-{
-    for (unsigned i = 0; i < KEPT; i++) {
-        const Known *k = &known[(next + KEPT - 1 - i) % KEPT]; /* the latest is wanted most */
-
-        if (k->size == size && k->text != NULL && memcmp(k->text, text, size) == 0) {
-            return k;
-        }
-    }
-    return NULL;
-}
-
-static void keep(const char *text, size_t size, JsonObject *object)
-{
-    Known *k = &known[next];
-
-    next = (next + 1) % KEPT;
-    g_free(k->text);
-    g_clear_pointer(&k->object, json_object_unref);
-    *k = (Known){size, g_memdup2(text, size), json_object_ref(object)};
-}
-
 int __wrap_ha_json_parse_object(const char *text, JsonObject **ret_object, Err *err)
 {
     size_t size = strlen(text);
-    const Known *k = find(text, size);
     g_autoptr(JsonObject) object = NULL;
     Rest rest = text;
 
-    if (k != NULL) {
-        *ret_object = json_object_ref(k->object);
-        return 0;
-    }
     object = take_object(&rest);
     if (size == 0 || rest == NULL || rest[strspn(rest, "\n")] != '\0') {
         return __real_ha_json_parse_object(text, ret_object, err);
     }
-    keep(text, size, object);
     *ret_object = g_steal_pointer(&object);
     return 0;
 }
