@@ -62,6 +62,7 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_pci.c %D%/io/guest_pci.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_scope.c %D%/io/guest_scope.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tpm.c %D%/io/guest_tpm.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/rawhead.c %D%/io/rawhead.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_spawn.c %D%/io/guest_spawn.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_virtiofs.c %D%/io/guest_virtiofs.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_start.c %D%/io/guest_start.h

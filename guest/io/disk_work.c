@@ -8,14 +8,13 @@
 #include "guest/io/guest_mirror.h"
 #include "guest/io/guest_nodes.h"
 #include "guest/io/guest_qmp.h"
+#include "guest/io/rawhead.h"
 #include "guest/io/volume.h"
 #include "lib/base/sizetext.h"
 #include "lib/conf/propstring.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define SECTOR 512u
 
 static int find_disk(const VmConf *conf,
                      uint32_t vmid,
@@ -62,7 +61,9 @@ static int wanted_size(const char *text, uint64_t now, uint64_t *ret, Err *err)
         return err_setf(err, -ERANGE, "'%.40s' is too much", text);
     }
     size = more ? now + size : size;
-    size = (size + SECTOR - 1) / SECTOR * SECTOR;
+    if (size > now) {
+        size = (size + RAWHEAD_ALIGN - 1) / RAWHEAD_ALIGN * RAWHEAD_ALIGN;
+    }
     if (size > INT64_MAX) {
         return err_setf(err, -ERANGE, "'%.40s' is too much", text);
     }

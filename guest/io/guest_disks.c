@@ -6,6 +6,7 @@
 #include "guest/core/drive.h"
 #include "guest/core/guestconf.h"
 #include "guest/core/volid.h"
+#include "guest/io/rawhead.h"
 #include "guest/io/volume.h"
 #include "lib/base/sizetext.h"
 
@@ -55,9 +56,14 @@ typedef struct Wish {
 static int amount_bytes(const Wish *w, uint64_t *ret, Err *err)
 {
     g_autofree char *text = g_strconcat(w->amount, "G", NULL);
-    int r = size_parse(text, ret, err);
+    uint64_t size = 0;
+    int r = size_parse(text, &size, err);
 
-    return r < 0 ? err_wrapf(err, r, "%s", w->key) : 0;
+    if (r < 0) {
+        return err_wrapf(err, r, "%s", w->key);
+    }
+    *ret = (size + RAWHEAD_ALIGN - 1) / RAWHEAD_ALIGN * RAWHEAD_ALIGN;
+    return 0;
 }
 
 static bool is_arm(const VmSection *s)

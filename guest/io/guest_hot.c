@@ -16,6 +16,7 @@
 #include "guest/io/guest_qmp.h"
 #include "guest/io/guest_scope.h"
 #include "guest/io/host_world.h"
+#include "guest/io/rawhead.h"
 #include "guest/io/volume.h"
 
 #include <errno.h>
@@ -205,6 +206,19 @@ static int try_disc(const Hot *h, const Change *c, Err *err)
     return r < 0 ? r : 1;
 }
 
+/* QEMU is about to open it. */
+static int fill_head(Hot *h, const char *key, const VmSection *after, Err *err)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GuestConf) gc = NULL;
+    int r = need_world(h, err);
+
+    if (r == 0) {
+        r = guestconf_new(after, h->vmid, warnings, &gc, err);
+    }
+    return r < 0 ? r : rawhead_fill_drives(gc, host_world_facts(h->world), key, err);
+}
+
 /* Taking a disk away to bring it back with other options is for people to decide: it stays. */
 static int change_disk(Hot *h, const Change *c, const VmSection *after, Err *err)
 {
@@ -212,8 +226,9 @@ static int change_disk(Hot *h, const Change *c, const VmSection *after, Err *err
     g_autoptr(PropString) next = read_drive(c, c->next);
     bool same = old != NULL && next != NULL &&
                 g_strcmp0(propstring_text(old, "file"), propstring_text(next, "file")) == 0;
+    int r = next != NULL && !same ? fill_head(h, c->key, after, err) : 0;
 
-    return switch_to(h, after, !same, err);
+    return r < 0 ? r : switch_to(h, after, !same, err);
 }
 
 /* ------------------------------------------------------------------ network */

@@ -7,6 +7,7 @@
 #include "guest/io/guest_pci.h"
 #include "guest/io/guest_tpm.h"
 #include "guest/io/guest_virtiofs.h"
+#include "guest/io/rawhead.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/process.h"
@@ -185,6 +186,9 @@ static int prepare(const GuestSpawn *s, Err *err)
     }
     if (r == 0) {
         r = mount_hugepages(s, err);
+    }
+    if (r == 0 && !s->disks_in_use) {
+        r = rawhead_fill_drives(s->conf, s->facts, NULL, err);
     }
     if (r == 0) {
         r = guest_virtiofs_start(s->conf, s->facts, s->helpers, err);

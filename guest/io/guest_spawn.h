@@ -26,7 +26,8 @@ typedef struct GuestSpawn {
     unsigned timeout_ms;
     const int *fds; /* inherited by QEMU */
     gsize n_fds;
-    GArray *helpers; /* pid_t: gets the programs that serve this QEMU alone */
+    bool disks_in_use; /* by the QEMU of another node, until its guest is here */
+    GArray *helpers;   /* pid_t: gets the programs that serve this QEMU alone */
 } GuestSpawn;
 
 /* Everything the command needs is there, and nothing has been changed: -ENOENT for a volume whose

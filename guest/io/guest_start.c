@@ -260,6 +260,7 @@ static int launch(Start *s, Err *err)
                         .timeout_ms = start_timeout(s),
                         .fds = (const int *)(const void *)s->fds->data,
                         .n_fds = s->fds->len,
+                        .disks_in_use = s->options->migrated_from != NULL,
                         .helpers = s->helpers};
     int r = guest_spawn_check(&spawn, err);
 

@@ -3,6 +3,7 @@
 
 #include "guest/core/imagehead.h"
 #include "guest/io/nbd_disk.h"
+#include "guest/io/rawhead.h"
 #include "guest/io/volume.h"
 
 #include <errno.h>
@@ -275,7 +276,7 @@ static int receive_raw(
     if (sink.fd >= 0) {
         (void)close(sink.fd); /* synced, or failed already */
     }
-    return r;
+    return r == 0 ? rawhead_fill(path, err) : r;
 }
 
 /* The bytes of a file, as they come; zeroes become holes. */

@@ -89,8 +89,9 @@ cat >"$WORK/tank/snippets/hook" <<END
 echo "\$1 \$2" >>$WORK/hooks
 END
 chmod +x "$WORK/tank/snippets/hook"
-guest 1 100 'hookscript: tank:snippets/hook'
-check 'a guest starts' on 1 qm start 100
+guest 1 100 'hookscript: tank:snippets/hook' 'virtio0: tank:100/vm-100-disk-1.raw,size=10486K'
+truncate -s 10486K "$WORK/tank/images/100/vm-100-disk-1.raw"
+check 'a guest starts, also from a sparse file of odd size' on 1 qm start 100
 check 'it runs' status_is 1 100 running
 check 'its firmware works' counter 1 100
 refuse 'it is not started twice' on 1 qm start 100

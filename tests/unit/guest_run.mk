@@ -36,3 +36,8 @@ check_PROGRAMS += %D%/test_guest_pci
 %C%_test_guest_pci_SOURCES = %D%/test_guest_pci.c
 %C%_test_guest_pci_LDADD = $(guest_run_ldadd)
 TESTS += %D%/test_guest_pci
+
+check_PROGRAMS += %D%/test_rawhead
+%C%_test_rawhead_SOURCES = %D%/test_rawhead.c
+%C%_test_rawhead_LDADD = $(guest_run_ldadd)
+TESTS += %D%/test_rawhead
