@@ -10,6 +10,7 @@
 #define ALLOC_MS      120000
 #define LIST_MS       20000
 #define QUEUE_LOOK_MS 500
+#define SECTOR        512
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
@@ -197,8 +198,10 @@ static const char *leaf(const char *volid)
 static void alloc(MigJob *j, const JsonTree *volume, bool same_name)
 {
     g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
+    /* QEMU shows whole sectors, also of a file that ends within one. */
+    int64_t sectors = (jsontree_get_int(volume, "size", 0) + SECTOR - 1) / SECTOR;
     g_autofree char *kib =
-        g_strdup_printf("%" G_GINT64_FORMAT, jsontree_get_int(volume, "size", 0) / 1024);
+        g_strdup_printf("%" G_GINT64_FORMAT "%s", sectors / 2, sectors % 2 != 0 ? ".5K" : "K");
     const char *format = jsontree_get_text(volume, "format");
 
     mig_job_command(j, MIG_NOTE_COMMAND, MIG_TOP_PREPARE,
