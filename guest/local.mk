@@ -42,6 +42,7 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_core_libguest_core_a_SOURCES += %D%/core/guest_change.c %D%/core/guest_change.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tree.c %D%/io/guest_tree.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_leftover.c %D%/io/guest_leftover.h
 
 %C%_core_libguest_core_a_SOURCES += %D%/core/snapplan.c %D%/core/snapplan.h
 %C%_core_libguest_core_a_SOURCES += %D%/core/startorder.c %D%/core/startorder.h

@@ -2,6 +2,7 @@
 #include "guest/io/guest_edit.h"
 
 #include "guest/core/guest_change.h"
+#include "guest/io/guest_leftover.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
@@ -185,6 +186,7 @@ new_edit(const GuestTree *t, uint32_t vmid, unsigned timeout_ms, GuestEdit **ret
     e->vmid = vmid;
     e->path = guest_tree_path(t, NULL, vmid);
     if (r == 0) {
+        guest_leftover_sweep(t, vmid);
         *ret = g_steal_pointer(&e);
     }
     return r;

@@ -91,7 +91,9 @@ END
 chmod +x "$WORK/tank/snippets/hook"
 guest 1 100 'hookscript: tank:snippets/hook' 'virtio0: tank:100/vm-100-disk-1.raw,size=10486K'
 truncate -s 10486K "$WORK/tank/images/100/vm-100-disk-1.raw"
+on 1 touch /etc/pve/qemu-server/100.conf.tmp.1 /etc/pve/qemu-server/199.conf.tmp.4711
 check 'a guest starts, also from a sparse file of odd size' on 1 qm start 100
+check 'what killed writers left is gone' equal "$(on 1 ls /etc/pve/qemu-server)" 100.conf
 check 'it runs' status_is 1 100 running
 check 'its firmware works' counter 1 100
 refuse 'it is not started twice' on 1 qm start 100

@@ -210,6 +210,39 @@ static void test_full(Rig *rig, const void *data)
     g_assert_cmpstr(text, ==, "cores: 2\nname: a\n");
 }
 
+static bool is_there(const Rig *rig, const char *name)
+{
+    g_autofree char *text = get(rig, name);
+
+    return text != NULL;
+}
+
+/* What killed commands left goes with the next command; what somebody may be writing stays. */
+static void test_leftovers(Rig *rig, const void *data)
+{
+    g_autoptr(GuestLock) busy = NULL;
+    g_autoptr(GuestEdit) e = NULL;
+
+    (void)data;
+    put(rig, "nodes/n1/qemu-server/100.conf.tmp.1", "cores: 3\n");
+    put(rig, "nodes/n1/qemu-server/100.conf.tmp.99", "co");
+    put(rig, "nodes/n1/qemu-server/105.conf.tmp.n1.example.1", "");
+    put(rig, "nodes/n1/qemu-server/106.conf.tmp.1", "");
+    put(rig, "nodes/n1/qemu-server/100.conf.tmp.x", "");
+    put(rig, "nodes/n1/qemu-server/100.conf.old", "");
+    put(rig, "nodes/n2/qemu-server/101.conf.tmp.1", "");
+    g_assert_cmpint(guest_lock_take(rig->tree, 106, 0, &busy, NULL), ==, 0);
+    g_assert_cmpint(guest_edit_begin(rig->tree, 100, NULL, &e, NULL), ==, 0);
+    g_assert_false(is_there(rig, "nodes/n1/qemu-server/100.conf.tmp.1"));
+    g_assert_false(is_there(rig, "nodes/n1/qemu-server/100.conf.tmp.99"));
+    g_assert_false(is_there(rig, "nodes/n1/qemu-server/105.conf.tmp.n1.example.1"));
+    g_assert_true(is_there(rig, "nodes/n1/qemu-server/106.conf.tmp.1"));
+    g_assert_true(is_there(rig, "nodes/n1/qemu-server/100.conf.tmp.x"));
+    g_assert_true(is_there(rig, "nodes/n1/qemu-server/100.conf.old"));
+    g_assert_true(is_there(rig, "nodes/n2/qemu-server/101.conf.tmp.1"));
+    g_assert_true(is_there(rig, "nodes/n1/qemu-server/100.conf"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -222,5 +255,6 @@ int main(int argc, char **argv)
     ADD("lock-words-are-respected", test_lock_word);
     ADD("new-ids-are-free-everywhere", test_create);
     ADD("too-large-is-refused", test_full);
+    ADD("what-killed-writers-left-goes", test_leftovers);
     return g_test_run();
 }
