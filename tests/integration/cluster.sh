@@ -2,6 +2,8 @@
 # What tests of whole clusters share; after lib.sh.
 #
 #   at N COMMAND            runs it on node N
+#   reads N FILES TEXT      these files read so on node N
+#   refused N ERRNO COMMAND it fails on node N, and with this errno's text
 #   same_on N...            these nodes show the same tree, and count it as the same version
 #   all_same N...           they do so soon; else the difference
 #   clients N...            starts recording clients on these nodes; `clients_end` stops them
@@ -19,6 +21,20 @@ at()
     local n=$1
     shift
     lab exec "$n" -- sh -c "$*"
+}
+
+reads()
+{
+    equal "$(at "$1" "cat $2")" "$3"
+}
+
+# By the text: what waited for a quorum that is not there fails at its deadline, and otherwise.
+refused()
+{
+    local n=$1 text=$2 out status=0
+    out=$(at "$n" "$3" 2>&1) || status=$?
+    echo "status $status: $out"
+    [ "$status" != 0 ] && [ "$status" -lt 124 ] && [[ $out == *"$text"* ]]
 }
 
 # Everything about the tree that a caller can see, one line an entry, a digest of each content, and

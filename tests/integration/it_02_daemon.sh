@@ -275,7 +275,7 @@ feed_wait()
     local number
     number=$("$WAIT" -m "$PVE" --now)
     mkdir -p "$PVE/dir" && echo x >"$PVE/dir/file" && echo y >"$PVE/other"
-    "$WAIT" -m "$PVE" --since "$number" -t 5 dir/file >"$WORK/event" &&
+    "$WAIT" -m "$PVE" --since "$number" -t 60 dir/file >"$WORK/event" &&
         grep -q '"op":"create","path":"dir/file"' "$WORK/event"
 }
 check 'pmxcfs-wait --since finds what happened meanwhile' feed_wait
@@ -304,7 +304,7 @@ feed_link()
     local number
     number=$("$WAIT" -m "$PVE" --now)
     echo 'cores: 1' >"$PVE/qemu-server/100.conf"
-    "$WAIT" -m "$PVE" --since "$number" -t 5 qemu-server/100.conf >"$WORK/event" &&
+    "$WAIT" -m "$PVE" --since "$number" -t 60 qemu-server/100.conf >"$WORK/event" &&
         grep -q nodes/single/qemu-server/100.conf "$WORK/event"
 }
 check 'pmxcfs-wait follows the links of the top level' feed_link
@@ -318,7 +318,7 @@ feed_private()
     echo secret >"$PVE/priv/key"
     echo open >"$PVE/public"
     setpriv --reuid 65534 --regid 33 --clear-groups \
-        "$WAIT" -m "$PVE" --since "$number" -t 5 >"$WORK/event" || return 1
+        "$WAIT" -m "$PVE" --since "$number" -t 60 >"$WORK/event" || return 1
     ! grep -q priv/ "$WORK/event" && grep -q public "$WORK/event"
 }
 check 'names in private directories are told to root alone' feed_private

@@ -4,60 +4,8 @@
 # Method: real corosync and pmxcfs in the lab. After each event the bytes, modes, owners and times
 # of all files are compared on all nodes; what was acknowledged before it must be there.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/cluster.sh"
 need corosync "$(build_dir)/pmxcfs/pmxcfs"
-
-# Everything about the tree that a caller can see, one line an entry, and a digest of each content.
-look()
-{
-    lab exec "$1" -- sh -c 'cd /etc/pve && find . -mindepth 1 ! -path "./.*" ! -type l \
-        -printf "%P %y %m %u %g %s %T@\n" | LC_ALL=C sort &&
-        find . -type f ! -path "./.*" -exec sha256sum {} + | LC_ALL=C sort -k 2'
-}
-
-same_on()
-{
-    local first=$1 n
-    look "$first" >"$WORK/look.$first" || return 1
-    shift
-    for n in "$@"; do
-        look "$n" >"$WORK/look.$n" || return 1
-        cmp -s "$WORK/look.$first" "$WORK/look.$n" || return 1
-    done
-}
-
-all_same()
-{
-    if ! within 60 same_on "$@"; then
-        diff -U 0 "$WORK/look.$1" "$WORK/look.$2"
-        [ -z "${3-}" ] || diff -U 0 "$WORK/look.$1" "$WORK/look.$3"
-        return 1
-    fi
-    [ -s "$WORK/look.$1" ]
-}
-
-at()
-{
-    local n=$1
-    shift
-    lab exec "$n" -- sh -c "$*"
-}
-
-reads()
-{
-    equal "$(at "$1" "cat $2")" "$3"
-}
-
-# Fails with this errno's text, and soon: nothing waits for a quorum that is not there.
-refused_soon()
-{
-    local n=$1 text=$2 out status=0 before after
-    before=$(date +%s%N)
-    out=$(at "$n" "$3" 2>&1) || status=$?
-    after=$(date +%s%N)
-    echo "status $status after $(((after - before) / 1000000)) ms: $out"
-    [ "$status" != 0 ] && [ "$status" -lt 124 ] && [[ $out == *"$text"* ]] &&
-        [ $((after - before)) -lt 10000000000 ]
-}
 
 fill()
 {
@@ -94,7 +42,7 @@ claims_of_one_tree()
     check 'the link "local" is that of the node' \
         equal "$(at 2 'readlink /etc/pve/local')" nodes/node2
     check 'a VMID is given once in the cluster' \
-        refused_soon 3 'File exists' 'echo >/etc/pve/qemu-server/100.conf'
+        refused 3 'File exists' 'echo >/etc/pve/qemu-server/100.conf'
 }
 
 claims_of_a_killed_daemon()
@@ -132,7 +80,7 @@ claims_of_a_partition()
     for verb in 'echo x >new' 'echo x >empty' 'mkdir new' 'rm empty' 'mv empty new' \
         'touch empty'; do
         check "the minority refuses at once: $verb" \
-            refused_soon 3 'ermission denied' "cd /etc/pve && $verb"
+            refused 3 'ermission denied' "cd /etc/pve && $verb"
     done
     check 'the majority writes' at 1 'echo majority >/etc/pve/partition; rm /etc/pve/appended'
     check 'the minority does not see it' at 3 'test ! -e /etc/pve/partition'
@@ -143,7 +91,7 @@ claims_of_a_partition()
 
     lab partition 1/2/3
     check 'three sides: none has quorum' lab wait --for inquorate --timeout 90
-    check 'nobody writes' refused_soon 1 'ermission denied' 'echo x >/etc/pve/new'
+    check 'nobody writes' refused 1 'ermission denied' 'echo x >/etc/pve/new'
     lab heal
     check 'they find together' lab wait --timeout 90
     check 'and write' at 2 'echo again >/etc/pve/again'

@@ -271,7 +271,7 @@ probed()
 }
 
 lab exec 1 -- timeout 120 "$PROBE" /etc/pve >"$WORK/probe.out" 2>&1 &
-sleep 0.5
+check 'a watcher begins' within 60 probed '^ready$'
 on 2 sh -c 'echo one >/etc/pve/watched1'
 check 'a watcher hears of a change on another node' within 60 probed ' watched1$'
 lab stop 1 pmxcfs

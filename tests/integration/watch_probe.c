@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* watch_probe DIR: prints each change that lib/cfs/watch tells of, one line each, until it is
- * killed. For integration tests: it must survive what the daemon goes through. */
+/* watch_probe DIR: prints `ready` when it watches, then each change that lib/cfs/watch tells of,
+ * one line each, until it is killed. For integration tests: it must survive what the daemon goes
+ * through. */
 #include "lib/cfs/watch.h"
 
 #include <stdio.h>
@@ -16,6 +17,10 @@ int main(int argc, char **argv)
     Err err = ERR_INIT;
     int rc = argc == 2 ? cfs_watch_open(argv[1], NULL, &w, &err) : -1;
 
+    if (rc >= 0) {
+        puts("ready");
+        (void)fflush(stdout); /* the test waits for it */
+    }
     while (rc >= 0) {
         g_auto(CfsChange) c = {0};
 
