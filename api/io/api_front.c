@@ -14,6 +14,8 @@
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define EXPORTER_LABEL "EXPORTER-pve-join-v1"
 #define EXPORTER_SIZE  32
@@ -289,9 +291,23 @@ static void on_done(void *ctx,
 /* ---- life -------------------------------------------------------------------------------------
  */
 
+/* The library does not turn to IPv4 by itself on a kernel that was told to have no IPv6. */
+static unsigned families(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool lacks_ipv6 = fd < 0 && errno == EAFNOSUPPORT;
+
+    if (fd >= 0) {
+        (void)close(fd); /* only asked whether it can be made */
+    }
+    return lacks_ipv6 ? 0 : MHD_USE_DUAL_STACK;
+}
+
 int api_front_start(const ApiFrontConfig *cfg, ApiFront **ret, Err *err)
 {
     ApiFront *f = g_new0(ApiFront, 1);
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_TLS |
+                     MHD_USE_POLL | families();
 
     f->cert = g_strdup(cfg->cert);
     f->key = g_strdup(cfg->key);
@@ -303,9 +319,7 @@ int api_front_start(const ApiFrontConfig *cfg, ApiFront **ret, Err *err)
     f->guard = api_guard_new();
     errno = 0;
     f->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_TLS |
-            MHD_USE_DUAL_STACK | MHD_USE_POLL,
-        cfg->port, NULL, NULL, on_request, f, MHD_OPTION_HTTPS_MEM_CERT, f->cert,
+        flags, cfg->port, NULL, NULL, on_request, f, MHD_OPTION_HTTPS_MEM_CERT, f->cert,
         MHD_OPTION_HTTPS_MEM_KEY, f->key, MHD_OPTION_HTTPS_PRIORITIES,
         "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)API_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,

@@ -47,6 +47,13 @@ tests_unit_test_api_core_LDADD = api/libapicore.a lib/wire/libwire.a lib/base/li
 	$(GLIB_LIBS)
 TESTS += tests/unit/test_wire_api tests/unit/test_api_core
 
+check_PROGRAMS += tests/unit/test_api_front
+tests_unit_test_api_front_SOURCES = tests/unit/test_api_front.c
+tests_unit_test_api_front_LDADD = api/libapiio.a api/libapicore.a quorum/libquorumio.a \
+	lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a $(MICROHTTPD_LIBS) $(GNUTLS_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_api_front
+
 check_PROGRAMS += tests/unit/test_join_plan
 tests_unit_test_join_plan_SOURCES = tests/unit/test_join_plan.c
 tests_unit_test_join_plan_LDADD = quorum/libquorumcore.a lib/base/libbase.a $(GLIB_LIBS)
