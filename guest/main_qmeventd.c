@@ -6,6 +6,7 @@
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 static char *option_socket, *option_run_dir, *option_root, *option_qm;
 static gboolean option_version;
@@ -24,6 +25,17 @@ static gboolean on_signal(gpointer data)
 {
     g_main_loop_quit(data);
     return G_SOURCE_CONTINUE;
+}
+
+/* Each guest holds two files open here; the usual limit would do for some five hundred. */
+static void raise_limit(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* else: fewer guests, and the log says so */
+    }
 }
 
 static int serve(Err *err)
@@ -61,6 +73,7 @@ int main(int argc, char **argv)
         return 0;
     }
     log_init("qmeventd", true);
+    raise_limit();
     if (serve(&err) < 0) {
         log_line(TRACE_ERR, "qmeventd", "%s", err_text(&err));
         return 1;

@@ -21,6 +21,7 @@
 #define TERM_MS   60000u /* flushing the disks of a large guest */
 #define PEERS_MAX 4096   /* guests of one host; more is an attack or a leak */
 #define DIR_MODE  0755
+#define RETRY_MS  1000 /* to the next look at who waits, when this process may open no more files */
 
 /* One guest's process. */
 typedef struct Watched {
@@ -250,20 +251,51 @@ static int welcome(EventDaemon *d, int fd, Err *err)
     return r;
 }
 
+static void drop_input(EventDaemon *d)
+{
+    if (d->input != NULL) {
+        g_source_destroy(d->input);
+        g_source_unref(d->input);
+        d->input = NULL;
+    }
+}
+
+static void take_input(EventDaemon *d, GSource *source, GSourceFunc call)
+{
+    drop_input(d);
+    d->input = source;
+    g_source_set_callback(source, call, d, NULL);
+    (void)g_source_attach(source, NULL);
+}
+
+static gboolean listen_again(gpointer data);
+
 static gboolean on_connect(int listener, GIOCondition condition, void *data)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     Err err = ERR_INIT;
 
     (void)condition;
-    if (fd < 0) {
-        if (errno != EINTR && errno != EAGAIN) {
-            log_line(TRACE_ERR, DOMAIN, "accept: %s", g_strerror(errno));
+    if (fd >= 0) {
+        if (welcome(data, fd, &err) < 0) {
+            log_line(TRACE_WARNING, DOMAIN, "%s", err_text(&err));
         }
-    } else if (welcome(data, fd, &err) < 0) {
-        log_line(TRACE_WARNING, DOMAIN, "%s", err_text(&err));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        log_line(TRACE_ERR, DOMAIN, "guests wait to be seen: %s", g_strerror(errno));
+        take_input(data, g_timeout_source_new(RETRY_MS), listen_again);
+        return G_SOURCE_REMOVE; /* who waits would wake us at once, and again */
+    } else if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED) {
+        log_line(TRACE_ERR, DOMAIN, "accept: %s", g_strerror(errno));
     }
     return G_SOURCE_CONTINUE;
+}
+
+static gboolean listen_again(gpointer data)
+{
+    EventDaemon *d = data;
+
+    take_input(d, g_unix_fd_source_new(d->fd, G_IO_IN), G_SOURCE_FUNC(on_connect));
+    return G_SOURCE_REMOVE;
 }
 
 /* --------------------------------------------------------------- life cycle */
@@ -334,9 +366,7 @@ static int listen_at(EventDaemon *d, Err *err)
         chmod(d->socket_path, 0600) < 0 || listen(d->fd, BACKLOG) < 0) {
         return err_setf(err, -errno, "%s: %s", d->socket_path, g_strerror(errno));
     }
-    d->input = g_unix_fd_source_new(d->fd, G_IO_IN);
-    g_source_set_callback(d->input, G_SOURCE_FUNC(on_connect), d, NULL);
-    (void)g_source_attach(d->input, NULL);
+    (void)listen_again(d);
     return 0;
 }
 
@@ -346,8 +376,7 @@ void event_daemon_free(EventDaemon *d)
         return;
     }
     if (d->input != NULL) {
-        g_source_destroy(d->input);
-        g_source_unref(d->input);
+        drop_input(d);
         (void)unlink(d->socket_path); /* the next one would remove it as well */
     }
     if (d->fd >= 0) {

@@ -10,6 +10,11 @@ check_PROGRAMS += %D%/test_guest_proc
 %C%_test_guest_proc_LDADD = $(guest_run_ldadd)
 TESTS += %D%/test_guest_proc
 
+check_PROGRAMS += %D%/test_event_daemon
+%C%_test_event_daemon_SOURCES = %D%/test_event_daemon.c
+%C%_test_event_daemon_LDADD = $(guest_run_ldadd)
+TESTS += %D%/test_event_daemon
+
 check_PROGRAMS += %D%/test_snapplan
 %C%_test_snapplan_SOURCES = %D%/test_snapplan.c
 %C%_test_snapplan_LDADD = $(guest_core_ldadd)
