@@ -8,7 +8,7 @@ bin_PROGRAMS += %D%/pvecm
 %C%_pvecm_SOURCES = %D%/pvecm.c %D%/pvecm_verbs.h %D%/pvecm_ask.c %D%/pvecm_ask.h \
 	%D%/pvecm_internal.c %D%/pvecm_join.c %D%/pvecm_make.c %D%/pvecm_nodes.c \
 	%D%/pvecm_show.c \
-	%D%/pvecm_table.c %D%/pvecm_witness.c
+	%D%/pvecm_table.c %D%/pvecm_task.c %D%/pvecm_task.h %D%/pvecm_witness.c
 %C%_pvecm_LDADD = %D%/libcmdline.a quorum/libquorumio.a quorum/libquorumcore.a lib/cfs/libcfs.a \
 	lib/port/libport.a lib/conf/libconf.a lib/wire/libwire.a lib/base/libbase.a $(JSON_LIBS) \
 	$(SSL_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(QUORUM_LIBS) $(VOTEQUORUM_LIBS) $(CMAP_LIBS) \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pvecm_join: tokens, joining by one or with a password, recovering from an interrupted join. */
 #include "cli/pvecm_ask.h"
+#include "cli/pvecm_task.h"
 #include "cli/pvecm_verbs.h"
 
 #include "quorum/core/join_info.h"
@@ -20,13 +21,6 @@
 
 PvecmAddOptions pvecm_add_options = {.votes = -1};
 PvecmTokenOptions pvecm_token_options = {.ttl = JOINTOKEN_TTL_SEC, .uses = 1, .votes = 1};
-
-static void print_line(void *ctx, const char *line)
-{
-    (void)ctx;
-    printf("%s\n", line);
-    (void)fflush(stdout); /* progress: a failing terminal must not stop the work */
-}
 
 int pvecm_token(char **operands, Err *err)
 {
@@ -67,7 +61,7 @@ static int tell(JoinOutcome outcome, const char *done)
 {
     switch (outcome) {
     case JOIN_DONE:
-        printf("%s\n", done);
+        pvecm_task_say(NULL, done);
         return 0;
     case JOIN_UNDONE:
         return -ECANCELED;
@@ -126,11 +120,11 @@ static int join(const char *token, ApiSession *session, Err *err)
                              .votes = pvecm_add_options.votes,
                              .force = pvecm_make.force,
                              .dry_run = pvecm_make.dry_run,
-                             .say = print_line};
+                             .say = pvecm_task_say};
     NodeChange change = {.paths = &cluster_paths,
                          .state_dir = PVECM_STATE_DIR,
                          .dry_run = pvecm_make.dry_run,
-                         .say = print_line};
+                         .say = pvecm_task_say};
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < COROSYNC_LINKS_MAX; i++) {
@@ -167,7 +161,7 @@ static int join_logged_in(ApiSession *session, Err *err)
         return r;
     }
     if (r == 0) {
-        printf("joining by the documented endpoints\n");
+        pvecm_task_say(NULL, "joining by the documented endpoints");
         return join(NULL, session, err);
     }
     if ((r = cluster_this_node(&node, &fqdn, &addresses, err)) == 0 &&
@@ -201,6 +195,7 @@ static int add_by_password(const char *host, const char *fingerprint, Err *err)
     uint8_t digest[32];
     g_autofree char *name = NULL;
     g_autofree char *port = NULL;
+    g_autofree char *connecting = NULL;
     g_autoptr(ApiSession) session = NULL;
     ApiPeer peer = {.digest = digest};
     char *password = NULL;
@@ -218,36 +213,48 @@ static int add_by_password(const char *host, const char *fingerprint, Err *err)
     if ((r = pvecm_ask_password(name, &password, err)) < 0) {
         return r;
     }
-    printf("establishing the connection to '%s'\n", name);
+    connecting = g_strdup_printf("establishing the connection to '%s'", name);
+    pvecm_task_say(NULL, connecting);
     r = api_session_login(&peer, "root@pam", password, &session, err);
     pvecm_free_password(password);
     if (r < 0) {
         return r;
     }
-    printf("login succeeded\n");
+    pvecm_task_say(NULL, "login succeeded");
     return join_logged_in(session, err);
+}
+
+static int add(const char *token, bool with_token, Err *err)
+{
+    g_auto(JoinBlob) blob = {0};
+    int r = check_options(with_token, err);
+
+    if (r < 0) {
+        return r;
+    }
+    if (with_token) {
+        return join(token, NULL, err);
+    }
+    if (join_blob_looks_like(token)) {
+        r = join_blob_parse(token, &blob, err);
+        return r < 0 ? r : add_by_password(blob.address, blob.fingerprint, err);
+    }
+    return add_by_password(token, pvecm_add_options.fingerprint, err);
 }
 
 int pvecm_add(char **operands, Err *err)
 {
-    g_auto(JoinBlob) blob = {0};
     char *token = NULL;
-    bool with_token;
     int r = read_token(operands[0], &token, err);
 
     if (r < 0) {
         return r;
     }
-    with_token = jointoken_looks_like(token) || strcmp(operands[0], "-") == 0;
-    r = check_options(with_token, err);
-    if (r == 0 && with_token) {
-        r = join(token, NULL, err);
-    } else if (r == 0 && join_blob_looks_like(token)) {
-        r = join_blob_parse(token, &blob, err);
-        r = r < 0 ? r : add_by_password(blob.address, blob.fingerprint, err);
-    } else if (r == 0) {
-        r = add_by_password(token, pvecm_add_options.fingerprint, err);
+    if (!pvecm_make.dry_run) {
+        pvecm_task_begin("clusterjoin", "");
     }
+    r = add(token, jointoken_looks_like(token) || strcmp(operands[0], "-") == 0, err);
+    r = pvecm_task_end(r, err);
     jointoken_free_line(token);
     return r;
 }
@@ -267,7 +274,9 @@ int pvecm_joininfo(char **operands, Err *err)
 /* The other plans: leave, delnode, rename, readdress. 1 when there was one. */
 static int recover_node_job(Err *err)
 {
-    NodeChange change = {.paths = &cluster_paths, .state_dir = PVECM_STATE_DIR, .say = print_line};
+    NodeChange change = {.paths = &cluster_paths,
+                         .state_dir = PVECM_STATE_DIR,
+                         .say = pvecm_task_say};
     NodePlanKind kind = NODE_PLAN_N;
     int r = node_job_recover(&change, &kind, err);
 
@@ -284,7 +293,7 @@ static int recover_node_job(Err *err)
 
 int pvecm_recover(char **operands, Err *err)
 {
-    JoinClientOptions opt = {.state_dir = PVECM_STATE_DIR, .say = print_line};
+    JoinClientOptions opt = {.state_dir = PVECM_STATE_DIR, .say = pvecm_task_say};
     JoinOutcome outcome = JOIN_UNDONE;
     int jobs, r;
 

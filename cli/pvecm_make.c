@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pvecm_make: the verbs that make a cluster of this node and keep its certificates. */
+#include "cli/pvecm_task.h"
 #include "cli/pvecm_verbs.h"
 
 #include "quorum/io/cluster_create.h"
@@ -13,13 +14,6 @@
 PvecmMakeOptions pvecm_make = {.votes = 1,
                                .token_coefficient = COROSYNC_TOKEN_COEFFICIENT,
                                .token = COROSYNC_CREATE_TOKEN_MS};
-
-static void print_line(void *ctx, const char *line)
-{
-    (void)ctx;
-    printf("%s\n", line);
-    (void)fflush(stdout); /* progress: a failing terminal must not stop the work */
-}
 
 /* Fills `links` from --link0 ... --link7. */
 static int take_links(CorosyncLink *links, Err *err)
@@ -43,9 +37,27 @@ static int check_range(const char *option, int value, int min, int max, Err *err
     return 0;
 }
 
+static int create(ClusterCreate *c, Err *err)
+{
+    g_autofree char *done = NULL;
+    bool task = !c->dry_run && corosync_valid_name(c->name); /* it is part of the task's id */
+    int r;
+
+    if (task) {
+        pvecm_task_begin("clustercreate", c->name);
+    }
+    r = cluster_create(&cluster_paths, c, err);
+    if (r == 0 && !c->dry_run) {
+        done = g_strdup_printf("cluster '%s' is up; let other nodes join with 'pvecm token'",
+                               c->name);
+        pvecm_task_say(NULL, done);
+    }
+    return task ? pvecm_task_end(r, err) : r;
+}
+
 int pvecm_create(char **operands, Err *err)
 {
-    ClusterCreate c = {.name = operands[0], .dry_run = pvecm_make.dry_run, .say = print_line};
+    ClusterCreate c = {.name = operands[0], .dry_run = pvecm_make.dry_run, .say = pvecm_task_say};
     int r;
 
     if ((r = check_range("nodeid", pvecm_make.nodeid, 0, G_MAXINT, err)) == 0 &&
@@ -58,13 +70,10 @@ int pvecm_create(char **operands, Err *err)
         c.votes = (uint32_t)pvecm_make.votes;
         c.token_coefficient = (uint32_t)pvecm_make.token_coefficient;
         c.token_ms = (uint32_t)pvecm_make.token;
-        r = cluster_create(&cluster_paths, &c, err);
+        r = create(&c, err);
     }
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         corosync_link_clear(&c.links[i]);
-    }
-    if (r == 0 && !pvecm_make.dry_run) {
-        printf("cluster '%s' is up; let other nodes join with 'pvecm token'\n", operands[0]);
     }
     return r;
 }
@@ -79,14 +88,14 @@ int pvecm_updatecerts(char **operands, Err *err)
         return pvecm_make.silent ? 0 : r;
     }
     if (pvecm_make.dry_run) {
-        r = cluster_preview_certs(&cluster_paths, pvecm_make.force, print_line, NULL, err);
+        r = cluster_preview_certs(&cluster_paths, pvecm_make.force, pvecm_task_say, NULL, err);
         if (r >= 0) {
             printf("dry run: nothing was changed\n");
         }
         return r < 0 ? r : 0;
     }
     r = cluster_update_certs(&cluster_paths, pvecm_make.force,
-                             pvecm_make.silent ? NULL : print_line, NULL, err);
+                             pvecm_make.silent ? NULL : pvecm_task_say, NULL, err);
     if (r == 0 && !pvecm_make.silent) {
         printf("all keys and certificates are good\n");
     }

@@ -51,8 +51,22 @@ static uint64_t process_start(pid_t pid)
     return g_strv_length(fields) > 20 ? g_ascii_strtoull(fields[20], NULL, 10) : 0;
 }
 
+static bool alive(const Upid *u)
+{
+    return u->pid != 0 && u->pstart != 0 && process_start((pid_t)u->pid) == u->pstart;
+}
+
 /* ---- the lists ---------------------------------------------------------------------------------
  */
+
+/* A line of `active`: its process was not killed before it could take the line away. */
+static bool line_lives(const char *line)
+{
+    g_autofree char *upid = g_strndup(line, strcspn(line, " "));
+    g_auto(Upid) u = {0};
+
+    return upid_parse(upid, &u, NULL) == 0 && alive(&u);
+}
 
 /* Rewrites `active` without `upid` (and with it as a new line when `begins`). */
 static void update_active(const char *dir, const char *upid, bool begins)
@@ -70,7 +84,7 @@ static void update_active(const char *dir, const char *upid, bool begins)
     (void)g_file_get_contents(path, &text, NULL, NULL);
     lines = g_strsplit(text != NULL ? text : "", "\n", -1);
     for (guint i = 0; lines[i] != NULL; i++) {
-        if (*lines[i] != '\0' && !g_str_has_prefix(lines[i], upid)) {
+        if (!g_str_has_prefix(lines[i], upid) && line_lives(lines[i])) {
             g_string_append_printf(out, "%s\n", lines[i]);
         }
     }
@@ -118,30 +132,39 @@ static char *last_line(const char *path)
     return g_strdup("no output");
 }
 
+/* The verdict in the log, the task in the index and no longer among the active ones. Frees it. */
+static void close_lists(Running *t, const char *error)
+{
+    g_autofree char *index = g_build_filename(t->dir, "index", NULL);
+    g_autofree char *text = g_strdup(error != NULL ? error : "OK");
+    g_autofree char *line = NULL;
+    g_autofree char *entry = NULL;
+
+    g_strdelimit(text, "\n", ' '); /* both files have it as one line */
+    line = g_strdup_printf("TASK %s%s\n", error != NULL ? "ERROR: " : "", text);
+    append_line(t->path, line);
+    entry = g_strdup_printf("%s %08X %s\n", t->upid, (guint32)clock_wall().sec, text);
+    append_line(index, entry);
+    update_active(t->dir, t->upid, false);
+    running_free(t);
+}
+
 static gpointer wait_for_end(gpointer data)
 {
     Running *t = data;
-    g_autofree char *index = g_build_filename(t->dir, "index", NULL);
-    g_autofree char *line = NULL;
-    g_autofree char *entry = NULL;
     g_autofree char *status = NULL;
 
     (void)g_subprocess_wait(t->child, NULL, NULL); /* cannot be cancelled */
     if (g_subprocess_get_successful(t->child)) {
-        status = g_strdup("OK");
-        line = g_strdup("TASK OK\n");
-    } else if (g_subprocess_get_if_signaled(t->child)) {
+        close_lists(t, NULL);
+        return NULL;
+    }
+    if (g_subprocess_get_if_signaled(t->child)) {
         status = g_strdup_printf("ended by signal %d", g_subprocess_get_term_sig(t->child));
-        line = g_strdup_printf("TASK ERROR: %s\n", status);
     } else {
         status = last_line(t->path);
-        line = g_strdup_printf("TASK ERROR: %s\n", status);
     }
-    append_line(t->path, line);
-    entry = g_strdup_printf("%s %08X %s\n", t->upid, (guint32)clock_wall().sec, status);
-    append_line(index, entry);
-    update_active(t->dir, t->upid, false);
-    running_free(t);
+    close_lists(t, status);
     return NULL;
 }
 
@@ -192,6 +215,7 @@ static int spawn(const TaskSpec *spec, int log, GSubprocess **ret, Err *err)
     g_subprocess_launcher_take_stderr_fd(launcher, dup(log));
     g_subprocess_launcher_set_child_setup(launcher, new_session, NULL, NULL);
     g_subprocess_launcher_set_cwd(launcher, "/");
+    g_subprocess_launcher_setenv(launcher, TASK_ENV, "1", TRUE);
     *ret = g_subprocess_launcher_spawnv(launcher, spec->argv, &gerror);
     if (*ret == NULL) {
         return err_setf(err, -EIO, "%s", gerror->message);
@@ -215,15 +239,20 @@ static int name_log(Running *t, const char *temporary, const Upid *u, Err *err)
     return 0;
 }
 
+static Upid upid_of(const TaskSpec *spec)
+{
+    return (Upid){.node = (char *)spec->node,
+                  .type = (char *)spec->type,
+                  .id = (char *)spec->id,
+                  .user = (char *)spec->user,
+                  .starttime = (uint32_t)clock_wall().sec};
+}
+
 int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err)
 {
     Running *t = g_new0(Running, 1);
     g_autofree char *temporary = NULL;
-    Upid u = {.node = (char *)spec->node,
-              .type = (char *)spec->type,
-              .id = (char *)spec->id,
-              .user = (char *)spec->user,
-              .starttime = (uint32_t)clock_wall().sec};
+    Upid u = upid_of(spec);
     int log, r;
 
     t->dir = g_strdup(dir);
@@ -253,6 +282,58 @@ int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err)
     return 0;
 }
 
+/* ---- this process ------------------------------------------------------------------------------
+ */
+
+struct TaskRecord {
+    Running *running;
+};
+
+int task_record_begin(const char *dir, const TaskSpec *spec, TaskRecord **ret, Err *err)
+{
+    Running *t = g_new0(Running, 1);
+    g_autofree char *temporary = NULL;
+    Upid u = upid_of(spec);
+    int log, r;
+
+    t->dir = g_strdup(dir);
+    u.pid = (uint32_t)getpid();
+    u.pstart = process_start(getpid());
+    log = open_log(dir, &temporary, err);
+    r = log < 0 ? log : name_log(t, temporary, &u, err);
+    if (log >= 0) {
+        (void)close(log); /* lines are appended by name */
+    }
+    if (r < 0) {
+        if (temporary != NULL) {
+            (void)g_unlink(temporary); /* renamed already, or of no use */
+        }
+        running_free(t);
+        return r;
+    }
+    update_active(dir, t->upid, true);
+    *ret = g_new0(TaskRecord, 1);
+    (*ret)->running = t;
+    return 0;
+}
+
+void task_record_say(TaskRecord *t, const char *line)
+{
+    if (t != NULL) {
+        g_autofree char *text = g_strconcat(line, "\n", NULL);
+
+        append_line(t->running->path, text);
+    }
+}
+
+void task_record_end(TaskRecord *t, const char *error)
+{
+    if (t != NULL) {
+        close_lists(t->running, error);
+        g_free(t);
+    }
+}
+
 /* ---- asking ------------------------------------------------------------------------------------
  */
 
@@ -277,11 +358,6 @@ int task_log(const char *dir, const char *upid, char **ret, gsize *ret_size, Err
     return g_file_get_contents(path, ret, ret_size, &gerror)
                ? 0
                : err_setf(err, -EIO, "%s", gerror->message);
-}
-
-static bool alive(const Upid *u)
-{
-    return u->pid != 0 && u->pstart != 0 && process_start((pid_t)u->pid) == u->pstart;
 }
 
 /* Reads the verdict off the log's last line; false when there is none. */

@@ -24,8 +24,23 @@ typedef struct TaskSpec {
     const char *node, *type, *id, *user;
 } TaskSpec;
 
-/* Returns at once. -errno when it could not be started. Caller frees the id. */
+/* Returns at once. -errno when it could not be started. Caller frees the id. The command has
+ * TASK_ENV in its environment. */
 int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err) must_check;
+
+/* This process as a task: a command that somebody typed, whose log is written by itself. */
+typedef struct TaskRecord TaskRecord;
+
+#define TASK_ENV "QUORATE_TASK" /* set where a command is a task of somebody else already */
+
+/* `spec`: node, type, id and user. -errno when the log cannot be written. */
+int task_record_begin(const char *dir, const TaskSpec *spec, TaskRecord **ret, Err *err) must_check;
+
+/* One more line of the log. NULL is allowed. */
+void task_record_say(TaskRecord *t, const char *line);
+
+/* `error` NULL: it succeeded. Frees the record; NULL is allowed. */
+void task_record_end(TaskRecord *t, const char *error);
 
 typedef struct TaskStatus {
     bool running;

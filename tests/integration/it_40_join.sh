@@ -61,7 +61,12 @@ claims_of_refusals()
         'pvecm create lab1 --dry-run >/dev/null && test ! -e /etc/pve/corosync.conf'
     check 'create makes a quorate cluster of one' on 1 \
         'pvecm create lab1 && echo x >/etc/pve/written'
+    check 'it left a task log' on 1 "
+        grep -q ':clustercreate:lab1:root@pam: .* OK$' /var/log/pve/tasks/index &&
+        grep -rq \"cluster 'lab1' is up\" /var/log/pve/tasks/[0-9A-F]"
     refuse 'a second create is refused' on 1 'pvecm create lab2'
+    check 'and its task log says why' on 1 \
+        "grep ':clustercreate:lab2:' /var/log/pve/tasks/index | grep -q 'in a cluster'"
     check 'pvecm status agrees with corosync-quorumtool' fields_agree
     check 'keys are for root only' on 1 'test "$(stat -c %a /etc/corosync/authkey)" = 400 &&
         test "$(stat -c %a /etc/pve/priv/pve-root-ca.key)" = 600'
@@ -146,6 +151,8 @@ claims_of_members()
     check 'a file of one is on the other' within 10 on 2 'grep -q x /etc/pve/written'
     t=$(token)
     check 'a third node joins' on 3 "cd /; pvecm add $t"
+    check 'it left a task log' on 3 \
+        "grep -q ':clusterjoin::root@pam: .* OK$' /var/log/pve/tasks/index"
     check 'the token is used up' refused_saying 'in a cluster already' on 3 "cd /; pvecm add $t"
     check 'all three count' within 20 expects_votes 3
     check 'node 3 sees everything' within 10 on 3 \

@@ -129,6 +129,81 @@ static void a_command_that_does_not_exist_is_no_task(void)
     g_assert_null(upid);
 }
 
+static TaskRecord *record(char **ret_upid)
+{
+    const TaskSpec spec = {
+        .node = "node1", .type = "clustercreate", .id = "lab", .user = "root@pam"};
+    g_autofree char *active = g_build_filename(dir, "active", NULL);
+    g_autofree char *text = NULL;
+    TaskRecord *t = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(task_record_begin(dir, &spec, &t, &err), ==, 0);
+    g_assert_true(g_file_get_contents(active, &text, NULL, NULL));
+    g_assert_nonnull(strstr(text, ":clustercreate:lab:root@pam: 0\n"));
+    *ret_upid = g_strndup(text, strcspn(text, " "));
+    return t;
+}
+
+static void a_typed_command_is_a_task_too(void)
+{
+    g_autofree char *upid = NULL;
+    TaskRecord *t = record(&upid);
+    g_autofree char *verdict = NULL;
+    g_autofree char *log = NULL;
+    TaskStatus status = {0};
+    gsize size = 0;
+    Err err = ERR_INIT;
+
+    task_record_say(t, "one");
+    g_assert_cmpint(task_status(dir, upid, &status, &err), ==, 0);
+    g_assert_true(status.running);
+    task_record_say(t, "two");
+    task_record_end(t, NULL);
+    verdict = verdict_of(upid);
+    g_assert_cmpstr(verdict, ==, "OK");
+    g_assert_cmpint(task_log(dir, upid, &log, &size, &err), ==, 0);
+    g_assert_cmpstr(log, ==, "one\ntwo\nTASK OK\n");
+}
+
+static void a_typed_command_that_fails_says_why(void)
+{
+    g_autofree char *upid = NULL;
+    TaskRecord *t = record(&upid);
+    g_autofree char *verdict = NULL;
+
+    task_record_end(t, "no quorum:\nask again");
+    verdict = verdict_of(upid);
+    g_assert_cmpstr(verdict, ==, "no quorum: ask again");
+    task_record_say(NULL, "no record, no harm");
+    task_record_end(NULL, NULL);
+}
+
+static void what_was_killed_is_active_no_longer(void)
+{
+    const char *const dead = "UPID:node1:7FFFFFF0:00000001:5F000000:clusterjoin::root@pam:";
+    g_autofree char *active = g_build_filename(dir, "active", NULL);
+    g_autofree char *line = g_strconcat(dead, " 0\n", NULL);
+    g_autofree char *text = NULL;
+    g_autofree char *upid = NULL;
+    TaskRecord *t;
+
+    g_assert_true(g_file_set_contents(active, line, -1, NULL));
+    t = record(&upid);
+    g_assert_true(g_file_get_contents(active, &text, NULL, NULL));
+    g_assert_null(strstr(text, dead));
+    g_assert_nonnull(strstr(text, upid));
+    task_record_end(t, NULL);
+}
+
+static void a_task_knows_that_it_is_one(void)
+{
+    g_autofree char *upid = start("test -n \"$" TASK_ENV "\"", NULL);
+    g_autofree char *verdict = verdict_of(upid);
+
+    g_assert_cmpstr(verdict, ==, "OK");
+}
+
 int main(int argc, char **argv)
 {
     int r;
@@ -136,6 +211,10 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     dir = g_dir_make_tmp("quorate-task.XXXXXX", NULL);
     g_test_add_func("/task/that-succeeds-says-so", a_task_that_succeeds_says_so);
+    g_test_add_func("/task/typed-command-is-a-task-too", a_typed_command_is_a_task_too);
+    g_test_add_func("/task/typed-command-that-fails-says-why", a_typed_command_that_fails_says_why);
+    g_test_add_func("/task/killed-is-active-no-longer", what_was_killed_is_active_no_longer);
+    g_test_add_func("/task/knows-that-it-is-one", a_task_knows_that_it_is_one);
     g_test_add_func("/task/that-fails-says-why", a_task_that_fails_says_why);
     g_test_add_func("/task/what-it-reads-stands-nowhere", what_it_reads_stands_nowhere);
     g_test_add_func("/task/running-has-no-verdict", a_running_task_has_no_verdict);
