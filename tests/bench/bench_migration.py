@@ -8,11 +8,15 @@ Makes a lab of two nodes. Each case is done bare and with qm in turns; the media
 shown, as a table for docs/benchmarks.md. Total: from the moment the target's QEMU is started
 (bare) or `qm migrate` is called until the source's QEMU has ended. Stopped: between the last line
 of the guest's console on the source and its first on the target (it writes one each 10 ms). CPU: of
-both QEMUs and, with qm, of both agents. On the other output: the phases of qm, and what a dry run
+both QEMUs and, with qm, of both agents. Some cases go over a link of a stated rate (a token bucket
+on the interfaces of both nodes). Where the machine gives free huge pages back to a host, the first
+to touch them pays for that: so as much memory as the guest has is touched and freed right before
+each target starts, for both alike. On the other output: the phases of qm, and what a dry run
 predicted beside what it really took. Cases that do not fit into the time are named and left out.
 """
 import argparse
 import json
+import mmap
 import os
 import random
 import shutil
@@ -220,6 +224,22 @@ def bare_disk(source, target, case):
         time.sleep(0.01)
 
 
+def warm_up(case):
+    memory = mmap.mmap(-1, (case['mib'] + 64) << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    for place in range(0, len(memory), 4096):
+        memory[place] = 1
+    memory.close()
+
+
+def limit_link(gbit):
+    for node in (1, 2):
+        on(node, 'tc', 'qdisc', 'del', 'dev', 'eth0', 'root', check=False)  # there may be none
+        if gbit:
+            on(node, 'tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'tbf', 'rate', f'{gbit}gbit',
+               'burst', '1mb', 'latency', '20ms')
+
+
 def copy_of(disk, path):
     """With the holes of the original, and on the disk: writing it shall not fall into the move."""
     subprocess.run(['cp', '--sparse=always', '--reflink=never', disk, path], check=True)
@@ -248,6 +268,7 @@ def bare(case):
     here = Console(f'{DIR}/source.ser')
     here.wait()
     source = Qmp(f'{DIR}/source.qmp')
+    warm_up(case)
     cpu = Cpu()
     began = time.monotonic()
     start_bare(2, 'target', case, '-S', '-incoming', 'defer',
@@ -341,6 +362,7 @@ def ours(case, predict):
                 'zstd' if case['zstd'] else 'none']
     guess = predicted(command) if predict else None
     there = Console(root_of(2) + '/run/qemu-server/100.serial0')
+    warm_up(case)
     cpu = Cpu()
     began = time.monotonic()
     done = on(1, *command, check=False)
@@ -399,8 +421,20 @@ def guest_cases(options):
         yield f'writes 100 MiB/s in {working} MiB', 256, working, tls, channels, zstd
 
 
+def link_cases():
+    """Gbit/s, TLS, channels: what a network of that rate leaves of the difference."""
+    for gbit in (1, 2.5, 5):
+        for tls, channels in ((False, 0), (True, 0), (True, 2)):
+            yield gbit, tls, channels
+
+
 def cases(options):
-    common = {'priority': options.priority, 'disk': None}
+    common = {'priority': options.priority, 'disk': None, 'gbit': None}
+    for gbit, tls, channels in link_cases():
+        yield (f'{options.mib} MiB, idle, over {gbit} Gbit/s, {"TLS" if tls else "plain"}'
+               + (f', {channels} channels' if channels else ''),
+               {**common, 'mib': options.mib, 'dirty': 0, 'set': 0, 'tls': tls, 'gbit': gbit,
+                'channels': channels, 'zstd': False})
     for what, dirty, working, tls, channels, zstd in guest_cases(options):
         yield (f'{options.mib} MiB, {what}, {"TLS" if tls else "plain"}'
                + (f', {channels} channel{"s" if channels > 1 else ""}' if channels else '')
@@ -428,6 +462,7 @@ def run_case(title, case, runs):
     case['rom'] = rom(case)
     if case['disk'] and not os.path.exists(case['disk']):
         make_disk(case['disk'], case['disk_mib'])
+    limit_link(case['gbit'])
     rows = {'bare': [], 'qm': []}
     for number in range(runs):
         for who, work in (('bare', bare), ('qm', lambda case: ours(case, number == 0))):
