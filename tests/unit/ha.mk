@@ -25,6 +25,12 @@ check_PROGRAMS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/
 %C%_test_ha_files_LDADD = $(HA_CORE_LIBS)
 TESTS += %D%/test_ha_rules %D%/test_ha_placement %D%/test_ha_fence %D%/test_ha_files
 
+check_PROGRAMS += %D%/test_ha_lease
+%C%_test_ha_lease_SOURCES = %D%/test_ha_lease.c
+%C%_test_ha_lease_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_lease_LDADD = $(HA_CORE_LIBS)
+TESTS += %D%/test_ha_lease
+
 check_PROGRAMS += %D%/test_ha_work
 %C%_test_ha_work_SOURCES = %D%/test_ha_work.c
 %C%_test_ha_work_CFLAGS = $(ha_test_cflags)
