@@ -20,7 +20,8 @@ typedef struct CrmDaemon {
     HaNode *node;
     HaCrm *crm;
     HaAlerts *alerts;
-    char *spare; /* why the loss of a node could not be carried; NULL: it could, or not known */
+    char *spare;      /* why the loss of a node could not be carried; NULL: it could */
+    bool spare_known; /* as master found out since it is one */
     MonoTime spare_asked;
 } CrmDaemon;
 
@@ -73,6 +74,7 @@ static void take_spare(CrmDaemon *c)
     if (cfsfile_read(SPARE_FILE, SPARE_TEXT_MAX, &text, NULL, NULL) == 0) {
         g_free(c->spare);
         c->spare = *text != '\0' ? g_steal_pointer(&text) : NULL;
+        c->spare_known = true;
     }
 }
 
@@ -90,6 +92,14 @@ static void reap(CrmDaemon *c)
     ha_fencing_poll(c->node->fencing);
 }
 
+static void look_at_spare(CrmDaemon *c, const HaManagerStatus *ms)
+{
+    if (c->spare_known) {
+        ha_crm_note_no_spare(c->crm,
+                             ha_alerts_look_at_spare(ms->no_spare, c->spare, notify, c->node));
+    }
+}
+
 static HaNext do_round(void *self, HaNow now)
 {
     CrmDaemon *c = self;
@@ -104,10 +114,14 @@ static HaNext do_round(void *self, HaNow now)
     if (!was_master && ms != NULL) {
         ha_alerts_observe(c->alerts, ms);
     }
+    if (!was_master) {
+        c->spare_known = false; /* that was another time */
+    }
     ms = ha_crm_manager_status(c->crm);
     if (ms != NULL) {
         ask_spare(c, ms, now);
-        ha_alerts_look(c->alerts, ms, c->spare, notify, c->node);
+        ha_alerts_look(c->alerts, ms, notify, c->node);
+        look_at_spare(c, ms);
     }
     return next;
 }

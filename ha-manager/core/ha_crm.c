@@ -65,6 +65,13 @@ const HaManagerStatus *ha_crm_manager_status(const HaCrm *crm)
     return crm->manager != NULL ? ha_manager_status(crm->manager) : NULL;
 }
 
+void ha_crm_note_no_spare(HaCrm *crm, bool no_spare)
+{
+    if (crm->manager != NULL) {
+        ha_manager_note_no_spare(crm->manager, no_spare);
+    }
+}
+
 const HaManagerStatus *ha_crm_status_read(const HaCrm *crm)
 {
     return crm->status.ms;

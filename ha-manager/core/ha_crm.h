@@ -46,6 +46,9 @@ HaCrmState ha_crm_state(const HaCrm *crm);
 /* The status as the master has it; NULL when this CRM is not master. Borrowed. */
 const HaManagerStatus *ha_crm_manager_status(const HaCrm *crm);
 
+/* See ha_manager_note_no_spare; nothing when this CRM is not master. */
+void ha_crm_note_no_spare(HaCrm *crm, bool no_spare);
+
 /* manager_status as read at the start of the last round that could read it: when this node has
  * become master in that round, what the former one left. NULL: never read. Borrowed until the next
  * round. */

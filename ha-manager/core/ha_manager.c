@@ -69,6 +69,7 @@ static int read_status(HaManager *m, uint64_t epoch_seen, Err *err)
     if (r < 0) {
         return r;
     }
+    ha_manager_know_quarantine(m);
     if (m->env->conduct.epoch) {
         m->ms->epoch = MAX(m->ms->epoch, epoch_seen) + 1;
     }
@@ -152,6 +153,11 @@ void ha_manager_free(HaManager *m)
     g_free(m->compiled_nodes);
     g_free(m->fallback_text);
     g_free(m);
+}
+
+void ha_manager_note_no_spare(HaManager *m, bool no_spare)
+{
+    m->ms->no_spare = no_spare;
 }
 
 bool ha_manager_is_disarmed(const HaManager *m)

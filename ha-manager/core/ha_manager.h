@@ -39,6 +39,10 @@ void ha_manager_observe(HaManager *m, const HaManagerStatus *file);
 /* One round. An error leaves manager_status unwritten; the next round starts over. */
 int ha_manager_round(HaManager *m, HaNow now, Err *err) must_check;
 
+/* Notes what people were told last of the cluster's redundancy; written with the next round, so
+ * that the next master does not repeat it. */
+void ha_manager_note_no_spare(HaManager *m, bool no_spare);
+
 /* A disarm is recorded and complete. */
 bool ha_manager_is_disarmed(const HaManager *m);
 

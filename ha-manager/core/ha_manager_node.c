@@ -160,6 +160,15 @@ static void notify(const HaManager *m, const char *prefix, const char *node, con
     m->env->ops->notify(m->env->ctx, &notice);
 }
 
+void ha_manager_know_quarantine(HaManager *m)
+{
+    for (guint i = 0; i < strmap_size(m->ms->flaps); i++) {
+        if (ha_flaps_until(strmap_value(m->ms->flaps, i), m->ms->timestamp) > 0) {
+            strmap_set(m->avoid, strmap_key(m->ms->flaps, i), GINT_TO_POINTER(1));
+        }
+    }
+}
+
 /* Who is in quarantine; each beginning and end is told. */
 static void update_quarantine(HaManager *m)
 {

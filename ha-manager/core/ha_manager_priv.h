@@ -80,6 +80,8 @@ bool ha_manager_node_online(const HaManager *m, const char *node);
 void ha_manager_set_node(HaManager *m, const char *node, HaNodeState state);
 void ha_manager_update_nodes(HaManager *m);
 bool ha_manager_offline_delayed(HaManager *m, const char *node);
+/* At takeover: who was in quarantine when the last master wrote has been told of. */
+void ha_manager_know_quarantine(HaManager *m);
 HaLrmMode ha_manager_lrm_mode(const HaManager *m, const char *node);
 /* Runs the fencing step; true when something was fenced. */
 bool ha_manager_fence(HaManager *m);

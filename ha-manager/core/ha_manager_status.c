@@ -183,6 +183,7 @@ int ha_manager_status_parse(
     if (part != NULL) {
         json_object_foreach_member(part, load_flaps, &l);
     }
+    ms->no_spare = ha_json_int(root, "no_spare", 0) != 0;
     part = ha_json_object(root, "disarm");
     if (part != NULL) {
         load_disarm(&l, part);
@@ -279,6 +280,9 @@ char *ha_manager_status_format(const HaManagerStatus *ms)
     put_requests(out, ms);
     put_boots(out, ms);
     put_flaps(out, ms);
+    if (ms->no_spare) {
+        g_string_append(out, ",\"no_spare\":1");
+    }
     if (ms->disarm) {
         g_string_append_printf(out, ",\"disarm\":{\"mode\":\"%s\",\"state\":\"%s\"}",
                                ha_disarm_mode_name(ms->disarm_mode),

@@ -25,6 +25,7 @@ typedef struct HaManagerStatus {
     StrMap *boots;       /* node -> char *: the boot in which it was last seen at work */
     StrMap *flaps;       /* node -> HaFlaps *: when it was lost */
     StrMap *maintenance; /* node -> non-NULL: maintenance is requested */
+    bool no_spare;       /* people were told that the loss of a node could not be carried */
     bool disarm;         /* a disarm is recorded ... */
     HaDisarmMode disarm_mode;
     bool disarmed; /* ... and complete */

@@ -164,8 +164,6 @@ typedef struct Seen {
 
 struct HaAlerts {
     StrMap *seen; /* sid -> Seen * */
-    char *spare;  /* what was said last; NULL: all well */
-    bool looked;
 };
 
 static void seen_free(void *data)
@@ -188,7 +186,6 @@ void ha_alerts_free(HaAlerts *a)
 {
     if (a != NULL) {
         strmap_free(a->seen);
-        g_free(a->spare);
         g_free(a);
     }
 }
@@ -258,7 +255,6 @@ static void look_at_service(HaAlerts *a,
 
 void ha_alerts_look(HaAlerts *a,
                     const HaManagerStatus *ms,
-                    const char *spare,
                     void (*notify)(void *ctx, const HaNotice *notice),
                     void *ctx)
 {
@@ -266,18 +262,22 @@ void ha_alerts_look(HaAlerts *a,
         look_at_service(a, strmap_key(ms->services, i), strmap_value(ms->services, i), notify, ctx);
     }
     forget_others(a, ms);
-    if ((spare == NULL) != (a->spare == NULL)) {
-        HaNotice notice = {.prefix = "REDUNDANCY"};
-        g_autofree char *text =
-            spare != NULL ? g_strdup_printf("lost redundancy: %s", spare)
-                          : g_strdup("redundancy is back: the loss of any node can be carried");
+}
 
+bool ha_alerts_look_at_spare(bool told_lost,
+                             const char *why,
+                             void (*notify)(void *ctx, const HaNotice *notice),
+                             void *ctx)
+{
+    HaNotice notice = {.prefix = "REDUNDANCY"};
+    g_autofree char *text = NULL;
+    bool lost = why != NULL;
+
+    if (lost != told_lost) {
+        text = lost ? g_strdup_printf("lost redundancy: %s", why)
+                    : g_strdup("redundancy is back: the loss of any node can be carried");
         notice.text = text;
-        if (a->looked || spare != NULL) {
-            notify(ctx, &notice);
-        }
-        g_free(a->spare);
-        a->spare = g_strdup(spare);
+        notify(ctx, &notice);
     }
-    a->looked = true;
+    return lost;
 }

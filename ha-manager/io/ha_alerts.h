@@ -37,12 +37,19 @@ void ha_alerts_free(HaAlerts *a);
  * compares what its first round makes of it, and neither repeats nor forgets anything. */
 void ha_alerts_observe(HaAlerts *a, const HaManagerStatus *ms);
 
-/* Compares with the status of the call before; calls `notify` for each thing that got worse, or
- * well again. `spare`: NULL when every node's loss could be carried, else the reason why not. */
+/* Compares with the status of the call before; calls `notify` for each service that got worse, or
+ * was recovered. */
 void ha_alerts_look(HaAlerts *a,
                     const HaManagerStatus *ms,
-                    const char *spare,
                     void (*notify)(void *ctx, const HaNotice *notice),
                     void *ctx);
+
+/* Calls `notify` when redundancy has gone or come back. `told_lost`: what people were told last, by
+ * whichever master (HaManagerStatus.no_spare). `why`: NULL when every node's loss could be carried,
+ * else the reason why not. Returns what they have been told now. */
+bool ha_alerts_look_at_spare(bool told_lost,
+                             const char *why,
+                             void (*notify)(void *ctx, const HaNotice *notice),
+                             void *ctx);
 
 #endif

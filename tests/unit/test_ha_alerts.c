@@ -292,7 +292,6 @@ typedef struct Step {
     HaServiceState state;
     const char *node;
     const char *proof;
-    const char *spare;
     const char *told;
 } Step;
 
@@ -308,12 +307,12 @@ static void walk(Rig *r, const Step *steps, gsize n)
         s->proof = g_strdup(steps[i].proof);
         strmap_set(ms->services, "vm:1", s);
         g_string_truncate(r->told, 0);
-        ha_alerts_look(a, ms, steps[i].spare, take, r);
+        ha_alerts_look(a, ms, take, r);
         g_assert_cmpstr(r->told->str, ==, steps[i].told);
     }
     strmap_clear(ms->services);
     g_string_truncate(r->told, 0);
-    ha_alerts_look(a, ms, steps[n - 1].spare, take, r); /* a service that is no more */
+    ha_alerts_look(a, ms, take, r); /* a service that is no more */
     g_assert_cmpstr(r->told->str, ==, "");
     ha_alerts_free(a);
 }
@@ -321,13 +320,13 @@ static void walk(Rig *r, const Step *steps, gsize n)
 static void recovery_is_told_once(Rig *r, gconstpointer data)
 {
     static const Step steps[] = {
-        {HA_SERVICE_STARTED, "n1", NULL, NULL, ""},
-        {HA_SERVICE_FENCE, "n1", NULL, NULL, ""}, /* told by the core */
-        {HA_SERVICE_RECOVERY, "n1", "lease-expired", NULL, ""},
-        {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, "RECOVERY n2 vm:1\n"},
-        {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, ""},
-        {HA_SERVICE_FENCE, "n2", "lease-expired", NULL, ""},
-        {HA_SERVICE_STARTED, "n3", "fence-confirmed", NULL, "RECOVERY n3 vm:1\n"},
+        {HA_SERVICE_STARTED, "n1", NULL, ""},
+        {HA_SERVICE_FENCE, "n1", NULL, ""}, /* told by the core */
+        {HA_SERVICE_RECOVERY, "n1", "lease-expired", ""},
+        {HA_SERVICE_STARTED, "n2", "lease-expired", "RECOVERY n2 vm:1\n"},
+        {HA_SERVICE_STARTED, "n2", "lease-expired", ""},
+        {HA_SERVICE_FENCE, "n2", "lease-expired", ""},
+        {HA_SERVICE_STARTED, "n3", "fence-confirmed", "RECOVERY n3 vm:1\n"},
     };
 
     (void)data;
@@ -337,10 +336,10 @@ static void recovery_is_told_once(Rig *r, gconstpointer data)
 static void recovery_within_one_round_is_told(Rig *r, gconstpointer data)
 {
     static const Step steps[] = {
-        {HA_SERVICE_STARTED, "n1", NULL, NULL, ""},
-        {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, "RECOVERY n2 vm:1\n"},
-        {HA_SERVICE_MIGRATE, "n2", "lease-expired", NULL, ""},
-        {HA_SERVICE_STARTED, "n1", "lease-expired", NULL, ""}, /* moved, as was asked for */
+        {HA_SERVICE_STARTED, "n1", NULL, ""},
+        {HA_SERVICE_STARTED, "n2", "lease-expired", "RECOVERY n2 vm:1\n"},
+        {HA_SERVICE_MIGRATE, "n2", "lease-expired", ""},
+        {HA_SERVICE_STARTED, "n1", "lease-expired", ""}, /* moved, as was asked for */
     };
 
     (void)data;
@@ -350,11 +349,11 @@ static void recovery_within_one_round_is_told(Rig *r, gconstpointer data)
 static void error_is_told_once(Rig *r, gconstpointer data)
 {
     static const Step steps[] = {
-        {HA_SERVICE_ERROR, "n1", NULL, NULL, ""}, /* for long, as far as we know */
-        {HA_SERVICE_STOPPED, "n1", NULL, NULL, ""},
-        {HA_SERVICE_STARTED, "n1", NULL, NULL, ""},
-        {HA_SERVICE_ERROR, "n1", NULL, NULL, "ERROR n1 vm:1\n"},
-        {HA_SERVICE_ERROR, "n1", NULL, NULL, ""},
+        {HA_SERVICE_ERROR, "n1", NULL, ""}, /* for long, as far as we know */
+        {HA_SERVICE_STOPPED, "n1", NULL, ""},
+        {HA_SERVICE_STARTED, "n1", NULL, ""},
+        {HA_SERVICE_ERROR, "n1", NULL, "ERROR n1 vm:1\n"},
+        {HA_SERVICE_ERROR, "n1", NULL, ""},
     };
 
     (void)data;
@@ -377,7 +376,7 @@ static void check_takeover(Rig *r, const Step *left, const Step *made)
         if (i == 0) {
             ha_alerts_observe(a, ms);
         } else {
-            ha_alerts_look(a, ms, NULL, take, r);
+            ha_alerts_look(a, ms, take, r);
         }
         g_assert_cmpstr(r->told->str, ==, i == 1 ? made->told : "");
     }
@@ -387,15 +386,14 @@ static void check_takeover(Rig *r, const Step *left, const Step *made)
 static void next_master_tells_what_it_changes_and_no_more(Rig *r, gconstpointer data)
 {
     static const Step pairs[][2] = {
-        {{HA_SERVICE_STARTED, "n1", NULL, NULL, NULL},
-         {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, "RECOVERY n2 vm:1\n"}},
-        {{HA_SERVICE_RECOVERY, "n1", "lease-expired", NULL, NULL},
-         {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, "RECOVERY n2 vm:1\n"}},
-        {{HA_SERVICE_STARTED, "n2", "lease-expired", NULL, NULL},
-         {HA_SERVICE_STARTED, "n2", "lease-expired", NULL, ""}},
-        {{HA_SERVICE_STARTED, "n1", NULL, NULL, NULL},
-         {HA_SERVICE_ERROR, "n1", NULL, NULL, "ERROR n1 vm:1\n"}},
-        {{HA_SERVICE_ERROR, "n1", NULL, NULL, NULL}, {HA_SERVICE_ERROR, "n1", NULL, NULL, ""}},
+        {{HA_SERVICE_STARTED, "n1", NULL, NULL},
+         {HA_SERVICE_STARTED, "n2", "lease-expired", "RECOVERY n2 vm:1\n"}},
+        {{HA_SERVICE_RECOVERY, "n1", "lease-expired", NULL},
+         {HA_SERVICE_STARTED, "n2", "lease-expired", "RECOVERY n2 vm:1\n"}},
+        {{HA_SERVICE_STARTED, "n2", "lease-expired", NULL},
+         {HA_SERVICE_STARTED, "n2", "lease-expired", ""}},
+        {{HA_SERVICE_STARTED, "n1", NULL, NULL}, {HA_SERVICE_ERROR, "n1", NULL, "ERROR n1 vm:1\n"}},
+        {{HA_SERVICE_ERROR, "n1", NULL, NULL}, {HA_SERVICE_ERROR, "n1", NULL, ""}},
     };
 
     (void)data;
@@ -425,22 +423,33 @@ static void being_told_is_written_with_the_state(Rig *r, gconstpointer data)
     g_assert_false(s->alerted);
 }
 
+/* Masters come and go; each finds in the file what people were told last. */
 static void redundancy_is_told_when_it_goes_and_comes(Rig *r, gconstpointer data)
 {
-    static const Step steps[] = {
-        {HA_SERVICE_STARTED, "n1", NULL, NULL, ""},
-        {HA_SERVICE_STARTED, "n1", NULL, "without n1", "REDUNDANCY - -\n"},
-        {HA_SERVICE_STARTED, "n1", NULL, "without n2", ""},
-        {HA_SERVICE_STARTED, "n1", NULL, NULL, "REDUNDANCY - -\n"},
-        {HA_SERVICE_STARTED, "n1", NULL, NULL, ""},
+    static const struct {
+        const char *why;
+        const char *told;
+    } looks[] = {
+        {NULL, ""},         {"without n1", "REDUNDANCY - -\n"},
+        {"without n2", ""}, {NULL, "REDUNDANCY - -\n"},
+        {NULL, ""},
     };
-    static const Step bad_from_the_start[] = {
-        {HA_SERVICE_STARTED, "n1", NULL, "without n1", "REDUNDANCY - -\n"},
-    };
+    bool lost = false;
 
     (void)data;
-    walk(r, steps, G_N_ELEMENTS(steps));
-    walk(r, bad_from_the_start, G_N_ELEMENTS(bad_from_the_start));
+    for (gsize i = 0; i < G_N_ELEMENTS(looks); i++) {
+        g_autoptr(HaManagerStatus) ms = ha_manager_status_new();
+        g_autoptr(HaManagerStatus) read = NULL;
+        g_autofree char *text = NULL;
+
+        g_string_truncate(r->told, 0);
+        ms->no_spare = ha_alerts_look_at_spare(lost, looks[i].why, take, r);
+        g_assert_cmpstr(r->told->str, ==, looks[i].told);
+        text = ha_manager_status_format(ms);
+        g_assert_cmpint(ha_manager_status_parse(text, NULL, NULL, &read, NULL), ==, 0);
+        lost = read->no_spare;
+        g_assert_cmpint(lost, ==, looks[i].why != NULL);
+    }
 }
 
 #define CASE(name, function) g_test_add(name, Rig, NULL, set_up, function, tear_down)
