@@ -317,6 +317,11 @@ int process_check(const char *const *argv, const ProcessOptions *options, char *
     if (result.status != 0) {
         g_autofree char *said = last_line(result.err);
         g_autofree char *name = g_path_get_basename(argv[0]);
+        gsize n = strlen(name);
+
+        if (strncmp(said, name, n) == 0 && (said[n] == ':' || said[n] == ' ')) {
+            return err_setf(err, -EIO, "%s", said); /* many programs begin with their name */
+        }
         return err_setf(err, -EIO, "%s %s", name,
                         said[0] != '\0' ? said : "failed and did not say why");
     }

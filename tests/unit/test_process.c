@@ -42,6 +42,7 @@ static void test_errors(void)
 {
     const char *const missing[] = {"/no/such/program", NULL};
     const char *const failing[] = {"sh", "-c", "echo first >&2; echo ' last ' >&2; exit 1", NULL};
+    const char *const named[] = {"sh", "-c", "echo 'sh: why' >&2; exit 1", NULL};
     const char *const silent[] = {"false", NULL};
     g_auto(ProcessResult) r = {0};
     char *out = NULL;
@@ -51,6 +52,8 @@ static void test_errors(void)
     g_assert_nonnull(strstr(err_text(&err), "/no/such/program"));
     g_assert_cmpint(process_check(failing, NULL, &out, &err), ==, -EIO);
     g_assert_cmpstr(err_text(&err), ==, "sh last");
+    g_assert_cmpint(process_check(named, NULL, &out, &err), ==, -EIO);
+    g_assert_cmpstr(err_text(&err), ==, "sh: why");
     g_assert_cmpint(process_check(silent, NULL, &out, &err), ==, -EIO);
     g_assert_null(out);
 }
