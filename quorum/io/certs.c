@@ -150,7 +150,7 @@ static int fill_ca(X509 *cert, EVP_PKEY *key, WallTime now)
     g_autofree char *unit = g_uuid_string_random();
     X509_NAME *name = X509_get_subject_name(cert);
     WallTime from = {now.sec - DAY_SEC}; /* clocks of new nodes may be a little behind */
-    WallTime to = {now.sec + (int64_t)CERTS_CA_DAYS * DAY_SEC};
+    WallTime to = {from.sec + (int64_t)CERTS_CA_DAYS * DAY_SEC};
 
     return X509_set_version(cert, X509_VERSION_3) && set_serial(cert) && set_life(cert, from, to) &&
            add_name(name, "CN", "Proxmox Virtual Environment") && add_name(name, "OU", unit) &&
@@ -290,7 +290,7 @@ static int node_life(X509 *ca, unsigned days, WallTime now, WallTime *ret_to, Er
     }
     days = days == 0 || days > CERTS_NODE_DAYS_MAX ? CERTS_NODE_DAYS_MAX : days;
     limit.sec = ca_end.sec - (int64_t)CERTS_CA_MARGIN_DAYS * DAY_SEC;
-    ret_to->sec = MIN(now.sec + (int64_t)days * DAY_SEC, limit.sec);
+    ret_to->sec = MIN(now.sec + ((int64_t)days - 1) * DAY_SEC, limit.sec); /* begins a day ago */
     if (ret_to->sec <= now.sec + DAY_SEC) {
         return err_setf(err, -EINVAL,
                         "the certificate authority ends too soon to sign anything: make a new one");

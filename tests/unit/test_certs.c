@@ -124,6 +124,7 @@ static void life_ends_before_the_ca(void)
     g_assert_cmpint(certs_inspect(cert, &info, &err), ==, 0);
     g_assert_cmpint(certs_inspect(pki.ca, &ca, &err), ==, 0);
     g_assert_cmpint(ca.not_after.sec - info.not_after.sec, ==, 2 * 86400);
+    g_assert_cmpint(ca.not_after.sec - ca.not_before.sec, ==, INT64_C(3650) * 86400);
     g_clear_pointer(&cert, g_free);
     late.sec = now.sec + 3649 * INT64_C(86400);
     g_assert_cmpint(certs_sign(pki.ca_key, pki.ca, pki.key, &names, 0, late, &cert, &err), ==,
