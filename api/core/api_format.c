@@ -44,3 +44,16 @@ void api_format_answer(ApiFormat format, ApiAnswer *answer)
     size = body->len;
     answer->body = g_bytes_new_take(g_string_free(body, FALSE), size);
 }
+
+bool api_format_readable(const char *content_type)
+{
+    static const char *const kinds[] = {"application/x-www-form-urlencoded", "application/json"};
+    gsize n = content_type != NULL ? strcspn(content_type, "; \t") : 0;
+
+    for (size_t i = 0; n > 0 && i < G_N_ELEMENTS(kinds); i++) {
+        if (strlen(kinds[i]) == n && g_ascii_strncasecmp(kinds[i], content_type, n) == 0) {
+            return true;
+        }
+    }
+    return n == 0; /* not said: told apart by how it begins */
+}

@@ -21,4 +21,7 @@ char *api_format_path(const char *path, ApiFormat *ret_format);
  * its HTTP status is 200. */
 void api_format_answer(ApiFormat format, ApiAnswer *answer);
 
+/* May a body of this type be read, as a form or JSON? NULL: the client says nothing, yes. */
+bool api_format_readable(const char *content_type);
+
 #endif

@@ -32,6 +32,7 @@ struct ApiFront {
 typedef struct Call {
     GByteArray *body;
     bool too_large;
+    uint32_t refused; /* HTTP status by which the headers alone are refused; 0: go on */
 } Call;
 
 /* ---- one request ------------------------------------------------------------------------------
@@ -94,7 +95,8 @@ static void fill_request(struct MHD_Connection *connection,
     g_autoptr(GString) query = g_string_new(NULL);
 
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, add_query, query);
-    r->method = g_strdup(method);
+    /* The answer to HEAD is that to GET; the library leaves the body out. */
+    r->method = g_strdup(strcmp(method, "HEAD") == 0 ? "GET" : method);
     r->path = api_format_path(path, ret_format);
     r->query = query->len > 0 ? g_strdup(query->str) : NULL;
     r->body = call->body->len > 0 ? g_bytes_new(call->body->data, call->body->len) : NULL;
@@ -187,8 +189,11 @@ static void forward(ApiFront *f, const ApiRequest *request, bool alone, ApiAnswe
     gint64 began = g_get_monotonic_time();
 
     if (route == NULL) {
+        const char *path = request->path + (g_str_has_prefix(request->path, API_PREFIX "/")
+                                                ? sizeof API_PREFIX - 1
+                                                : 0);
         g_autofree char *text =
-            g_strdup_printf("Method '%s %.256s' not implemented", request->method, request->path);
+            g_strdup_printf("Method '%s %.256s' not implemented", request->method, path);
 
         api_answer_error(answer, 501, text);
         return;
@@ -222,12 +227,37 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, const ApiA
     }
     (void)MHD_add_response_header(response, "Content-Type", "application/json;charset=UTF-8");
     (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (answer->status >= 400) {
+        (void)MHD_add_response_header(response, "Connection", "close");
+    }
     if (answer->cookie != NULL) {
         (void)MHD_add_response_header(response, "Set-Cookie", answer->cookie);
     }
     r = MHD_queue_response(connection, answer->status, response);
     MHD_destroy_response(response);
     return r;
+}
+
+/* Takes a piece of the body. One of another kind would be read as what it is not. */
+static void
+take_body(struct MHD_Connection *connection, Call *call, const char *data, size_t size)
+{
+    const char *coding =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding");
+    const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Type");
+
+    call->refused = coding != NULL ? 501 : api_format_readable(type) ? 0 : 506;
+    call->too_large = call->too_large || call->body->len + size > WIRE_API_BODY_MAX;
+    if (!call->too_large && call->refused == 0) {
+        g_byte_array_append(call->body, (const guint8 *)data, (guint)size);
+    }
+}
+
+static void answer_refused(ApiAnswer *answer, uint32_t status)
+{
+    api_answer_error(answer, status,
+                     status == 501 ? "chunked transfer encoding is not supported"
+                                   : "the body is neither a form nor JSON");
 }
 
 static enum MHD_Result on_request(void *ctx,
@@ -253,14 +283,13 @@ static enum MHD_Result on_request(void *ctx,
         return MHD_YES; /* headers only; the body follows */
     }
     if (*size > 0) {
-        call->too_large = call->too_large || call->body->len + *size > WIRE_API_BODY_MAX;
-        if (!call->too_large) {
-            g_byte_array_append(call->body, (const guint8 *)data, (guint)*size);
-        }
+        take_body(connection, call, data, *size);
         *size = 0;
         return MHD_YES;
     }
-    if (call->too_large) {
+    if (call->refused != 0) {
+        answer_refused(&answer, call->refused);
+    } else if (call->too_large) {
         api_answer_error(&answer, 413, "the request is too large");
     } else {
         bool alone =

@@ -189,11 +189,34 @@ static void without_a_cluster_there_is_this_node(void)
                 "[{\"id\":\"node/n1\",\"node\":\"n1\",\"type\":\"node\",\"status\":\"online\"}]");
 }
 
+static void bodies_are_forms_or_json(void)
+{
+    static const struct {
+        const char *type;
+        bool readable;
+    } cases[] = {
+        {NULL, true},
+        {"", true},
+        {"application/json", true},
+        {"Application/JSON;charset=UTF-8", true},
+        {"application/x-www-form-urlencoded ; charset=UTF-8", true},
+        {"text/plain", false},
+        {"multipart/form-data; boundary=x", false},
+        {"application/jsonx", false},
+        {"application", false},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_cmpint(api_format_readable(cases[i].type), ==, cases[i].readable);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/api/routes-match-whole-components", routes_match_whole_components);
     g_test_add_func("/api/format/path", the_path_names_the_format);
+    g_test_add_func("/api/format/readable", bodies_are_forms_or_json);
     g_test_add_func("/api/format/extjs", extjs_tells_success_and_failure_in_the_body);
     g_test_add_func("/api/guard/failures-cost-time", failures_cost_time_and_success_forgets);
     g_test_add_func("/api/guard/memory-is-bounded", memory_is_bounded);
