@@ -148,6 +148,22 @@ static GPtrArray *normalise(const GOptionEntry *options, const GPtrArray *args)
     return out;
 }
 
+/* GOption leaves the "--" before operands that look like options where it stands. */
+static void drop_separator(char **argv)
+{
+    char **at = argv + 1;
+
+    while (*at != NULL && strcmp(*at, "--") != 0) {
+        at++;
+    }
+    if (*at != NULL) {
+        g_free(*at);
+        for (; *at != NULL; at++) {
+            at[0] = at[1];
+        }
+    }
+}
+
 static int run_verb(const char *program, const CliVerb *verb, GPtrArray *args)
 {
     g_autoptr(GOptionContext) context = verb_context(verb);
@@ -162,6 +178,7 @@ static int run_verb(const char *program, const CliVerb *verb, GPtrArray *args)
     if (!g_option_context_parse_strv(context, &argv, &gerror)) {
         return usage_error(program, verb, gerror->message);
     }
+    drop_separator(argv);
     n = (int)g_strv_length(argv) - 1;
     if (n < verb->min_operands || n > verb->max_operands) {
         return usage_error(program, verb,
@@ -193,10 +210,14 @@ int cli_main(const char *program, const char *summary, const CliVerb *verbs, int
     verb = find_verb(verbs, help ? argc - 1 : argc, help ? argv + 1 : argv, &words);
     if (verb == NULL) {
         const char *unknown = argc > 1 + help ? argv[1 + help] : NULL;
-        bool asked = help && (unknown == NULL || is_group(verbs, unknown));
+        bool group = unknown != NULL && is_group(verbs, unknown);
+        bool asked = help && (unknown == NULL || group);
 
         if (unknown != NULL && !asked) {
-            fprintf(stderr, "%s: no verb '%s'\n", program, unknown);
+            const char *second = argc > 2 + help ? argv[2 + help] : "...";
+
+            fprintf(stderr, "%s: no verb '%s%s%s'\n", program, unknown, group ? " " : "",
+                    group ? second : "");
         }
         print_verbs(program, summary, verbs, asked ? stdout : stderr);
         return asked ? CLI_EXIT_OK : CLI_EXIT_USAGE;

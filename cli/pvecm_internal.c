@@ -35,7 +35,6 @@ static void print_problems(const GPtrArray *problems)
 int pvecm_addnode(char **operands, Err *err)
 {
     const PvecmInternalOptions *o = &pvecm_internal_options;
-    int votes = pvecm_add_options.votes >= 0 ? pvecm_add_options.votes : 1;
     g_autoptr(GPtrArray) problems = NULL;
     g_autoptr(CorosyncConf) conf = NULL;
     Tracer tracer = {0};
@@ -44,14 +43,15 @@ int pvecm_addnode(char **operands, Err *err)
                    .by = "by 'pvecm addnode'",
                    .apiversion = o->apiversion,
                    .dry_run = pvecm_make.dry_run};
-    int lock, r;
+    uint32_t nodeid;
+    int votes, lock, r;
 
-    if (votes > 255 || pvecm_make.nodeid < 0) {
-        return err_setf(err, -EINVAL, "--votes goes from 0 to 255, --nodeid from 1");
+    if ((r = pvecm_take_votes(&votes, err)) < 0 || (r = pvecm_take_nodeid(&nodeid, err)) < 0) {
+        return r;
     }
     add.node = (CorosyncAddNode){.name = operands[0],
-                                 .nodeid = (uint32_t)pvecm_make.nodeid,
-                                 .votes = (uint32_t)votes,
+                                 .nodeid = nodeid,
+                                 .votes = votes >= 0 ? (uint32_t)votes : 1,
                                  .force = pvecm_make.force,
                                  .fallback_address = o->new_node_ip};
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {

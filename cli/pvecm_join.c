@@ -19,7 +19,7 @@
 #include <string.h>
 #include <syslog.h>
 
-PvecmAddOptions pvecm_add_options = {.votes = -1};
+PvecmAddOptions pvecm_add_options = {.votes = PVECM_NOT_GIVEN};
 PvecmTokenOptions pvecm_token_options = {.ttl = JOINTOKEN_TTL_SEC, .uses = 1, .votes = 1};
 
 int pvecm_token(char **operands, Err *err)
@@ -42,6 +42,10 @@ int pvecm_token(char **operands, Err *err)
     }
     if (o->node != NULL && !corosync_valid_name(o->node)) {
         return err_setf(err, -EINVAL, "--node %s: no node name", o->node);
+    }
+    if (!cluster_configured(&cluster_paths)) {
+        return err_setf(err, -ENOENT,
+                        "this node is in no cluster: make one with 'pvecm create NAME' first");
     }
     if (pvecm_make.dry_run) {
         printf("would make a token for %d node(s), good for %d s\n", o->uses, o->ttl);
@@ -90,19 +94,31 @@ static int read_token(const char *operand, char **ret, Err *err)
     return 0;
 }
 
+int pvecm_take_votes(int *ret, Err *err)
+{
+    int votes = pvecm_add_options.votes;
+
+    *ret = votes == PVECM_NOT_GIVEN ? -1 : votes;
+    return votes == PVECM_NOT_GIVEN || (votes >= 0 && votes <= 255)
+               ? 0
+               : err_setf(err, -EINVAL, "--votes %d: expected 0 to 255", votes);
+}
+
 static int check_options(bool with_token, Err *err)
 {
     const PvecmAddOptions *o = &pvecm_add_options;
+    uint32_t nodeid;
+    int votes, r;
 
     if (o->use_ssh) {
         return err_setf(err, -EINVAL,
                         "--use_ssh: nodes do not get into each other as root by ssh; join by token "
                         "('pvecm token' on a member), or with its address and password");
     }
-    if (o->votes > 255 || pvecm_make.nodeid < 0) {
-        return err_setf(err, -EINVAL, "--votes goes from 0 to 255, --nodeid from 1");
+    if ((r = pvecm_take_votes(&votes, err)) < 0 || (r = pvecm_take_nodeid(&nodeid, err)) < 0) {
+        return r;
     }
-    if (with_token && (o->fingerprint != NULL || o->votes >= 0 || pvecm_make.nodeid != 0)) {
+    if (with_token && (o->fingerprint != NULL || votes >= 0 || nodeid != 0)) {
         return err_setf(err, -EINVAL,
                         "a token holds fingerprint and votes already; --fingerprint, --votes and "
                         "--nodeid go with an address and a password");
@@ -116,8 +132,6 @@ static int join(const char *token, ApiSession *session, Err *err)
     JoinClientOptions opt = {.token = token,
                              .session = session,
                              .state_dir = PVECM_STATE_DIR,
-                             .nodeid = (uint32_t)pvecm_make.nodeid,
-                             .votes = pvecm_add_options.votes,
                              .force = pvecm_make.force,
                              .dry_run = pvecm_make.dry_run,
                              .say = pvecm_task_say};
@@ -125,8 +139,9 @@ static int join(const char *token, ApiSession *session, Err *err)
                          .state_dir = PVECM_STATE_DIR,
                          .dry_run = pvecm_make.dry_run,
                          .say = pvecm_task_say};
-    int r = 0;
+    int r = pvecm_take_votes(&opt.votes, err);
 
+    r = r < 0 ? r : pvecm_take_nodeid(&opt.nodeid, err);
     for (unsigned i = 0; r == 0 && i < COROSYNC_LINKS_MAX; i++) {
         r = pvecm_make.link[i] != NULL ? corosync_link_parse(pvecm_make.link[i], &opt.links[i], err)
                                        : 0;
@@ -149,14 +164,15 @@ static int join(const char *token, ApiSession *session, Err *err)
  * back; by the documented endpoints otherwise. */
 static int join_logged_in(ApiSession *session, Err *err)
 {
-    bool plain = pvecm_add_options.documented || pvecm_make.force || pvecm_make.nodeid != 0;
+    bool plain =
+        pvecm_add_options.documented || pvecm_make.force || pvecm_make.nodeid != PVECM_NOT_GIVEN;
     g_autofree char *node = NULL;
     g_autofree char *fqdn = NULL;
     g_autoptr(GPtrArray) addresses = NULL;
-    unsigned votes = pvecm_add_options.votes >= 0 ? (unsigned)pvecm_add_options.votes : 1;
     char *token = NULL;
-    int r = plain ? 0 : join_classic_has_tokens(session, err);
+    int votes, r = pvecm_take_votes(&votes, err);
 
+    r = r < 0 || plain ? r : join_classic_has_tokens(session, err);
     if (r < 0) {
         return r;
     }
@@ -165,7 +181,8 @@ static int join_logged_in(ApiSession *session, Err *err)
         return join(NULL, session, err);
     }
     if ((r = cluster_this_node(&node, &fqdn, &addresses, err)) == 0 &&
-        (r = join_classic_token(session, node, votes, &token, err)) == 0) {
+        (r = join_classic_token(session, node, votes >= 0 ? (unsigned)votes : 1, &token, err)) ==
+            0) {
         r = join(token, NULL, err);
     }
     jointoken_free_line(token);
@@ -274,9 +291,8 @@ int pvecm_joininfo(char **operands, Err *err)
 /* The other plans: leave, delnode, rename, readdress. 1 when there was one. */
 static int recover_node_job(Err *err)
 {
-    NodeChange change = {.paths = &cluster_paths,
-                         .state_dir = PVECM_STATE_DIR,
-                         .say = pvecm_task_say};
+    NodeChange change = {
+        .paths = &cluster_paths, .state_dir = PVECM_STATE_DIR, .say = pvecm_task_say};
     NodePlanKind kind = NODE_PLAN_N;
     int r = node_job_recover(&change, &kind, err);
 

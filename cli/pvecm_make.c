@@ -10,8 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
-PvecmMakeOptions pvecm_make = {.votes = 1,
+#define READY_WAIT_SEC 10
+
+PvecmMakeOptions pvecm_make = {.nodeid = PVECM_NOT_GIVEN,
+                               .votes = 1,
                                .token_coefficient = COROSYNC_TOKEN_COEFFICIENT,
                                .token = COROSYNC_CREATE_TOKEN_MS};
 
@@ -48,11 +52,19 @@ static int create(ClusterCreate *c, Err *err)
     }
     r = cluster_create(&cluster_paths, c, err);
     if (r == 0 && !c->dry_run) {
-        done = g_strdup_printf("cluster '%s' is up; let other nodes join with 'pvecm token'",
-                               c->name);
+        done =
+            g_strdup_printf("cluster '%s' is up; let other nodes join with 'pvecm token'", c->name);
         pvecm_task_say(NULL, done);
     }
     return task ? pvecm_task_end(r, err) : r;
+}
+
+int pvecm_take_nodeid(uint32_t *ret, Err *err)
+{
+    bool given = pvecm_make.nodeid != PVECM_NOT_GIVEN;
+
+    *ret = given ? (uint32_t)pvecm_make.nodeid : 0;
+    return given ? check_range("nodeid", pvecm_make.nodeid, 1, G_MAXINT, err) : 0;
 }
 
 int pvecm_create(char **operands, Err *err)
@@ -60,13 +72,12 @@ int pvecm_create(char **operands, Err *err)
     ClusterCreate c = {.name = operands[0], .dry_run = pvecm_make.dry_run, .say = pvecm_task_say};
     int r;
 
-    if ((r = check_range("nodeid", pvecm_make.nodeid, 0, G_MAXINT, err)) == 0 &&
+    if ((r = pvecm_take_nodeid(&c.nodeid, err)) == 0 &&
         (r = check_range("votes", pvecm_make.votes, 1, 255, err)) == 0 &&
         (r = check_range("token-coefficient", pvecm_make.token_coefficient, 0, 3600000, err)) ==
             0 &&
         (r = check_range("token", pvecm_make.token, 0, 3600000, err)) == 0 &&
         (r = take_links(c.links, err)) == 0) {
-        c.nodeid = (uint32_t)pvecm_make.nodeid;
         c.votes = (uint32_t)pvecm_make.votes;
         c.token_coefficient = (uint32_t)pvecm_make.token_coefficient;
         c.token_ms = (uint32_t)pvecm_make.token;
@@ -78,13 +89,37 @@ int pvecm_create(char **operands, Err *err)
     return r;
 }
 
+/* A node of its own needs keys and certificates as well, for its API. */
+static int wait_ready(unsigned wait_sec, Err *err)
+{
+    const ClusterPaths *p = &cluster_paths;
+
+    return cluster_configured(p) ? cluster_wait_quorate(p, wait_sec, err)
+                                 : cluster_wait_writable(p, wait_sec, err);
+}
+
+/* Under the lock: a node that joins meanwhile must not get an authority made for itself alone. */
+static int update_certs(Err *err)
+{
+    int lock = cluster_lock(&cluster_paths, err);
+    int r = lock < 0 ? lock : wait_ready(0, err);
+
+    if (r == 0) {
+        r = cluster_update_certs(&cluster_paths, pvecm_make.force,
+                                 pvecm_make.silent ? NULL : pvecm_task_say, NULL, err);
+    }
+    if (lock >= 0) {
+        (void)close(lock); /* ends the lock */
+    }
+    return r;
+}
+
 int pvecm_updatecerts(char **operands, Err *err)
 {
     int r;
 
     (void)operands;
-    r = cluster_wait_quorate(&cluster_paths, pvecm_make.silent ? 0 : 10, err);
-    if (r < 0) {
+    if ((r = wait_ready(pvecm_make.silent ? 0 : READY_WAIT_SEC, err)) < 0) {
         return pvecm_make.silent ? 0 : r;
     }
     if (pvecm_make.dry_run) {
@@ -94,8 +129,7 @@ int pvecm_updatecerts(char **operands, Err *err)
         }
         return r < 0 ? r : 0;
     }
-    r = cluster_update_certs(&cluster_paths, pvecm_make.force,
-                             pvecm_make.silent ? NULL : pvecm_task_say, NULL, err);
+    r = update_certs(err);
     if (r == 0 && !pvecm_make.silent) {
         printf("all keys and certificates are good\n");
     }

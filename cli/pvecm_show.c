@@ -12,8 +12,7 @@
 #include <string.h>
 #include <syslog.h>
 
-/* The cluster's configuration text; -ENOENT when this node is in no cluster. */
-static int read_cluster_conf(char **ret, gsize *ret_size, Err *err)
+int pvecm_read_cluster_conf(char **ret, gsize *ret_size, Err *err)
 {
     g_autoptr(GError) gerror = NULL;
 
@@ -40,7 +39,8 @@ static int show(void (*text)(const QuorumFacts *, GString *),
     bool as_json;
     int r;
 
-    if ((r = cli_wants_json(&as_json, err)) < 0 || (r = read_cluster_conf(&conf, &size, err)) < 0) {
+    if ((r = cli_wants_json(&as_json, err)) < 0 ||
+        (r = pvecm_read_cluster_conf(&conf, &size, err)) < 0) {
         return r;
     }
     if ((r = quorum_query(conf, size, &report, err)) < 0) {
@@ -79,6 +79,7 @@ int pvecm_expected(char **operands, Err *err)
         return 0;
     }
     if ((r = quorum_set_expected((uint32_t)votes, err)) == 0) {
+        printf("expected votes are %u now\n", (unsigned)votes);
         cluster_log(LOG_NOTICE, "expected votes were set to %u", (unsigned)votes);
     }
     return r;

@@ -7,14 +7,22 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int pvecm_keygen(char **operands, Err *err)
 {
     uint8_t key[COROSYNC_KEY_SIZE];
-    int r = corosync_key_make(key, err);
+    int r;
 
-    if (r == 0) {
-        r = corosync_key_write(operands[0], key, sizeof key, err);
+    if (pvecm_make.dry_run) {
+        r = access(operands[0], F_OK);
+        printf("%s: %s; dry run: nothing was changed\n", operands[0],
+               r == 0 ? "exists already and would not be overwritten" : "a key would be made");
+        return r == 0 ? CLI_EXIT_FAILED : 0;
+    }
+    if ((r = corosync_key_make(key, err)) == 0 &&
+        (r = corosync_key_write(operands[0], key, sizeof key, err)) == 0) {
+        printf("%s: a new key, readable by root alone\n", operands[0]);
     }
     explicit_bzero(key, sizeof key);
     return r;
@@ -35,6 +43,7 @@ static GOptionEntry show_options[] = {CLI_OUTPUT_FORMAT_OPTION, {0}};
 #define DRY_RUN_OPTION CLI_FLAG("dry-run", pvecm_make.dry_run, "Only say what would be done")
 
 static GOptionEntry expected_options[] = {DRY_RUN_OPTION, {0}};
+static GOptionEntry keygen_options[] = {DRY_RUN_OPTION, {0}};
 
 static GOptionEntry create_options[] = {
     {"nodeid", 0, 0, G_OPTION_ARG_INT, &pvecm_make.nodeid, "Id of this node, default 1", "ID"},
@@ -57,11 +66,11 @@ static GOptionEntry add_options[] = {
     CLI_FLAG("force",
              pvecm_make.force,
              "Join although the cluster lists this name, or old keys are here"),
-    {"documented", 0, 0, G_OPTION_ARG_NONE, &pvecm_add_options.documented,
-     "Use only the documented endpoints, without going back by itself in the cluster", NULL},
+    CLI_FLAG("documented",
+             pvecm_add_options.documented,
+             "Use only the documented endpoints, without going back by itself in the cluster"),
     CLI_FLAG("use_ssh", pvecm_add_options.use_ssh, "Refused: no root ssh"),
-    {"dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run,
-     "Ask the cluster, list problems, change nothing", NULL},
+    CLI_FLAG("dry-run", pvecm_make.dry_run, "Ask the cluster, list problems, change nothing"),
     LINK_OPTIONS,
     {0},
 };
@@ -131,14 +140,12 @@ static GOptionEntry leave_options[] = {
 static GOptionEntry rename_options[] = {DRY_RUN_OPTION, {0}};
 
 static GOptionEntry readdress_options[] = {
-    DRY_RUN_OPTION, LINK_OPTIONS, {0},
+    DRY_RUN_OPTION,
+    LINK_OPTIONS,
+    {0},
 };
 
-#define DRY_RUN                                                                                    \
-    {                                                                                              \
-        "dry-run", 0, 0, G_OPTION_ARG_NONE, &pvecm_make.dry_run,                                   \
-            "Only check what stands against it", NULL                                              \
-    }
+#define DRY_RUN CLI_FLAG("dry-run", pvecm_make.dry_run, "Only check what stands against it")
 
 static GOptionEntry witness_token_options[] = {
     {"address", 0, 0, G_OPTION_ARG_STRING, &pvecm_witness_options.address,
@@ -204,7 +211,8 @@ const CliVerb pvecm_verbs[] = {
     {"updatecerts", "", "Make missing keys and certificates, renew old ones", 0, 0,
      updatecerts_options, pvecm_updatecerts},
     {"check", "[FILE]", "Check a corosync.conf before it is used", 0, 1, NULL, pvecm_check},
-    {"keygen", "FILE", "Make a new key for the messaging layer", 1, 1, NULL, pvecm_keygen},
+    {"keygen", "FILE", "Make a new key for the messaging layer", 1, 1, keygen_options,
+     pvecm_keygen},
     {"addnode", "NODE", "List a node that joins (called by other programs)", 1, 1, addnode_options,
      pvecm_addnode},
     {"mtunnel", "[ARG...]", "Answer a node that migrates (called by other programs)", 0, INT_MAX,

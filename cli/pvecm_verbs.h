@@ -5,12 +5,16 @@
 
 #include "cli/cmdline.h"
 
+#include <stdint.h>
+
 #define PVECM_APIVERSION 1 /* join API version (reference join, chapter 8) */
 
 /* Where things are. */
 #define PVECM_CLUSTER_CONF "/etc/pve/corosync.conf"
 #define PVECM_HOST_CONF    "/etc/corosync/corosync.conf"
 #define PVECM_STATE_DIR    "/var/lib/pve-cluster"
+
+#define PVECM_NOT_GIVEN G_MININT /* a number nobody gave */
 
 /* Options of the verbs that make and change clusters; set by the option parser. */
 typedef struct PvecmMakeOptions {
@@ -19,6 +23,9 @@ typedef struct PvecmMakeOptions {
     gboolean dry_run, force, silent, unmerge;
 } PvecmMakeOptions;
 extern PvecmMakeOptions pvecm_make;
+
+/* --nodeid: 0 when it was not given, -EINVAL when it is none. */
+int pvecm_take_nodeid(uint32_t *ret, Err *err) must_check;
 
 typedef struct PvecmTokenOptions {
     int ttl, uses, votes;
@@ -29,10 +36,13 @@ extern PvecmTokenOptions pvecm_token_options;
 /* Options of joining with a password. */
 typedef struct PvecmAddOptions {
     char *fingerprint;
-    int votes; /* negative: not given */
+    int votes; /* PVECM_NOT_GIVEN */
     gboolean use_ssh, documented;
 } PvecmAddOptions;
 extern PvecmAddOptions pvecm_add_options;
+
+/* --votes of a node that is added, `ret` negative when it was not given. */
+int pvecm_take_votes(int *ret, Err *err) must_check;
 
 /* Options of the verbs that change which nodes there are. */
 typedef struct PvecmNodeOptions {
@@ -57,6 +67,9 @@ typedef struct PvecmInternalOptions {
 extern PvecmInternalOptions pvecm_internal_options;
 
 extern const CliVerb pvecm_verbs[];
+
+/* The cluster's configuration text; -ENOENT when this node is in no cluster. */
+int pvecm_read_cluster_conf(char **ret, gsize *ret_size, Err *err) must_check;
 
 int pvecm_addnode(char **operands, Err *err);
 int pvecm_mtunnel(char **operands, Err *err);

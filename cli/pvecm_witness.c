@@ -2,6 +2,7 @@
 /* pvecm_witness: the verbs about the witness, by token and in the documented way. */
 #include "cli/pvecm_verbs.h"
 
+#include "lib/conf/corosync_conf.h"
 #include "lib/port/clock.h"
 #include "lib/port/process.h"
 #include "quorum/io/witness_host.h"
@@ -121,10 +122,20 @@ int pvecm_witness_remove(char **operands, Err *err)
 int pvecm_witness_status(char **operands, Err *err)
 {
     static const char *const argv[] = {"corosync-qdevice-tool", "-s", "-v", NULL};
+    g_autofree char *text = NULL;
     g_autofree char *out = NULL;
-    int r = process_check(argv, NULL, &out, err);
+    g_autoptr(CorosyncConf) conf = NULL;
+    gsize size = 0;
+    int r = pvecm_read_cluster_conf(&text, &size, err);
 
     (void)operands;
+    if (r < 0 || (r = corosync_conf_parse(text, size, &conf, err)) < 0) {
+        return r;
+    }
+    if (corosync_conf_get(conf, "quorum.device.model") == NULL) {
+        return err_setf(err, -ENOENT, "the cluster has no witness");
+    }
+    r = process_check(argv, NULL, &out, err);
     if (r == 0) {
         fputs(out, stdout);
     }

@@ -189,9 +189,9 @@ static void forward(ApiFront *f, const ApiRequest *request, bool alone, ApiAnswe
     gint64 began = g_get_monotonic_time();
 
     if (route == NULL) {
-        const char *path = request->path + (g_str_has_prefix(request->path, API_PREFIX "/")
-                                                ? sizeof API_PREFIX - 1
-                                                : 0);
+        const char *path =
+            request->path +
+            (g_str_has_prefix(request->path, API_PREFIX "/") ? sizeof API_PREFIX - 1 : 0);
         g_autofree char *text =
             g_strdup_printf("Method '%s %.256s' not implemented", request->method, path);
 
@@ -239,8 +239,7 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, const ApiA
 }
 
 /* Takes a piece of the body. One of another kind would be read as what it is not. */
-static void
-take_body(struct MHD_Connection *connection, Call *call, const char *data, size_t size)
+static void take_body(struct MHD_Connection *connection, Call *call, const char *data, size_t size)
 {
     const char *coding =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding");

@@ -423,8 +423,9 @@ check_identity(const GPtrArray *nodes, const CorosyncAddNode *add, uint32_t *ret
     if (old != NULL) {
         id = id != 0 ? id : old->nodeid;
         if (!add->force || id != old->nodeid || add->votes != old->votes) {
-            return err_setf(err, -EEXIST, "node '%s' is already in the cluster with id %u",
-                            add->name, old->nodeid);
+            return err_setf(err, -EEXIST,
+                            "node '%s' is already in the cluster, with id %u and %u vote(s)",
+                            add->name, old->nodeid, old->votes);
         }
     } else if (id != 0 && corosync_nodes_find_id(nodes, id) != NULL) {
         return err_setf(err, -EEXIST, "node id %u already belongs to node '%s'", id,

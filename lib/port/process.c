@@ -283,9 +283,9 @@ int process_run(const char *const *argv,
     if (r < 0) {
         kill_group(&run);
         return err_setf(err, r, "%s: %s", argv[0],
-                        r == -ETIMEDOUT    ? "took too long and was ended"
-                       : r == -ECANCELED ? "was ended: interrupted"
-                                         : g_strerror(-r));
+                        r == -ETIMEDOUT   ? "took too long and was ended"
+                        : r == -ECANCELED ? "was ended: interrupted"
+                                          : g_strerror(-r));
     }
     ret->status = status;
     ret->out = g_string_free(g_steal_pointer(&out), FALSE);

@@ -2,6 +2,7 @@
 #include "quorum/io/cluster_create.h"
 
 #include "lib/cfs/cfsfile.h"
+#include "lib/conf/corosync_check.h"
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/node_files.h"
@@ -171,6 +172,14 @@ static bool tree_writable(const ClusterPaths *paths)
     return lstat(local, &st) == 0 && S_ISLNK(st.st_mode) && (st.st_mode & S_IWUSR) != 0;
 }
 
+bool cluster_configured(const ClusterPaths *paths)
+{
+    g_autofree char *conf = g_build_filename(paths->pve, "corosync.conf", NULL);
+
+    return g_file_test(conf, G_FILE_TEST_EXISTS) ||
+           g_file_test(paths->host_conf, G_FILE_TEST_EXISTS);
+}
+
 int cluster_wait_quorate(const ClusterPaths *paths, unsigned timeout_sec, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_sec * G_USEC_PER_SEC;
@@ -215,6 +224,38 @@ static int check_create(const ClusterPaths *paths, const ClusterCreate *c, Err *
     return 0;
 }
 
+/* A ring whose address is elsewhere would come up alone, and no node could ever join it. */
+static int
+check_links(const CorosyncLink links[COROSYNC_LINKS_MAX], const GPtrArray *addresses, Err *err)
+{
+    for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
+        g_autofree char *own = NULL;
+
+        if (links[i].present &&
+            (links[i].address == NULL ||
+             cluster_own_address(links[i].address, addresses, &own, NULL) < 0)) {
+            return err_setf(err, -EADDRNOTAVAIL,
+                            "link %u: address '%s' is not configured on this node", i,
+                            links[i].address != NULL ? links[i].address : "");
+        }
+    }
+    return 0;
+}
+
+/* No new cluster begins with what `pvecm check` would refuse. */
+static int check_conf(const ClusterCreate *c, const CorosyncConf *conf, Err *err)
+{
+    g_autoptr(GPtrArray) problems = corosync_check(conf);
+    const CorosyncProblem *error = corosync_first_error(problems);
+
+    for (guint i = 0; error == NULL && i < problems->len; i++) {
+        const CorosyncProblem *p = g_ptr_array_index(problems, i);
+
+        say(c, "warning: %s", p->text);
+    }
+    return error == NULL ? 0 : err_setf(err, -EINVAL, "%s", error->text);
+}
+
 static int build_conf(const ClusterCreate *c, char **ret_text, Err *err)
 {
     CorosyncLink links[COROSYNC_LINKS_MAX];
@@ -240,12 +281,18 @@ static int build_conf(const ClusterCreate *c, char **ret_text, Err *err)
     if (!links[0].present) {
         return err_setf(err, -EINVAL, "link 0 must be given when other links are");
     }
+    if ((r = check_links(links, addresses, err)) < 0) {
+        return r;
+    }
     conf = corosync_conf_create(c->name, node, c->nodeid != 0 ? c->nodeid : 1, c->votes, links,
                                 c->token_coefficient);
     if (c->token_ms != 0) {
         g_autofree char *token = g_strdup_printf("%u", c->token_ms);
 
         corosync_conf_set(conf, "totem.token", token);
+    }
+    if ((r = check_conf(c, conf, err)) < 0) {
+        return r;
     }
     *ret_text = corosync_conf_format(conf);
     return 0;
@@ -324,7 +371,7 @@ static int switch_tree(
     return cluster_wait_quorate(paths, CLUSTER_QUORATE_TIMEOUT_SEC, err);
 }
 
-static int wait_writable(const ClusterPaths *paths, unsigned timeout_sec, Err *err)
+int cluster_wait_writable(const ClusterPaths *paths, unsigned timeout_sec, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_sec * G_USEC_PER_SEC;
 
@@ -347,7 +394,7 @@ int cluster_remove_tree_conf(const ClusterPaths *paths, unsigned timeout_sec, Er
     if ((r = service_stop(SERVICE_PMXCFS, err)) < 0 || (r = service_start_local(err)) < 0) {
         return r;
     }
-    r = wait_writable(paths, timeout_sec, err);
+    r = cluster_wait_writable(paths, timeout_sec, err);
     if (r == 0 && g_unlink(conf) < 0 && errno != ENOENT) {
         r = -errno;
         (void)err_setf(err, r, "%s: %s", conf, strerror(-r));
@@ -355,7 +402,7 @@ int cluster_remove_tree_conf(const ClusterPaths *paths, unsigned timeout_sec, Er
     int stopped = service_stop_local(r < 0 ? NULL : err);
 
     r = r < 0 ? r : stopped < 0 ? stopped : service_start(SERVICE_PMXCFS, err);
-    return r < 0 ? r : wait_writable(paths, timeout_sec, err);
+    return r < 0 ? r : cluster_wait_writable(paths, timeout_sec, err);
 }
 
 /* Back to a node without cluster. Failures here are told, but the first error stays the answer. */

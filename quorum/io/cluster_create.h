@@ -56,8 +56,14 @@ int cluster_preview_certs(const ClusterPaths *paths,
 /* The local lock of commands that change the cluster; waits up to 10 s. Descriptor or -errno. */
 int cluster_lock(const ClusterPaths *paths, Err *err) must_check;
 
+/* Is this node meant to be in a cluster? One of its own has no configuration of corosync. */
+bool cluster_configured(const ClusterPaths *paths);
+
 /* Waits until this node is quorate and the tree is mounted and writable. -ETIMEDOUT. */
 int cluster_wait_quorate(const ClusterPaths *paths, unsigned timeout_sec, Err *err) must_check;
+
+/* The same for a node of its own: the tree is mounted and writable. -ETIMEDOUT. */
+int cluster_wait_writable(const ClusterPaths *paths, unsigned timeout_sec, Err *err) must_check;
 
 /* Takes corosync.conf out of the tree of a node whose corosync does not run; it is a node without
  * cluster then, mounted and writable. */

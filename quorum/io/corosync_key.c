@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int corosync_key_make(uint8_t ret[COROSYNC_KEY_SIZE], Err *err)
@@ -36,6 +37,14 @@ static int write_all(int fd, const uint8_t *data, size_t size)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
+/* Some trees set modes of their own: in /etc/pve all but priv/ is readable by a group. */
+static int check_private(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) < 0 ? -errno : (st.st_mode & 077) != 0 ? -EPERM : 0;
+}
+
 int corosync_key_write(const char *path, const void *key, size_t size, Err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
@@ -46,13 +55,15 @@ int corosync_key_write(const char *path, const void *key, size_t size, Err *err)
         return err_setf(err, r, "%s: %s", path,
                         r == -EEXIST ? "exists already and is not overwritten" : strerror(-r));
     }
-    r = write_all(fd, key, size);
+    r = check_private(fd);
+    r = r < 0 ? r : write_all(fd, key, size);
     if (close(fd) < 0 && r == 0) {
         r = -errno;
     }
     if (r < 0) {
         (void)g_unlink(path); /* half a key is worse than none */
-        return err_setf(err, r, "%s: %s", path, strerror(-r));
+        return err_setf(err, r, "%s: %s", path,
+                        r == -EPERM ? "others than root could read a key there" : strerror(-r));
     }
     return 0;
 }

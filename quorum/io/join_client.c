@@ -325,11 +325,12 @@ static void check_links(Joiner *j, int *count)
 {
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {
         const CorosyncLink *link = &j->opt->links[i];
+        g_autofree char *own = NULL;
 
         if (link->present && link->address == NULL) {
             problem(j, count, "link %u: no address is given", i);
-        } else if (link->present && !g_ptr_array_find_with_equal_func(j->addresses, link->address,
-                                                                      g_str_equal, NULL)) {
+        } else if (link->present &&
+                   cluster_own_address(link->address, j->addresses, &own, NULL) < 0) {
             problem(j, count, "link %u: address '%s' is not configured on this node", i,
                     link->address);
         }

@@ -57,6 +57,14 @@ claims_of_refusals()
     local t
     refuse 'status on a node without cluster is refused' on 1 'pvecm status'
     refuse 'a bad cluster name is refused' on 1 'pvecm create bad_name'
+    check 'an address of another host is refused' refused_saying 'not configured on this node' \
+        on 1 'pvecm create lab1 --link0 10.80.0.99'
+    check 'so is a name that nobody knows' refused_saying 'not configured on this node' \
+        on 1 'pvecm create lab1 --link0 no-such-host'
+    check 'and one address twice' refused_saying 'used twice' \
+        on 1 'pvecm create lab1 --link0 10.80.0.1 --link1 10.80.0.1'
+    check 'no key is made where others read it' refused_saying 'others than root' \
+        on 1 'pvecm keygen /etc/pve/key'
     check 'a dry run changes nothing' on 1 \
         'pvecm create lab1 --dry-run >/dev/null && test ! -e /etc/pve/corosync.conf'
     check 'create makes a quorate cluster of one' on 1 \

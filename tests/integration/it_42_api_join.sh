@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Goal: the documented ways to join work in both directions. The REST endpoints answer as clients
-# that are not ours know them (curl); logging in needs the password, and guessing is slow; a node
-# joins with a member's address and password, through a member that offers only the documented
-# endpoints as well; a foreign node is taken in and gets its vote when it has shown up.
+# that are not ours know them (curl), also on a node that is in no cluster; logging in needs the
+# password, and guessing is slow; a node joins with a member's address and password, through a
+# member that offers only the documented endpoints as well; a foreign node is taken in and gets
+# its vote when it has shown up.
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nodes_lib.sh"
@@ -92,6 +93,31 @@ a_task_is_started()
     UPID=$(json 1 'print(d)')
     echo "$UPID"
     [ "${UPID#UPID:node1:}" != "$UPID" ]
+}
+
+# A node that never was in a cluster has an API as well: by it it makes one.
+claims_of_a_node_alone()
+{
+    check 'a node of its own gets keys and certificates' on 1 \
+        'pvecm updatecerts && test -s /etc/pve/local/pve-ssl.pem'
+    must 'its API serves' start_api 1 joind apid api
+    check 'root logs in' login 1 lab-secret
+    check 'there is nothing to join' answers 424 1 GET /cluster/config/join "$AUTH"
+    check 'a cluster is made' answers 200 1 POST /cluster/config "$FULL -d clustername=lab1"
+    must 'to its end' within 90 on 1 \
+        "grep -q 'clustercreate:lab1:root@pam: [0-9A-F]* OK' /var/log/pve/tasks/index"
+}
+
+claims_of_requests()
+{
+    check 'HEAD is answered as GET is' on 1 \
+        "curl -skI https://127.0.0.1:8006/api2/json/access/domains | grep -q '^HTTP/1.1 200'"
+    check 'a chunked body is refused' answers 501 1 POST /access/ticket \
+        "-H 'Transfer-Encoding: chunked' -d username=x"
+    check 'so is one that is neither form nor JSON' answers 506 1 POST /access/ticket \
+        "-H 'Content-Type: text/plain' -d username=x"
+    check 'after an error the connection is closed' on 1 \
+        "curl -ski https://127.0.0.1:8006/api2/json/nothing | grep -qi '^connection: close'"
 }
 
 claims_of_the_endpoints()
@@ -235,8 +261,8 @@ for n in 1 4; do # both have a guest 100
     on "$n" "mkdir -p /etc/pve/nodes/node$n/qemu-server &&
         echo 'name: guest$n' >/etc/pve/nodes/node$n/qemu-server/100.conf"
 done
-check 'a cluster is made' on 1 'pvecm create lab1'
-check 'its API serves' start_api 1 joind apid api
+claims_of_a_node_alone
+claims_of_requests
 claims_of_the_endpoints
 claims_of_passwords
 claims_of_other_nodes
