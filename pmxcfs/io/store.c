@@ -33,6 +33,8 @@ struct Store {
     uint64_t last_seq;
     bool urgent;            /* do not linger: somebody waits for what is queued */
     MonoTime linger_until;  /* of the oldest queued CREATE */
+    MonoTime submitted_at;  /* newest delta */
+    MonoTime wakes_at;      /* when the sleeping thread looks by itself; 0: it is awake */
     GHashTable *meta;       /* key -> GBytes: what store_get_meta answers */
     GHashTable *meta_dirty; /* the part that is not committed; NULL: nothing */
     GBytes *waited;         /* the value in meta_dirty that store_set_meta waits for, borrowed;
@@ -303,15 +305,28 @@ static bool ready(Store *s, MonoTime now, MonoTime *ret_until)
     return s->urgent || !mono_before(now, s->linger_until);
 }
 
+/* Under `lock`: wakes the thread unless it looks in time by itself. A wake-up costs the caller more
+ * than handing over its change does. */
+static void wake(Store *s)
+{
+    MonoTime until;
+
+    if (ready(s, now_mono(), &until) || mono_before(until, s->wakes_at)) {
+        (void)pthread_cond_signal(&s->wake);
+    }
+}
+
 static void sleep_until(Store *s, MonoTime until)
 {
     struct timespec at = {until.us / US_PER_SEC, (until.us % US_PER_SEC) * 1000};
 
+    s->wakes_at = until;
     if (until.us == MONO_NEVER.us) {
         (void)pthread_cond_wait(&s->wake, &s->lock);
     } else {
         (void)pthread_cond_timedwait(&s->wake, &s->lock, &at);
     }
+    s->wakes_at = (MonoTime){0};
 }
 
 static bool wants_idle(Store *s)
@@ -371,7 +386,12 @@ static void *store_thread(void *ctx)
             idle_at = mono_add_ms(now_mono(), 10 * STORE_DIRECT_IDLE_MS);
             (void)pthread_mutex_lock(&s->lock);
         } else {
-            sleep_until(s, idle_wanted ? mono_min(until, idle_at) : until);
+            until = idle_wanted ? mono_min(until, idle_at) : until;
+            if (mono_diff_us(now, s->submitted_at) < STORE_LINGER_MS * US_PER_MS) {
+                /* More will come: looking by itself spares each of them a wake-up. */
+                until = mono_min(until, mono_add_ms(now, STORE_LINGER_MS));
+            }
+            sleep_until(s, until);
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
@@ -403,14 +423,15 @@ uint64_t store_submit(Store *s, MemdbDelta *delta, bool more)
     (void)pthread_mutex_lock(&s->lock);
     delta->seq = ++s->last_seq;
     if (!s->failed) {
+        s->submitted_at = now_mono();
         if (g_queue_is_empty(&s->queue)) {
-            s->linger_until = mono_add_ms(now_mono(), STORE_LINGER_MS);
+            s->linger_until = mono_add_ms(s->submitted_at, STORE_LINGER_MS);
         }
         g_queue_push_tail(&s->queue, memdb_delta_ref(delta));
         s->backlog_bytes += delta->payload_bytes + DELTA_BYTES;
         s->urgent = s->urgent || !lingers;
         if (!more) {
-            (void)pthread_cond_signal(&s->wake);
+            wake(s);
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
