@@ -22,7 +22,7 @@
 #define STORE_DIRECT_SMALL_MAX 16u
 #define STORE_DIRECT_IDLE_MS   100
 /* WAL content that is folded into the database. The larger, the more rewrites of one page meet. */
-#define STORE_CHECKPOINT_BYTES (4u * 1024u * 1024u)
+#define STORE_CHECKPOINT_BYTES (1024u * 1024u)
 /* Page size of databases that we create: small pages make small commits. */
 #define STORE_PAGE_SIZE 512
 /* Largest file that is opened at all: eight times the content that we ever hold. */

@@ -136,10 +136,13 @@ static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
     StoreVfsFile *file = (StoreVfsFile *)f;
     int rc = flush_wal(f);
 
+    if (rc == SQLITE_OK) {
+        rc = keep_file(f, base_of(f)->pMethods->xTruncate(base_of(f), size));
+    }
     if (file->wal != NULL) {
         store_wal_forget(file->wal);
     }
-    return rc == SQLITE_OK ? keep_file(f, base_of(f)->pMethods->xTruncate(base_of(f), size)) : rc;
+    return rc;
 }
 
 static int file_sync(sqlite3_file *f, int flags)

@@ -24,6 +24,7 @@ static size_t round_up(size_t size)
 void store_wal_init(StoreWal *w, sqlite3_file *base, const char *name, _Atomic uint64_t *written)
 {
     *w = (StoreWal){.base = base, .direct = -1, .written = written};
+    store_wal_forget(w);
     if (name != NULL) {
         /* Where this fails, the page cache has to do. */
         w->direct = open(name, O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
@@ -47,6 +48,9 @@ void store_wal_forget(StoreWal *w)
         w->size = w->clean = 0;
     }
     w->highest = 0;
+    if (w->base->pMethods->xFileSize(w->base, &w->length) != SQLITE_OK) {
+        w->length = INT64_MAX; /* does not grow by steps then */
+    }
 }
 
 /* ---- the file ---------------------------------------------------------------------------- */
@@ -61,6 +65,7 @@ static int write_base(StoreWal *w, const uint8_t *data, size_t size, sqlite3_int
         rc = w->base->pMethods->xWrite(w->base, data + done, (int)MIN(size - done, BASE_WRITE_MAX),
                                        at + (sqlite3_int64)done);
     }
+    w->length = rc == SQLITE_OK ? MAX(w->length, at + (sqlite3_int64)size) : w->length;
     return rc;
 }
 
@@ -80,6 +85,7 @@ static int write_direct(StoreWal *w, const uint8_t *data, size_t size, sqlite3_i
         data += n;
         size -= (size_t)n;
         at += n;
+        w->length = MAX(w->length, at);
     }
     return 0;
 }
@@ -97,6 +103,21 @@ static int write_sectors(StoreWal *w, const uint8_t *data, size_t size, sqlite3_
     }
     w->error = -r;
     return r == 0 ? SQLITE_OK : r == -ENOSPC || r == -EDQUOT ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+}
+
+/* Behind what was just written, up to the next step. What does not work here was not asked for. */
+static void grow(StoreWal *w)
+{
+    static const uint8_t zeros[BASE_WRITE_MAX] __attribute__((aligned(MEMORY_ALIGN)));
+    sqlite3_int64 end = (w->length + STORE_WAL_GROWTH - 1) / STORE_WAL_GROWTH * STORE_WAL_GROWTH;
+    int rc = SQLITE_OK;
+
+    while (rc == SQLITE_OK && w->length < end) {
+        size_t size = (size_t)MIN(end - w->length, (sqlite3_int64)sizeof zeros);
+
+        rc = write_sectors(w, zeros, size, w->length);
+    }
+    w->error = 0;
 }
 
 /* ---- what is held ------------------------------------------------------------------------ */
@@ -188,6 +209,7 @@ int store_wal_flush(StoreWal *w)
     size_t from = w->clean / STORE_WAL_SECTOR * STORE_WAL_SECTOR;
     size_t end = round_up(w->size);
     size_t tail = w->size / STORE_WAL_SECTOR * STORE_WAL_SECTOR;
+    bool longer = w->at + (sqlite3_int64)end > w->length;
     int rc;
 
     if (w->clean == w->size) {
@@ -199,6 +221,9 @@ int store_wal_flush(StoreWal *w)
     if (rc != SQLITE_OK) {
         w->size = w->clean = 0;
         return rc;
+    }
+    if (longer) {
+        grow(w);
     }
     /* The last sector, if it is not full, begins the next stretch. */
     memmove(w->held, w->held + tail, w->size - tail);

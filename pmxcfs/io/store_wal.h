@@ -8,6 +8,10 @@
  * commit is one write past the page cache, where the file system allows that, and costs the device
  * what it holds, rounded to sectors. docs/decisions/0001-store-format.md.
  *
+ * A sync after a write that made the file longer costs about twice as much, since the file system
+ * has to write down its new size, too. So the file grows by larger steps, of zeros, and most
+ * commits are written to where it has blocks. SQLite reads zeros as the end of the WAL.
+ *
  * Only for a WAL that is synced at each commit: nothing is in the file before, so a program that
  * dies loses what it has not synced, and other programs see a commit no earlier than SQLite tells
  * them of it, which is after the sync.
@@ -25,6 +29,7 @@
 
 #define STORE_WAL_SECTOR   512
 #define STORE_WAL_HELD_MAX (1024 * 1024) /* more is written before its sync */
+#define STORE_WAL_GROWTH   (256 * 1024)  /* the file ends at a multiple of this */
 
 typedef struct StoreWal {
     sqlite3_file *base; /* the file through the base VFS */
@@ -36,6 +41,7 @@ typedef struct StoreWal {
     sqlite3_int64 at;      /* where it begins: at a sector */
     size_t clean;          /* so much of it is in the file as it is here */
     sqlite3_int64 highest; /* end of what this generation of the WAL has; 0: not known */
+    sqlite3_int64 length;  /* of the file */
 } StoreWal;
 
 /* `name`: of the file, opened a second time to write past the page cache; NULL: never do. `base`

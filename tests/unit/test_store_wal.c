@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FRAME      536 /* of a page of 512 bytes: header and page */
@@ -77,7 +78,8 @@ static void commits_cost_what_they_hold(void)
 
     rig_init(&rig, ".", true);
     write_at(&rig, 0, 32, 1);
-    for (int commit = 0; commit < 50; commit++) {
+    flush_and_compare(&rig);
+    for (int commit = 0; commit < 40; commit++) {
         uint64_t before = rig.written;
 
         for (int frame = 0; frame < 11; frame++, at += FRAME) {
@@ -89,6 +91,48 @@ static void commits_cost_what_they_hold(void)
         g_assert_cmpuint(rig.written - before, <=, 11 * FRAME + 2 * STORE_WAL_SECTOR);
     }
     rig_done(&rig);
+}
+
+static size_t file_size(const Rig *rig)
+{
+    struct stat st;
+
+    g_assert_cmpint(g_stat(rig->path, &st), ==, 0);
+    return (size_t)st.st_size;
+}
+
+/* In steps, of zeros, each written once; and anew when it was cut. */
+static void grow_by_steps(const char *dir)
+{
+    Rig rig;
+    uint64_t steps;
+
+    rig_init(&rig, dir, true);
+    write_at(&rig, 0, 32, 1);
+    flush_and_compare(&rig);
+    g_assert_cmpuint(file_size(&rig), ==, STORE_WAL_GROWTH);
+    g_assert_cmpuint(rig.written, ==, STORE_WAL_GROWTH);
+    for (size_t at = 32; at < 2 * STORE_WAL_GROWTH; at += FRAME) {
+        write_at(&rig, at, FRAME, 7);
+        flush_and_compare(&rig);
+        g_assert_cmpuint(file_size(&rig) % STORE_WAL_GROWTH, ==, 0);
+    }
+    steps = file_size(&rig) / STORE_WAL_GROWTH;
+    g_assert_cmpuint(steps, ==, 3);
+    g_assert_cmpuint(rig.written, <=,
+                     (2 * steps * STORE_WAL_GROWTH) / FRAME * 2 * STORE_WAL_SECTOR);
+    g_assert_cmpint(rig.base->pMethods->xTruncate(rig.base, 0), ==, SQLITE_OK);
+    store_wal_forget(&rig.wal);
+    write_at(&rig, 0, 32, 2);
+    flush_and_compare(&rig);
+    g_assert_cmpuint(file_size(&rig), ==, STORE_WAL_GROWTH);
+    rig_done(&rig);
+}
+
+static void grows_by_steps(void)
+{
+    grow_by_steps(".");
+    grow_by_steps("/dev/shm");
 }
 
 static void frames_are_rewritten(void)
@@ -213,6 +257,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/store-wal/commits-cost-what-they-hold", commits_cost_what_they_hold);
+    g_test_add_func("/store-wal/grows-by-steps", grows_by_steps);
     g_test_add_func("/store-wal/frames-are-rewritten", frames_are_rewritten);
     g_test_add_func("/store-wal/begins-anew", the_wal_begins_anew);
     g_test_add_func("/store-wal/others-may-write-between", others_may_write_between);
