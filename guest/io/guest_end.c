@@ -5,9 +5,10 @@
 #include "guest/core/guestconf.h"
 #include "guest/io/guest_edit.h"
 #include "guest/io/guest_hook.h"
+#include "guest/io/guest_huge.h"
 #include "guest/io/guest_net.h"
-#include "guest/io/guest_proc.h"
 #include "guest/io/guest_pci.h"
+#include "guest/io/guest_proc.h"
 #include "guest/io/guest_scope.h"
 #include "guest/io/guest_tpm.h"
 #include "guest/io/host_world.h"
@@ -156,11 +157,16 @@ static void remove_traces(const GuestHost *h, uint32_t vmid, const GuestEnd *end
 {
     g_autofree char *note = guest_run_path(h->run_dir, vmid, "run");
     g_autofree char *why = announced(h, vmid);
+    Err err = ERR_INIT;
 
     guest_net_sweep(vmid);
     guest_tpm_end(h->run_dir, vmid);
     guest_pci_release(GUEST_PCI_SYSFS, vmid);
     guest_scope_remove(GUEST_SCOPE_ROOT, vmid);
+    if (guest_huge_give_back(GUEST_HUGE_SYSFS, h->run_dir, &err) < 0) {
+        guest_say(h, GUEST_SAY_WARNING, "huge pages stay until the next guest ends: %s",
+                  err_text(&err));
+    }
     guest_run_sweep(h->run_dir, vmid);
     write_down(h, vmid, end, why);
     (void)unlink(note); /* seen a moment ago, under the lock */

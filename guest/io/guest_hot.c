@@ -9,6 +9,7 @@
 #include "guest/core/netplan.h"
 #include "guest/core/qemucmd.h"
 #include "guest/core/volid.h"
+#include "guest/io/guest_huge.h"
 #include "guest/io/guest_net.h"
 #include "guest/io/guest_nodes.h"
 #include "guest/io/guest_plug.h"
@@ -110,12 +111,38 @@ static int plan(Hot *h, const VmSection *after, bool replace, GPtrArray **ret, E
     return r < 0 ? r : hotplan_make(now->argv, next->argv, replace, ret, err);
 }
 
+/* The huge pages of what is added; *ret is NULL when there are none. */
+static int take_pages(const Hot *h, const GPtrArray *steps, GuestHuge **ret, Err *err)
+{
+    g_autoptr(GPtrArray) objects = g_ptr_array_new();
+
+    for (guint i = 0; i < steps->len; i++) {
+        const HotStep *s = steps->pdata[i];
+        if (s->action == HOT_ADD && s->kind == HOT_OBJECT) {
+            g_ptr_array_add(objects, s->text);
+        }
+    }
+    return guest_huge_take(GUEST_HUGE_SYSFS, h->s->host->run_dir, objects, ret, err);
+}
+
 static int switch_to(Hot *h, const VmSection *after, bool replace, Err *err)
 {
+    const char *run_dir = h->s->host->run_dir;
     g_autoptr(GPtrArray) steps = NULL;
+    g_autoptr(GuestHuge) huge = NULL;
     int r = plan(h, after, replace, &steps, err);
 
-    return r < 0 ? r : guest_plug_run(h->s->host->run_dir, h->vmid, steps, err);
+    if (r == 0) {
+        r = take_pages(h, steps, &huge, err);
+    }
+    if (r == 0) {
+        r = guest_plug_run(run_dir, h->vmid, steps, err);
+    }
+    if (r == 0) {
+        const char *keep = vmsection_get(main_of(h), "keephugepages");
+        guest_huge_done(huge, keep != NULL && propstring_parse_bool(keep) == 1);
+    }
+    return r;
 }
 
 /* -------------------------------------------------------------------- disks */

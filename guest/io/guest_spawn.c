@@ -3,6 +3,7 @@
 
 #include "guest/core/drive.h"
 #include "guest/core/storage_path.h"
+#include "guest/io/guest_huge.h"
 #include "guest/io/guest_net.h"
 #include "guest/io/guest_pci.h"
 #include "guest/io/guest_tpm.h"
@@ -317,8 +318,12 @@ static int run_qemu(const GuestSpawn *s, Err *err)
 
 int guest_spawn_run(const GuestSpawn *s, GuestProc *ret, Err *err)
 {
+    g_autoptr(GuestHuge) huge = NULL;
     int r = prepare(s, err);
 
+    if (r == 0) {
+        r = guest_huge_take(GUEST_HUGE_SYSFS, s->host->run_dir, s->cmd->argv, &huge, err);
+    }
     if (r == 0) {
         r = run_qemu(s, err);
     }
@@ -332,6 +337,7 @@ int guest_spawn_run(const GuestSpawn *s, GuestProc *ret, Err *err)
         give_up(s);
         return r;
     }
+    guest_huge_done(huge, guestconf_bool(s->conf, "keephugepages"));
     guest_tpm_list(s->host->run_dir, s->vmid, s->helpers);
     guest_proc_add_children(s->helpers);
     return 0;

@@ -6,6 +6,7 @@
 #include "guest/io/guest_cloudinit.h"
 #include "guest/io/guest_end.h"
 #include "guest/io/guest_hook.h"
+#include "guest/io/guest_huge.h"
 #include "guest/io/guest_net.h"
 #include "guest/io/guest_pci.h"
 #include "guest/io/guest_proc.h"
@@ -245,6 +246,7 @@ static void undo(Start *s)
     guest_tpm_end(s->host->run_dir, s->vmid);
     guest_pci_release(GUEST_PCI_SYSFS, s->vmid);
     guest_scope_remove(GUEST_SCOPE_ROOT, s->vmid);
+    (void)!guest_huge_give_back(GUEST_HUGE_SYSFS, s->host->run_dir, NULL); /* or the next does */
     guest_run_sweep(s->host->run_dir, s->vmid);
     (void)unlink(note);
 }

@@ -118,6 +118,36 @@ check 'the hook script saw all' equal "$(tr '\n' ' ' <"$WORK/hooks")" \
 check 'stopping what does not run is fine' on 1 qm stop 100
 check 'waiting for it too' on 1 qm wait 100 --timeout 1
 
+# ------------------------------------------------------------------------------------ huge pages
+POOL=/sys/kernel/mm/hugepages/hugepages-2048kB
+pool_has()
+{
+    equal "$(on 1 cat $POOL/nr_hugepages)" "$1"
+}
+had=$(on 1 cat $POOL/nr_hugepages 2>/dev/null)
+if [ -n "$had" ] && on 1 sh -c "echo $((had + 40)) >$POOL/nr_hugepages" 2>/dev/null &&
+    pool_has $((had + 40)) >/dev/null; then
+    on 1 sh -c "echo $had >$POOL/nr_hugepages"
+    guest 1 102 'hugepages: 2' 'numa: 1'
+    missing=$((32 - $(on 1 cat $POOL/free_hugepages)))
+    more=$((missing > 0 ? missing : 0))
+    check 'a guest in huge pages that nobody set aside' on 1 qm start 102
+    check 'as many as were missing are there now' pool_has $((had + more))
+    on 1 qm stop 102
+    check 'and are gone with the guest' pool_has "$had"
+    on 1 sh -c 'echo "keephugepages: 1" >>/etc/pve/qemu-server/102.conf'
+    check 'those that shall stay' on 1 qm start 102
+    on 1 qm stop 102
+    check 'do' pool_has $((had + more))
+    on 1 sh -c "echo $had >$POOL/nr_hugepages"
+    guest 1 102 'hugepages: 2' 'numa: 1' 'memory: 67108864'
+    check 'more than there is' says 'hugepages: .* MiB of pages are missing' \
+        on 1 qm start 102
+    check 'changes nothing' pool_has "$had"
+    check 'and leaves nothing' nothing_left 1 102
+    on 1 rm /etc/pve/qemu-server/102.conf
+fi
+
 # ------------------------------------------------------------------------------- wrong in advance
 guest 1 101 'net0: virtio,bridge=nobridge'
 check 'a missing bridge is named' says "net0: there is no bridge 'nobridge'" on 1 qm start 101

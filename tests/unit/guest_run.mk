@@ -46,3 +46,8 @@ check_PROGRAMS += %D%/test_rawhead
 %C%_test_rawhead_SOURCES = %D%/test_rawhead.c
 %C%_test_rawhead_LDADD = $(guest_run_ldadd)
 TESTS += %D%/test_rawhead
+
+check_PROGRAMS += %D%/test_hugeplan
+%C%_test_hugeplan_SOURCES = %D%/test_hugeplan.c
+%C%_test_hugeplan_LDADD = $(guest_run_ldadd)
+TESTS += %D%/test_hugeplan
