@@ -159,7 +159,7 @@ static int64_t settle_limit(const HaSafe *s)
            US_PER_MS;
 }
 
-static void settle(HaSafe *s)
+void hasafe_settle(HaSafe *s)
 {
     int64_t begin = hasafe_now(s);
     int64_t limit = begin + settle_limit(s);
@@ -192,7 +192,11 @@ static void begin(HaSafe *s)
     for (unsigned i = 0; i < s->n_services; i++) {
         s->tree.where[i] = (unsigned)hasafe_random(s, 0, (int64_t)s->n_nodes - 1);
     }
-    choose_fencing(s);
+    if (s->opt.drill) {
+        s->dogs_fire = true;
+    } else {
+        choose_fencing(s);
+    }
     hasafe_faults_start(s);
     for (unsigned i = 0; i < s->n_nodes; i++) {
         hasafe_power_on(&s->nodes[i]);
@@ -213,6 +217,15 @@ static void end(HaSafe *s)
     hasafe_tree_done(&s->tree);
 }
 
+static void live_through_faults(HaSafe *s)
+{
+    hasafe_run_until(s, s->timing.lease_ms * US_PER_MS * hasafe_random(s, 3, 12));
+    if (!s->failed) {
+        hasafe_faults_end(s);
+        hasafe_settle(s);
+    }
+}
+
 bool hasafe_run(const HaSafeOptions *opt, HaSafeResult *ret)
 {
     HaSafe *s = g_new0(HaSafe, 1);
@@ -225,12 +238,14 @@ bool hasafe_run(const HaSafeOptions *opt, HaSafeResult *ret)
     }
     prng_init(&s->rng, opt->seed);
     s->n_nodes = (unsigned)hasafe_random(s, 3, HASAFE_NODES_MAX);
-    s->n_services = (unsigned)hasafe_random(s, 1, HASAFE_SERVICES_MAX);
+    /* In the drill there are enough of them for the emptiest node to get one, however they fall. */
+    s->n_services = (unsigned)hasafe_random(s, opt->drill ? s->n_nodes : 1, HASAFE_SERVICES_MAX);
+    s->calm = opt->drill;
     begin(s);
-    hasafe_run_until(s, s->timing.lease_ms * US_PER_MS * hasafe_random(s, 3, 12));
-    if (!s->failed) {
-        hasafe_faults_end(s);
-        settle(s);
+    if (opt->drill) {
+        hasafe_drill(s);
+    } else {
+        live_through_faults(s);
     }
     good = !s->failed;
     end(s);

@@ -7,7 +7,7 @@
  * reset may come between any two calls.
  *
  * Checked after every change: a service runs on one node at most (INV-5, INV-6). In the end, faults
- * over: every wanted service runs within a bounded time.
+ * over: every wanted service runs within a bounded time. Quarantine has a drill of its own.
  *
  * Times are microseconds of true time unless said otherwise; a node's own clock runs fast or slow
  * by up to the drift of the timing table.
@@ -42,7 +42,9 @@ typedef struct HaSafeStraggler HaSafeStraggler;
     X(HASAFE_NO_WATCHDOG, "no-watchdog")     /* the device never fires */                          \
     X(HASAFE_FORGET, "forget")               /* a finished start is reported but not done */       \
     X(HASAFE_BLIND_CONFIRM, "blind-confirm") /* a node that came back counts as switched off */    \
-    X(HASAFE_LYING_DEVICE, "lying-device")   /* says "off" and does nothing */
+    X(HASAFE_LYING_DEVICE, "lying-device")   /* says "off" and does nothing */                     \
+    X(HASAFE_PATIENT, "patient")             /* nodes that come and go are taken for good ones */  \
+    X(HASAFE_STILL_DATE, "still-date")       /* the date of a CRM stands still */
 
 typedef enum HaSafeDefect { HASAFE_DEFECT_LIST(STRTAB_ENUM) HASAFE_DEFECT_N } HaSafeDefect;
 STRTAB_DECLARE(hasafe_defect, HaSafeDefect);
@@ -52,6 +54,7 @@ typedef struct HaSafeOptions {
     const HaTiming *timing;
     HaSafeDefect defect;
     bool verbose;
+    bool drill; /* of quarantine (hasafe_flaps.c), instead of random faults */
 } HaSafeOptions;
 
 /* What a run did; for the statistics of many. */
@@ -290,9 +293,18 @@ int hasafe_worker_start(void *ctx, const HaJob *job);
 int hasafe_worker_reap(void *ctx, HaWorkerExit *ret_exit);
 void hasafe_worker_free(HaSafeWorker *w);
 
+/* ---- hasafe.c: until every wanted service runs and stays so ---- */
+
+void hasafe_settle(HaSafe *s);
+
+/* ---- hasafe_flaps.c ---- */
+
+void hasafe_drill(HaSafe *s);
+
 /* ---- hasafe_fault.c ---- */
 
 void hasafe_faults_start(HaSafe *s);
+void hasafe_add_command(HaSafe *s, const char *text);
 void hasafe_faults_end(HaSafe *s); /* everything mended, nothing paused */
 /* Somebody looks at services in error, which need a person, and disables them for a while. */
 void hasafe_mend_errors(HaSafe *s);

@@ -24,6 +24,9 @@ void hasafe_caller_init(HaSafeCaller *c, HaSafeDaemon *d, HaSafeWorker *worker)
                      .conduct = ha_conduct_improved,
                      .max_workers = HASAFE_WORKERS,
                      .seed = prng_u64(&d->s->rng)};
+    if (d->s->opt.defect == HASAFE_PATIENT) {
+        c->env.conduct.quarantine = false;
+    }
 }
 
 bool hasafe_alive(const HaSafeCaller *c)

@@ -111,7 +111,7 @@ static void step_clock(HaSafe *s)
     some_node(s)->wall_offset += hasafe_random(s, -90000 * SEC, 90000 * SEC);
 }
 
-static void add_command(HaSafe *s, const char *text)
+void hasafe_add_command(HaSafe *s, const char *text)
 {
     char **where = &s->tree.files[HA_FILE_COMMANDS];
     g_autofree char *all = g_strconcat(*where != NULL ? *where : "", text, "\n", NULL);
@@ -128,7 +128,7 @@ static void ask(HaSafe *s)
         g_strdup_printf("%s %s %s", verbs[hasafe_random(s, 0, 1)], sid, some_node(s)->name);
 
     hasafe_say(s, "-", "command: %s", text);
-    add_command(s, text);
+    hasafe_add_command(s, text);
 }
 
 static void maintain(HaSafe *s)
@@ -138,7 +138,7 @@ static void maintain(HaSafe *s)
                         some_node(s)->name);
 
     hasafe_say(s, "-", "command: %s", text);
-    add_command(s, text);
+    hasafe_add_command(s, text);
 }
 
 static void write_resources(HaSafe *s)
@@ -205,7 +205,7 @@ static void look_after(HaSafe *s, void *data)
     for (unsigned i = 0; i < s->n_nodes; i++) {
         HaSafeNode *n = &s->nodes[i];
 
-        if (!n->up && (s->calm || hasafe_now(s) >= n->next_power)) {
+        if (!n->up && ((s->calm && !s->opt.drill) || hasafe_now(s) >= n->next_power)) {
             hasafe_power_on(n);
         }
     }
@@ -264,7 +264,7 @@ void hasafe_faults_end(HaSafe *s)
 
         n->part = 1;
         n->crm.paused_until = n->lrm.paused_until = n->mux_until = n->cfs_until = 0;
-        add_command(s, text);
+        hasafe_add_command(s, text);
         if (n->up && !(n->crm.running && n->lrm.running)) {
             hasafe_power_off(n); /* a daemon that stays dead is no state to settle in */
         }

@@ -237,7 +237,9 @@ void hasafe_watchdog_close(HaSafeNode *n, HaSafeClient *client, bool clean)
 
 static HaNow moment(const HaSafeNode *n)
 {
-    return (HaNow){{hasafe_mono(n)}, {hasafe_wall(n)}};
+    bool still = n->s->opt.defect == HASAFE_STILL_DATE;
+
+    return (HaNow){{hasafe_mono(n)}, {still ? 1 : hasafe_wall(n)}};
 }
 
 /* Sleeps until the next round, or until something changes that matters; an LRM looks after its

@@ -4,6 +4,7 @@
  *
  *   sim_ha --seed N [--profile NAME] [--verbose]   one run
  *   sim_ha --seeds A-B [--profile NAME]            many; all profiles unless one is named
+ *   sim_ha --quarantine --seeds A-B                drills of quarantine instead of random faults
  *   sim_ha --defect NAME --seeds A-B               with a defect: succeeds when it is found
  */
 #include "tests/sim/ha/hasafe.h"
@@ -17,12 +18,13 @@ typedef struct Args {
     const HaTiming *only;
     HaSafeDefect defect;
     bool verbose;
+    bool drill;
 } Args;
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim_ha --seed N | --seeds A-B [--profile NAME] [--defect NAME] "
-                    "[--verbose]\n");
+    fprintf(stderr, "usage: sim_ha --seed N | --seeds A-B [--profile NAME] [--quarantine] "
+                    "[--defect NAME] [--verbose]\n");
     return 2;
 }
 
@@ -46,6 +48,8 @@ static bool parse(int argc, char **argv, Args *a)
 
         if (strcmp(argv[i], "--verbose") == 0) {
             a->verbose = true;
+        } else if (strcmp(argv[i], "--quarantine") == 0) {
+            a->drill = true;
         } else if (strcmp(argv[i], "--seed") == 0 || strcmp(argv[i], "--seeds") == 0) {
             seeds = parse_seeds(value, a);
             i++;
@@ -94,7 +98,7 @@ static void add(Sums *sums, bool good, const HaSafeResult *r)
 static void run_profile(const Args *a, const HaTiming *timing, Sums *sums)
 {
     for (uint64_t seed = a->first; seed <= a->last; seed++) {
-        HaSafeOptions opt = {seed, timing, a->defect, a->verbose};
+        HaSafeOptions opt = {seed, timing, a->defect, a->verbose, a->drill};
         HaSafeResult result = {0};
         bool good = hasafe_run(&opt, &result);
 
