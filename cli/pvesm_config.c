@@ -3,6 +3,7 @@
 #include "cli/guest_cli.h"
 #include "cli/pvesm_verbs.h"
 
+#include "guest/io/guest_leftover.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/cfs/cfslock.h"
@@ -49,6 +50,7 @@ static int begin(ConfigEdit *e, Err *err)
         return r;
     }
     e->path = g_build_filename(e->tree->root, "storage.cfg", NULL);
+    guest_leftover_drop(e->path);
     r = textfile_read(e->path, SECTIONLINES_TEXT_MAX, &e->text, &len, err);
     if (r == -ENOENT) {
         err_clear(err);

@@ -7,6 +7,7 @@
 #include "guest/core/volid.h"
 #include "guest/io/guest_make.h"
 #include "guest/io/textfile.h"
+#include "lib/conf/propstring.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,8 +27,9 @@ static int take_cdrom(GHashTable *options, Err *err)
         return err_setf(err, -EINVAL, "--cdrom is ide2: it cannot go with --ide2");
     }
     g_hash_table_insert(options, g_strdup("ide2"),
-                        strstr(value, "media=") != NULL ? g_strdup(value)
-                                                        : g_strconcat(value, ",media=cdrom", NULL));
+                        propstring_has_part(value, "media=")
+                            ? g_strdup(value)
+                            : g_strconcat(value, ",media=cdrom", NULL));
     (void)g_hash_table_remove(options, "cdrom"); /* it is there */
     return 0;
 }

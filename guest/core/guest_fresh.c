@@ -217,7 +217,7 @@ int fresh_clone(const FreshSource *f, VmSection *main, Err *err)
 
 static bool is_cdrom(const char *value)
 {
-    return strstr(value, "media=cdrom") != NULL;
+    return propstring_has_part(value, "media=cdrom");
 }
 
 char *fresh_boot(const VmSection *main)

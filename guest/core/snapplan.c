@@ -4,6 +4,7 @@
 #include "guest/core/confschema.h"
 #include "guest/core/guest_change.h"
 #include "guest/core/volid.h"
+#include "lib/conf/propstring.h"
 
 #include <errno.h>
 #include <string.h>
@@ -128,9 +129,7 @@ static char *drive_volume(const char *value)
 
 static bool is_cdrom(const char *value)
 {
-    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
-
-    return g_strv_contains((const char *const *)parts, "media=cdrom");
+    return propstring_has_part(value, "media=cdrom");
 }
 
 GPtrArray *snapplan_volumes(const VmSection *section)

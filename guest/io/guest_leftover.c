@@ -8,24 +8,47 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MIDDLE      ".conf.tmp."
+#define CONF        ".conf"
+#define TEMP        ".tmp."
 #define TRY_LOCK_MS 1u
 #define AT_ONCE     100 /* in one go; more would hold up the verb, the next one goes on */
 
-/* "100.conf.tmp.4711" of other tools, "100.conf.tmp.node1.4711" of cfsfile_write */
-static bool is_leftover(const char *name, uint32_t *ret_vmid)
+/* "NAME.tmp.4711" of other tools, "NAME.tmp.node1.4711" of cfsfile_write; *ret_name is NAME, the
+ * caller's. */
+static bool is_leftover(const char *file, char **ret_name)
 {
-    const char *middle = strstr(name, MIDDLE);
-    const char *rest = middle != NULL ? middle + strlen(MIDDLE) : "";
+    const char *temp = strstr(file, TEMP);
+    const char *rest = temp != NULL ? temp + strlen(TEMP) : "";
     const char *dot = strrchr(rest, '.');
     const char *pid = dot != NULL ? dot + 1 : rest;
-    g_autofree char *vmid = middle != NULL ? g_strndup(name, (gsize)(middle - name)) : NULL;
 
-    return *pid != '\0' && pid[strspn(pid, "0123456789")] == '\0' &&
-           vmid_parse(vmid, ret_vmid, NULL) == 0;
+    if (*pid == '\0' || pid[strspn(pid, "0123456789")] != '\0') {
+        return false;
+    }
+    *ret_name = g_strndup(file, (gsize)(temp - file));
+    return true;
 }
 
-static GPtrArray *list(const char *dir)
+static bool is_of_guest(const char *file, uint32_t *ret_vmid)
+{
+    g_autofree char *name = NULL;
+
+    if (!is_leftover(file, &name) || !g_str_has_suffix(name, CONF)) {
+        return false;
+    }
+    name[strlen(name) - strlen(CONF)] = '\0';
+    return vmid_parse(name, ret_vmid, NULL) == 0;
+}
+
+static bool is_of_file(const char *file, const char *wanted)
+{
+    g_autofree char *name = NULL;
+
+    return is_leftover(file, &name) && strcmp(name, wanted) == 0;
+}
+
+/* Leftovers of guests, or with `name` those of this file. */
+static GPtrArray *list(const char *dir, const char *name)
 {
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     DIR *d = opendir(dir);
@@ -33,7 +56,7 @@ static GPtrArray *list(const char *dir)
     uint32_t vmid;
 
     while (d != NULL && names->len < AT_ONCE && (entry = readdir(d)) != NULL) {
-        if (is_leftover(entry->d_name, &vmid)) {
+        if (name != NULL ? is_of_file(entry->d_name, name) : is_of_guest(entry->d_name, &vmid)) {
             g_ptr_array_add(names, g_strdup(entry->d_name));
         }
     }
@@ -50,7 +73,7 @@ static void drop(const GuestTree *t, const char *dir, const char *name, uint32_t
     g_autoptr(GuestLock) lock = NULL;
     uint32_t vmid = 0;
 
-    if (is_leftover(name, &vmid) &&
+    if (is_of_guest(name, &vmid) &&
         (vmid == held || guest_lock_take(t, vmid, TRY_LOCK_MS, &lock, NULL) == 0)) {
         (void)unlink(path); /* the next one tries again */
     }
@@ -59,9 +82,21 @@ static void drop(const GuestTree *t, const char *dir, const char *name, uint32_t
 void guest_leftover_sweep(const GuestTree *t, uint32_t held)
 {
     g_autofree char *dir = g_build_filename(t->root, "nodes", t->node, "qemu-server", NULL);
-    g_autoptr(GPtrArray) names = list(dir);
+    g_autoptr(GPtrArray) names = list(dir, NULL);
 
     for (guint i = 0; i < names->len; i++) {
         drop(t, dir, names->pdata[i], held);
+    }
+}
+
+void guest_leftover_drop(const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *file = g_path_get_basename(path);
+    g_autoptr(GPtrArray) names = list(dir, file);
+
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *temp = g_build_filename(dir, names->pdata[i], NULL);
+        (void)unlink(temp); /* the next one tries again */
     }
 }

@@ -15,4 +15,7 @@
  * other VMID whose lock is free now. What cannot be removed (no quorum) is left to the next. */
 void guest_leftover_sweep(const GuestTree *t, uint32_t held);
 
+/* The same for one file of which the caller has the only writer's lock. */
+void guest_leftover_drop(const char *path);
+
 #endif

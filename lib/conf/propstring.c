@@ -53,6 +53,15 @@ void propstring_free(PropString *p)
 
 /* ---------------------------------------------------------------- one key */
 
+bool propstring_has_part(const char *text, const char *start)
+{
+    while (text != NULL && !g_str_has_prefix(text, start)) {
+        text = strchr(text, ',');
+        text += text != NULL ? 1 : 0;
+    }
+    return text != NULL;
+}
+
 int propstring_parse_bool(const char *text)
 {
     static const char *const yes[] = {"1", "on", "yes", "true"};

@@ -99,6 +99,9 @@ char *propkey_accepts(const PropKey *key);
 /* Checks one value against one key and gives the form in which it is stored. Caller frees *ret. */
 int propkey_check(const PropKey *key, const char *value, char **ret, Err *err) must_check;
 
+/* Whether a part of a comma list begins with `start` ("media="): for texts that are not checked. */
+bool propstring_has_part(const char *text, const char *start);
+
 /* 1 or 0 for the words that mean true and false, -EINVAL for all others. */
 int propstring_parse_bool(const char *text);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/conf/vmconf.h"
 
+#include "lib/conf/propstring.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -438,7 +440,7 @@ static int parse_entry(Parser *p, const char *line, Err *err)
     if (name != key && vmsection_entry(p->section, name) != NULL) {
         return complain(p, err, "'%s' means '%s', which is there already: dropped", key, name);
     }
-    if (strcmp(key, "cdrom") == 0 && strstr(line, "media=") == NULL) {
+    if (strcmp(key, "cdrom") == 0 && !propstring_has_part(line, "media=")) {
         value = g_strconcat(line, ",media=cdrom", NULL); /* the old name alone said that */
         line = value;
     }

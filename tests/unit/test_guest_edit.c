@@ -3,6 +3,7 @@
  * seen, and whole. Method: a tree in a temporary directory; second editors are real processes or
  * second descriptors (flock binds to the open file). */
 #include "guest/io/guest_edit.h"
+#include "guest/io/guest_leftover.h"
 #include "tests/lib/test_tree.h"
 
 #include <errno.h>
@@ -243,6 +244,24 @@ static void test_leftovers(Rig *rig, const void *data)
     g_assert_true(is_there(rig, "nodes/n1/qemu-server/100.conf"));
 }
 
+static void test_leftovers_of_a_file(Rig *rig, const void *data)
+{
+    g_autofree char *path = g_build_filename(rig->tree->root, "storage.cfg", NULL);
+
+    (void)data;
+    put(rig, "storage.cfg", "");
+    put(rig, "storage.cfg.tmp.17", "");
+    put(rig, "storage.cfg.tmp.n1.17", "");
+    put(rig, "storage.cfg.tmp.x", "");
+    put(rig, "datacenter.cfg.tmp.17", "");
+    guest_leftover_drop(path);
+    g_assert_false(is_there(rig, "storage.cfg.tmp.17"));
+    g_assert_false(is_there(rig, "storage.cfg.tmp.n1.17"));
+    g_assert_true(is_there(rig, "storage.cfg.tmp.x"));
+    g_assert_true(is_there(rig, "datacenter.cfg.tmp.17"));
+    g_assert_true(is_there(rig, "storage.cfg"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -256,5 +275,6 @@ int main(int argc, char **argv)
     ADD("new-ids-are-free-everywhere", test_create);
     ADD("too-large-is-refused", test_full);
     ADD("what-killed-writers-left-goes", test_leftovers);
+    ADD("also-of-one-file-with-a-lock", test_leftovers_of_a_file);
     return g_test_run();
 }

@@ -98,6 +98,8 @@ static void test_old_names(void)
 {
     expect("cdrom: none,media=cdrom\nsmp: 2\n", "ide2: none,media=cdrom\nsockets: 2\n", "");
     expect("cdrom: local:iso/a.iso\n", "ide2: local:iso/a.iso,media=cdrom\n", "");
+    expect("cdrom: local:iso/media=a.iso,size=1M\n",
+           "ide2: local:iso/media=a.iso,size=1M,media=cdrom\n", "");
     expect("ide2: a\ncdrom: b\n", "ide2: a\n",
            "2: 'cdrom' means 'ide2', which is there already: dropped\n");
 }
