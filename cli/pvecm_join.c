@@ -219,6 +219,12 @@ static int add_by_password(const char *host, const char *fingerprint, Err *err)
     int r;
 
     split_host(host, &name, &port);
+    if (*name == '\0' || !g_ascii_string_to_unsigned(port, 10, 1, 65535, NULL, NULL)) {
+        return err_setf(err, -EINVAL,
+                        "'%s' is neither a token, nor HOST or HOST:PORT, nor what 'pvecm joininfo' "
+                        "prints",
+                        host);
+    }
     peer.host = name;
     peer.port = port;
     if (fingerprint != NULL && !join_fingerprint_parse(fingerprint, digest)) {

@@ -69,6 +69,32 @@ JsonTree *join_info_nodes(const CorosyncConf *conf, bool with_node)
     return out;
 }
 
+GPtrArray *join_info_addresses(const JsonTree *nodes, const char *node)
+{
+    GPtrArray *out;
+
+    for (guint i = 0; i < jsontree_count(nodes); i++) {
+        const JsonTree *one = jsontree_at(nodes, i);
+
+        if (g_strcmp0(jsontree_get_text(one, "node"), node) != 0 &&
+            g_strcmp0(jsontree_get_text(one, "name"), node) != 0) {
+            continue;
+        }
+        out = g_ptr_array_new_with_free_func(g_free);
+        for (unsigned k = 0; k < COROSYNC_LINKS_MAX; k++) {
+            char key[16];
+            const char *address;
+
+            (void)snprintf(key, sizeof key, "ring%u_addr", k);
+            if ((address = jsontree_get_text(one, key)) != NULL) {
+                g_ptr_array_add(out, g_strdup(address));
+            }
+        }
+        return out;
+    }
+    return NULL;
+}
+
 /* ---- the copied text ---------------------------------------------------------------------------
  */
 

@@ -19,6 +19,9 @@ JsonTree *join_info_totem(const CorosyncConf *conf);
 /* Entries of the node list; each with `name` and, when `with_node`, `node`. */
 JsonTree *join_info_nodes(const CorosyncConf *conf, bool with_node);
 
+/* Addresses by which a list of nodes, as GET nodes gives it, knows `node`; NULL: it does not. */
+GPtrArray *join_info_addresses(const JsonTree *nodes, const char *node);
+
 /* The copied text, from the data of `GET /cluster/config/join`. -EBADMSG. Caller frees. */
 int join_info_blob(const JsonTree *data, char **ret, Err *err) must_check;
 

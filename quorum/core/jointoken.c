@@ -229,7 +229,9 @@ int jointoken_parse(const char *line, JoinToken *ret, Err *err)
     }
     payload = decode_line(line, &size);
     if (payload == NULL) {
-        return err_setf(err, -EBADMSG, "this is no join token (it starts with %s)", PREFIX);
+        return err_setf(err, -EBADMSG,
+                        "this is no join token: one begins with %s, and is to be copied whole",
+                        PREFIX);
     }
     /* Texts with NUL, deep nesting or wrong UTF-8 are refused by the parser or the checks below. */
     if (json_check_outline(payload, size, JSON_DEPTH_MAX, NULL) < 0 ||

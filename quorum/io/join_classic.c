@@ -115,6 +115,23 @@ int join_classic_vmids(ApiSession *s, GArray **ret, Err *err)
     return 0;
 }
 
+int join_classic_addresses(ApiSession *s, const char *node, GPtrArray **ret, Err *err)
+{
+    g_autoptr(JsonTree) tree = NULL;
+    const JsonTree *data;
+    int r = ask(s, "GET", BASE "/nodes", NULL, &tree, err);
+
+    if (r < 0) {
+        return r;
+    }
+    data = jsontree_get(tree, "data");
+    if (jsontree_kind(data) != JSONTREE_ARRAY) {
+        return err_setf(err, -EBADMSG, "the member's list of nodes cannot be read");
+    }
+    *ret = join_info_addresses(data, node);
+    return 0;
+}
+
 static void add_param(GPtrArray *params, const char *name, char *value)
 {
     g_ptr_array_add(params, g_strdup(name));

@@ -25,6 +25,9 @@ int join_classic_version(ApiSession *s, Err *err) must_check;
 /* Guest ids in the member's cluster (GArray of uint32_t); -ENOSYS: it does not tell. */
 int join_classic_vmids(ApiSession *s, GArray **ret, Err *err) must_check;
 
+/* Addresses by which the member's cluster lists `node`; *ret NULL: it does not. */
+int join_classic_addresses(ApiSession *s, const char *node, GPtrArray **ret, Err *err) must_check;
+
 typedef struct JoinClassicAdd {
     const char *node;
     int version;     /* of the member */

@@ -46,6 +46,7 @@ typedef struct Joiner {
     char *token_line; /* NULL: under a login */
     char *peer;       /* then: the member */
     int version;      /* and its join API */
+    bool was_listed;  /* there the cluster lists a node of this name already */
     char *node, *fqdn;
     GPtrArray *addresses;
     char *address; /* own one for single-link clusters */
@@ -421,10 +422,30 @@ static int check_guests(Joiner *j, Err *err)
     return count == 0 ? 0 : err_setf(err, -EPERM, "%d guest id(s) are taken in the cluster", count);
 }
 
+static int check_name(Joiner *j, Err *err)
+{
+    g_autoptr(GPtrArray) listed = NULL;
+    int r = join_classic_addresses(j->opt->session, j->node, &listed, err);
+
+    if (r < 0) {
+        return r;
+    }
+    j->was_listed = listed != NULL;
+    if (j->was_listed && !j->opt->force) {
+        return err_setf(err, -EEXIST,
+                        "a node named '%s' is in the cluster already: give this one another name, "
+                        "or, when it is that one made anew, join with --force",
+                        j->node);
+    }
+    return 0;
+}
+
 static int classic_hello(Joiner *j, Err *err)
 {
-    j->version = join_classic_version(j->opt->session, err);
-    return j->version < 0 ? j->version : check_guests(j, err);
+    int r = j->version = join_classic_version(j->opt->session, err);
+
+    r = r < 0 ? r : check_name(j, err);
+    return r < 0 ? r : check_guests(j, err);
 }
 
 static int classic_stage(Joiner *j, Err *err)
@@ -462,11 +483,34 @@ static int classic_files(Joiner *j, Err *err)
     return cluster_update_certs(j->paths, true, j->opt->say, j->opt->ctx, err);
 }
 
+/* Does the cluster list this node, by an address that is here? Another one of its name, which was
+ * there before or came meanwhile, must not be taken out in its place. */
+static int is_listed(Joiner *j, Err *err)
+{
+    g_autoptr(GPtrArray) listed = NULL;
+    int r = join_classic_addresses(j->opt->session, j->node, &listed, err);
+
+    for (guint i = 0; r == 0 && listed != NULL && i < listed->len; i++) {
+        g_autofree char *own = NULL;
+
+        if (cluster_own_address(listed->pdata[i], j->addresses, &own, NULL) == 0) {
+            return 1;
+        }
+    }
+    return r;
+}
+
 static void classic_unstage(Joiner *j)
 {
     Err e = ERR_INIT;
+    int listed = 0;
 
-    if (j->opt->session != NULL && join_classic_remove(j->opt->session, j->node, &e) == 0) {
+    if (j->was_listed) {
+        return; /* as before */
+    }
+    if (j->opt->session != NULL &&
+        ((listed = is_listed(j, &e)) == 0 ||
+         (listed > 0 && join_classic_remove(j->opt->session, j->node, &e) == 0))) {
         return;
     }
     say(j,
@@ -954,6 +998,7 @@ static int undo(void *ctx, JoinPlanStep step, Err *err)
         say(j, "taking everything back");
         return undo_stage(j, err);
     case JOIN_PLAN_SAVE:
+        (void)g_rmdir(j->backup); /* stays unless it is empty */
         return set_aside_keys(j, false, err);
     case JOIN_PLAN_HELLO:
     case JOIN_PLAN_CHECK:

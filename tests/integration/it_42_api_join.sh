@@ -225,6 +225,15 @@ open('/etc/corosync/corosync.conf','w').write(d['corosync_conf'])\"" || return 1
         within 60 on 3 'test -e /etc/pve/priv/pve-root-ca.key'
 }
 
+# Joins node 4 under the name of another one, by the documented endpoints.
+add_as_node3()
+{
+    on 4 "cp /etc/hosts /tmp/hosts && sed '/node3/d; s/10.80.0.4.*/& node3/' /tmp/hosts >/etc/hosts
+        echo lab-secret | unshare -u sh -c 'hostname node3 && pvecm add 10.80.0.1:8007 \
+            --fingerprint $(fingerprint)'
+        status=\$?; cat /tmp/hosts >/etc/hosts; exit \$status"
+}
+
 claims_of_both_directions()
 {
     check 'a foreign node joins through ours' join_by_hand
@@ -235,6 +244,10 @@ claims_of_both_directions()
     check 'a guest id that is taken is told before anything is done' refused_saying \
         'guest 100 exists' add 4 lab-secret 10.80.0.1:8007 --fingerprint "$(fingerprint)"
     on 4 'cd /etc/pve/nodes/node4/qemu-server && mv 100.conf 400.conf'
+    check 'a name that is taken is refused' refused_saying 'is in the cluster already' add_as_node3
+    check 'and its owner stays' on 1 'grep -q "name: node3" /etc/pve/corosync.conf'
+    check 'so is an id that is taken' refused_saying 'already belongs to node' add 4 lab-secret \
+        10.80.0.1:8007 --fingerprint "$(fingerprint)" --nodeid 1
     check 'our node joins through it' add 4 lab-secret 10.80.0.1:8007 \
         --fingerprint "$(fingerprint)"
     check 'by these endpoints' on 1 "grep -q 'POST /api2/json/cluster/config/nodes/node4' \

@@ -235,6 +235,28 @@ static void other_algorithms_are_left_alone(void)
     expect_device(conf, "2nodelms", NULL);
 }
 
+static void a_list_tells_by_which_addresses_a_node_is_known(void)
+{
+    static const char text[] = "[{\"node\":\"a\",\"ring0_addr\":\"10.0.0.1\"},"
+                               "{\"name\":\"b\",\"ring0_addr\":\"10.0.0.2\","
+                               "\"ring7_addr\":\"10.1.0.2\",\"ring8_addr\":\"10.2.0.2\"},7,"
+                               "{\"name\":\"c\",\"ring0_addr\":3}]";
+    g_autoptr(JsonTree) nodes = NULL;
+    g_autoptr(GPtrArray) a = NULL, b = NULL, c = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(jsontree_parse(text, sizeof text - 1, &nodes, &err), ==, 0);
+    a = join_info_addresses(nodes, "a");
+    b = join_info_addresses(nodes, "b");
+    c = join_info_addresses(nodes, "c");
+    g_assert_cmpuint(a->len, ==, 1);
+    g_assert_cmpstr(a->pdata[0], ==, "10.0.0.1");
+    g_assert_cmpuint(b->len, ==, 2);
+    g_assert_cmpstr(b->pdata[1], ==, "10.1.0.2");
+    g_assert_cmpuint(c->len, ==, 0);
+    g_assert_null(join_info_addresses(nodes, "d"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -246,6 +268,8 @@ int main(int argc, char **argv)
     g_test_add_func("/join-info/every-byte-of-a-key-survives-as-text",
                     every_byte_of_a_key_survives_as_text);
     g_test_add_func("/join-info/answers-without-key-are-refused", answers_without_key_are_refused);
+    g_test_add_func("/join-info/a-list-tells-by-which-addresses-a-node-is-known",
+                    a_list_tells_by_which_addresses_a_node_is_known);
     g_test_add_func("/witness/the-vote-follows-the-nodes", the_vote_of_a_witness_follows_the_nodes);
     g_test_add_func("/witness/other-algorithms-are-left-alone", other_algorithms_are_left_alone);
     return g_test_run();
