@@ -53,6 +53,24 @@ int node_plan_step(NodePlanKind kind, const char *name)
     return -1;
 }
 
+/* ---- interrupted kick ------------------------------------------------------------------------ */
+
+KickResume kick_resume(const KickFacts *f)
+{
+    uint32_t absent = f->expected > f->others ? f->expected - f->others : 0;
+
+    if (!f->listed) {
+        return KICK_RESUME_NOTHING;
+    }
+    if (f->online) {
+        return KICK_RESUME_AGAIN; /* with quorum, too: it may be lost at the next moment */
+    }
+    if (f->others >= f->quorum) {
+        return KICK_RESUME_NOTHING;
+    }
+    return absent < f->quorum ? KICK_RESUME_WITHOUT : KICK_RESUME_WAIT;
+}
+
 /* ---- may it go? ------------------------------------------------------------------------------ */
 
 static bool contains(const GArray *ids, uint32_t id)

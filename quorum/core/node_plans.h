@@ -72,6 +72,27 @@ const StepPlan *node_plan(NodePlanKind kind);
 /* Index of the step of that name, or -1. */
 int node_plan_step(NodePlanKind kind, const char *name);
 
+/* ---- interrupted kick ------------------------------------------------------------------------ */
+
+/* A job that had told a node to leave the ring, without which the others have no quorum, died
+ * before its votes were expected no more. */
+typedef struct KickFacts {
+    bool listed;       /* the node is in corosync.conf still */
+    bool online;       /* it is in the ring */
+    uint32_t others;   /* votes of what is in the ring, without it */
+    uint32_t quorum;   /* votes that are needed now */
+    uint32_t expected; /* votes that are expected now */
+} KickFacts;
+
+typedef enum KickResume {
+    KICK_RESUME_NOTHING, /* the others decide, or it is out of the list */
+    KICK_RESUME_AGAIN,   /* it is there, perhaps about to go: tell it again, then as below */
+    KICK_RESUME_WITHOUT, /* it is gone: its votes are not expected any more */
+    KICK_RESUME_WAIT,    /* the rest may decide without us: not before it is seen */
+} KickResume;
+
+KickResume kick_resume(const KickFacts *f);
+
 /* ---- may it go? ------------------------------------------------------------------------------ */
 
 typedef struct DepartFacts {

@@ -93,6 +93,7 @@ static int record(void *ctx, unsigned step, Err *err)
     g_autofree char *path = journal_path(job->change->state_dir);
     g_autofree char *text = NULL;
 
+    job->step = step;
     if (!job->journal || step == 0) {
         return 0; /* the first step of every plan changes nothing */
     }
@@ -106,6 +107,21 @@ static int record(void *ctx, unsigned step, Err *err)
         return err_setf(err, r, "%s: %s", path, strerror(-r));
     }
     return 0;
+}
+
+int node_job_note(NodeJob *job, const char *name, const char *value, Err *err)
+{
+    int r;
+
+    if (value == NULL) {
+        (void)g_hash_table_remove(job->values, name);
+        return record(job, job->step, err);
+    }
+    node_job_set(job, name, value);
+    if ((r = record(job, job->step, err)) < 0) {
+        (void)g_hash_table_remove(job->values, name);
+    }
+    return r;
 }
 
 static int read_journal(const char *state_dir, NodeJob *ret, unsigned *ret_step, Err *err)
@@ -140,6 +156,7 @@ static int read_journal(const char *state_dir, NodeJob *ret, unsigned *ret_step,
     (void)g_hash_table_remove(ret->values, "plan");
     (void)g_hash_table_remove(ret->values, "step");
     *ret_step = (unsigned)at;
+    ret->step = *ret_step;
     return 0;
 }
 

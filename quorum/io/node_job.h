@@ -37,6 +37,7 @@ struct NodeJob {
     const NodeJobType *type;
     GHashTable *values; /* char* to char* */
     bool journal;       /* keep one; false on a member that works for another node */
+    unsigned step;      /* under way */
 };
 
 void node_job_init(NodeJob *job, const NodeChange *change, const NodeJobType *type);
@@ -45,6 +46,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NodeJob, node_job_done)
 
 void node_job_set(NodeJob *job, const char *name, const char *value);
 const char *node_job_get(const NodeJob *job, const char *name); /* NULL: absent; borrowed */
+/* Sets a value (NULL: takes it away) in the middle of a step, so that whoever recovers the job
+ * knows it. Nothing is set when the journal cannot be written. */
+int node_job_note(NodeJob *job, const char *name, const char *value, Err *err) must_check;
+
 void node_job_say(const NodeJob *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Takes the local lock and runs the plan (dry run: its first step). 0: done; -EBUSY: another

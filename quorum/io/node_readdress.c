@@ -178,7 +178,7 @@ static int take_out(NodeJob *job, ConfEdit *edit, Err *err)
         node_kick(job, node);
     }
     if ((r = corosync_conf_remove_node(edit->conf, node_job_get(job, "node"), err)) < 0 ||
-        (r = conf_edit_commit(edit, err)) < 0) {
+        (r = conf_edit_commit(edit, err)) < 0 || (r = node_kick_over(job, err)) < 0) {
         return r;
     }
     conf_edit_spread(corosync_conf_version(edit->conf));
@@ -330,9 +330,10 @@ static int do_verify(NodeJob *job, Err *err)
 
 static int undo_list(NodeJob *job, Err *err)
 {
-    int r = cluster_wait_quorate(job->change->paths, WAIT_SEC, err);
+    int r;
 
-    if (r < 0) {
+    if ((r = node_kick_resume(job, err)) < 0 ||
+        (r = cluster_wait_quorate(job->change->paths, WAIT_SEC, err)) < 0) {
         return err_wrapf(
             err, r,
             "this node is cut off; give the old addresses on another node, with 'pvecm "

@@ -18,6 +18,8 @@
     "move them away first, or give --adopt-to NODE (another node gets their configurations), "     \
     "--purge (the configurations are archived) or --force (they stay where they are)"
 
+#define NOTE_KICKED "kicked" /* in the journal: the node may have been told to leave the ring */
+
 /* ---- facts ------------------------------------------------------------------------------------
  */
 
@@ -288,7 +290,7 @@ static int go_on_without(const NodeJob *job, const CorosyncNode *node, Err *err)
 
 /* A node that is up loses its place in the ring first, or it would have to live with a
  * corosync.conf that does not name it. */
-void node_kick(const NodeJob *job, const CorosyncNode *node)
+void node_kick(NodeJob *job, const CorosyncNode *node)
 {
     g_autoptr(QuorumReport) report = NULL;
     Err err = ERR_INIT;
@@ -301,11 +303,78 @@ void node_kick(const NodeJob *job, const CorosyncNode *node)
     if (!online) {
         return;
     }
+    /* From here to the lowered votes nothing can be written to the tree: whoever recovers this job
+     * must know that it is we who took the quorum away. */
+    if (needed && job->journal && node_job_note(job, NOTE_KICKED, "1", &err) < 0) {
+        node_job_say(job, "it is not told to leave the ring: %s", err_text(&err));
+        return;
+    }
     if (quorum_kick_node(node->nodeid, &err) < 0) {
         node_job_say(job, "it could not be told to leave the ring: %s", err_text(&err));
     } else if (needed && go_on_without(job, node, &err) < 0) {
         node_job_say(job, "%s", err_text(&err));
     }
+}
+
+/* What the ring and the list say about the node of an interrupted job. Caller frees the list. */
+static int kick_facts(const NodeJob *job, CorosyncConf **ret_conf, const CorosyncNode **ret_node,
+                      GPtrArray **ret_nodes, KickFacts *ret, Err *err)
+{
+    g_autoptr(QuorumReport) report = NULL;
+    int r;
+
+    if ((r = quorum_query(NULL, 0, &report, err)) < 0 ||
+        (r = node_tree_conf(job->change->paths->pve, ret_conf, err)) < 0) {
+        return r;
+    }
+    *ret_nodes = corosync_nodes(*ret_conf);
+    *ret_node = corosync_nodes_find(*ret_nodes, node_job_get(job, "node"));
+    if (*ret_node != NULL) {
+        ret->listed = true;
+        ret->others = votes_without(report, (*ret_node)->nodeid, &ret->online);
+        ret->quorum = report->facts.quorum;
+        ret->expected = report->facts.expected;
+    }
+    return 0;
+}
+
+int node_kick_resume(NodeJob *job, Err *err)
+{
+    g_autoptr(CorosyncConf) conf = NULL;
+    g_autoptr(GPtrArray) nodes = NULL;
+    const CorosyncNode *node = NULL;
+    KickFacts facts = {.listed = false};
+    int r;
+
+    if (node_job_get(job, NOTE_KICKED) == NULL) {
+        return 0;
+    }
+    if ((r = kick_facts(job, &conf, &node, &nodes, &facts, err)) < 0) {
+        return r;
+    }
+    switch (kick_resume(&facts)) {
+    case KICK_RESUME_NOTHING:
+        return 0;
+    case KICK_RESUME_WAIT:
+        return err_setf(err, -EAGAIN,
+                        "the nodes that are not seen may decide without this one: try again when "
+                        "they are there");
+    case KICK_RESUME_AGAIN:
+        if ((r = quorum_kick_node(node->nodeid, err)) < 0) {
+            return r;
+        }
+        break;
+    case KICK_RESUME_WITHOUT:
+        break;
+    }
+    node_job_say(job, "node '%s' was told to leave the ring: going on without its votes",
+                 node->name);
+    return go_on_without(job, node, err);
+}
+
+int node_kick_over(NodeJob *job, Err *err)
+{
+    return node_job_get(job, NOTE_KICKED) == NULL ? 0 : node_job_note(job, NOTE_KICKED, NULL, err);
 }
 
 static int do_list(NodeJob *job, Err *err)
@@ -314,9 +383,12 @@ static int do_list(NodeJob *job, Err *err)
     g_auto(ConfEdit) edit = {0};
     g_autoptr(GPtrArray) nodes = NULL;
     const CorosyncNode *found;
-    int r = conf_edit_begin(job->change->paths->pve, &edit, err);
+    int r;
 
-    if (r < 0) {
+    if ((r = node_kick_resume(job, err)) < 0) {
+        return r;
+    }
+    if ((r = conf_edit_begin(job->change->paths->pve, &edit, err)) < 0) {
         return r == -EACCES ? -EPERM : r; /* no quorum: nothing was done */
     }
     nodes = corosync_nodes(edit.conf);

@@ -35,7 +35,15 @@ GPtrArray *node_remove_problems(const char *pve, const RemoveOptions *opt, Err *
 /* Tells corosync of a node that is up to leave the ring; failures are said, and only make it leave
  * later. Where the others have quorum only among what is left, its votes are not expected any more.
  */
-void node_kick(const NodeJob *job, const CorosyncNode *node);
+void node_kick(NodeJob *job, const CorosyncNode *node);
+
+/* Before a killed job that may have kicked is gone on with: when the others lost quorum by that,
+ * its votes are not expected any more, as they would not have been. 0 also when there is nothing to
+ * do; otherwise what is in the way. */
+int node_kick_resume(NodeJob *job, Err *err) must_check;
+
+/* The node that was kicked is out of the list: there is nothing to resume any more. */
+int node_kick_over(NodeJob *job, Err *err) must_check;
 
 /* Waits until corosync expects as many votes as `conf` says. -ETIMEDOUT. */
 int node_wait_expected(const CorosyncConf *conf, unsigned timeout_sec, Err *err) must_check;

@@ -218,6 +218,54 @@ static void steps_have_names(void)
     }
 }
 
+/* ---- interrupted kick ------------------------------------------------------------------------ */
+
+static void an_interrupted_kick_is_gone_on_with(void)
+{
+    static const struct {
+        KickFacts facts;
+        KickResume want;
+    } rows[] = {
+        /* of two: not gone yet, still there with quorum lost or lowered, gone */
+        {{.listed = true, .online = true, .others = 1, .quorum = 2, .expected = 2},
+         KICK_RESUME_AGAIN},
+        {{.listed = true, .online = true, .others = 1, .quorum = 1, .expected = 1},
+         KICK_RESUME_AGAIN},
+        {{.listed = true, .others = 1, .quorum = 2, .expected = 2}, KICK_RESUME_WITHOUT},
+        /* its votes were lowered before the death, or the list had been written */
+        {{.listed = true, .others = 1, .quorum = 1, .expected = 1}, KICK_RESUME_NOTHING},
+        {{.listed = false}, KICK_RESUME_NOTHING},
+        /* of four, one of which was off */
+        {{.listed = true, .others = 2, .quorum = 3, .expected = 4}, KICK_RESUME_WITHOUT},
+        {{.listed = true, .others = 3, .quorum = 3, .expected = 4}, KICK_RESUME_NOTHING},
+        /* of four, two of which cannot be seen and may have taken the node back */
+        {{.listed = true, .others = 1, .quorum = 3, .expected = 4}, KICK_RESUME_WAIT},
+        /* the node has three of six votes: with the one not seen it decides alone */
+        {{.listed = true, .others = 2, .quorum = 4, .expected = 6}, KICK_RESUME_WAIT},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpint(kick_resume(&rows[i].facts), ==, rows[i].want);
+    }
+}
+
+/* Whatever the votes: the rest never decides without us where we go on without the node. */
+static void who_goes_on_without_is_the_only_one(void)
+{
+    for (uint32_t expected = 1; expected <= 12; expected++) {
+        for (uint32_t others = 0; others <= expected; others++) {
+            KickFacts f = {.listed = true,
+                           .others = others,
+                           .quorum = expected / 2 + 1,
+                           .expected = expected};
+
+            if (kick_resume(&f) == KICK_RESUME_WITHOUT) {
+                g_assert_cmpuint(expected - others, <, f.quorum);
+            }
+        }
+    }
+}
+
 /* ---- may it go? ------------------------------------------------------------------------------ */
 
 static CorosyncConf *cluster_of(unsigned n)
@@ -423,6 +471,9 @@ int main(int argc, char **argv)
     g_test_add_func("/node-plans/a-clear-refusal-leads-back", a_clear_refusal_leads_back);
     g_test_add_func("/node-plans/failing-undo-is-told", a_failing_undo_is_told_and_repeated);
     g_test_add_func("/node-plans/steps-have-names", steps_have_names);
+    g_test_add_func("/kick/an-interrupted-one-is-gone-on-with",
+                    an_interrupted_kick_is_gone_on_with);
+    g_test_add_func("/kick/who-goes-on-is-the-only-one", who_goes_on_without_is_the_only_one);
     g_test_add_func("/depart/a-node-goes-when-the-rest-can-decide",
                     a_node_goes_when_the_rest_can_decide);
     g_test_add_func("/depart/quorum-keys-follow-the-list", quorum_keys_follow_the_list);
