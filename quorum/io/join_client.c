@@ -522,10 +522,42 @@ static void classic_unstage(Joiner *j)
 /* ---- steps -------------------------------------------------------------------------------------
  */
 
+/* Asks whether the cluster would take this node. While a ring is formed anew, as when another node
+ * has just joined or one came back, nobody has quorum for a moment: that is waited for. */
+static int ask_hello(Joiner *j, JsonParser **ret, JsonObject **ret_data, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + JOIN_QUORUM_SEC * G_USEC_PER_SEC;
+    bool told = false;
+
+    for (;;) {
+        g_autoptr(JsonParser) parser = NULL;
+        JsonObject *data;
+        int r = ask(j, JOIN_STEP_HELLO, NULL, &parser, err);
+
+        if (r < 0) {
+            return r;
+        }
+        data = data_of(parser);
+        if (data == NULL ||
+            json_object_get_boolean_member_with_default(data, "quorate", TRUE) ||
+            g_get_monotonic_time() >= deadline) {
+            *ret = g_steal_pointer(&parser);
+            *ret_data = data;
+            return 0;
+        }
+        if (!told) {
+            say(j, "waiting: the cluster has no quorum at the moment (up to %d s)",
+                JOIN_QUORUM_SEC);
+            told = true;
+        }
+        g_usleep(JOIN_QUEUE_RETRY_MS * 1000);
+    }
+}
+
 static int do_hello(Joiner *j, Err *err)
 {
     g_autoptr(JsonParser) parser = NULL;
-    JsonObject *data;
+    JsonObject *data = NULL;
     JsonNode *node;
     int64_t size;
     int count = 0, r;
@@ -533,11 +565,9 @@ static int do_hello(Joiner *j, Err *err)
     if (!by_token(j)) {
         return classic_hello(j, err);
     }
-    r = ask(j, JOIN_STEP_HELLO, NULL, &parser, err);
-    if (r < 0) {
+    if ((r = ask_hello(j, &parser, &data, err)) < 0) {
         return r;
     }
-    data = data_of(parser);
     node = data != NULL ? json_object_get_member(data, "problems") : NULL;
     if (node == NULL || !JSON_NODE_HOLDS_ARRAY(node)) {
         return err_setf(err, -EBADMSG, "the cluster's answer lacks its list of problems");

@@ -15,6 +15,7 @@
 #define JOIN_TIMEOUT_MS       30000 /* of one request */
 #define JOIN_VOTE_TIMEOUT_SEC 15    /* until corosync counts the vote */
 #define JOIN_QUEUE_SEC        300   /* until other nodes that join at the same time are members */
+#define JOIN_QUORUM_SEC       10    /* until a ring that is formed anew has quorum */
 #define JOIN_QUEUE_RETRY_MS   700
 #define JOIN_SYNC_TIMEOUT_SEC 120 /* until the cluster's tree is mounted and in sync */
 

@@ -173,7 +173,8 @@ static uint64_t tree_size(const char *pve)
     return statvfs(pve, &st) == 0 ? (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize : 0;
 }
 
-static void answer_problems(const GPtrArray *problems, uint64_t size, ApiAnswer *ret)
+static void
+answer_problems(const GPtrArray *problems, bool quorate, uint64_t size, ApiAnswer *ret)
 {
     g_autoptr(GString) out = g_string_new("{\"data\":{\"problems\":[");
 
@@ -181,19 +182,20 @@ static void answer_problems(const GPtrArray *problems, uint64_t size, ApiAnswer 
         g_string_append(out, i > 0 ? "," : "");
         json_append_string(out, g_ptr_array_index(problems, i));
     }
-    g_string_append_printf(out, "],\"size\":%" G_GUINT64_FORMAT "}}", size);
+    g_string_append_printf(out, "],\"quorate\":%s,\"size\":%" G_GUINT64_FORMAT "}}",
+                           quorate ? "true" : "false", size);
     api_answer_set(ret, 200, out->str);
 }
 
 static GPtrArray *problems_now(JoinServer *s,
                                const JoinRequest *q,
                                const JoinRecord *record,
-                               const CorosyncConf *conf)
+                               const CorosyncConf *conf,
+                               bool quorate)
 {
     g_autoptr(GArray) vmids = cluster_vmids(s->pve);
 
-    return join_problems(q, conf, vmids, staged_by(record, q->node), quorum_is_quorate(NULL) == 1,
-                         clock_wall());
+    return join_problems(q, conf, vmids, staged_by(record, q->node), quorate, clock_wall());
 }
 
 static int
@@ -203,6 +205,7 @@ do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswe
     g_autofree char *text = NULL;
     g_autoptr(CorosyncConf) conf = NULL;
     g_autoptr(GPtrArray) problems = NULL;
+    bool quorate = quorum_is_quorate(NULL) == 1;
     gsize size = 0;
     int r;
 
@@ -210,11 +213,11 @@ do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswe
         (r = corosync_conf_parse(text, size, &conf, err)) < 0) {
         return r;
     }
-    problems = problems_now(s, q, record, conf);
+    problems = problems_now(s, q, record, conf, quorate);
     if (problems->len == 0) {
         join_gate_announce();
     }
-    answer_problems(problems, tree_size(s->pve), ret);
+    answer_problems(problems, quorate, tree_size(s->pve), ret);
     return 0;
 }
 
@@ -336,7 +339,8 @@ static char *joiners_ahead(JoinServer *s, const char *node, const CorosyncConf *
 static int
 may_stage(JoinServer *s, const JoinRequest *q, JoinRecord *record, ConfEdit *edit, Err *err)
 {
-    g_autoptr(GPtrArray) problems = problems_now(s, q, record, edit->conf);
+    bool quorate = quorum_is_quorate(NULL) == 1;
+    g_autoptr(GPtrArray) problems = problems_now(s, q, record, edit->conf, quorate);
     g_autofree char *other = NULL;
 
     if (problems->len > 0) {
