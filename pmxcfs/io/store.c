@@ -305,15 +305,13 @@ static bool ready(Store *s, MonoTime now, MonoTime *ret_until)
     return s->urgent || !mono_before(now, s->linger_until);
 }
 
-/* Under `lock`: wakes the thread unless it looks in time by itself. A wake-up costs the caller more
- * than handing over its change does. */
-static void wake(Store *s)
+/* Under `lock`: must the thread be woken, or does it look in time by itself? A wake-up costs the
+ * caller more than handing over its change does. */
+static bool must_wake(Store *s)
 {
     MonoTime until;
 
-    if (ready(s, now_mono(), &until) || mono_before(until, s->wakes_at)) {
-        (void)pthread_cond_signal(&s->wake);
-    }
+    return ready(s, now_mono(), &until) || mono_before(until, s->wakes_at);
 }
 
 static void sleep_until(Store *s, MonoTime until)
@@ -416,12 +414,23 @@ int store_start(Store *s, Err *err)
 
 /* ---- what the owner calls ---------------------------------------------------------------- */
 
+/* Gives up `lock` first: who is woken wants it. */
+static void unlock_and_wake(Store *s, bool wake)
+{
+    (void)pthread_mutex_unlock(&s->lock);
+    if (wake) {
+        (void)pthread_cond_signal(&s->wake);
+    }
+}
+
 uint64_t store_submit(Store *s, MemdbDelta *delta, bool more)
 {
     bool lingers = delta->kind == TREE_OP_CREATE && !delta->replaces_tree;
+    bool wake = false;
+    uint64_t seq;
 
     (void)pthread_mutex_lock(&s->lock);
-    delta->seq = ++s->last_seq;
+    seq = delta->seq = ++s->last_seq;
     if (!s->failed) {
         s->submitted_at = now_mono();
         if (g_queue_is_empty(&s->queue)) {
@@ -430,25 +439,23 @@ uint64_t store_submit(Store *s, MemdbDelta *delta, bool more)
         g_queue_push_tail(&s->queue, memdb_delta_ref(delta));
         s->backlog_bytes += delta->payload_bytes + DELTA_BYTES;
         s->urgent = s->urgent || !lingers;
-        if (!more) {
-            wake(s);
-        }
+        wake = !more && must_wake(s);
     }
-    (void)pthread_mutex_unlock(&s->lock);
-    return delta->seq;
+    unlock_and_wake(s, wake);
+    return seq;
 }
 
 void store_hurry(Store *s, uint64_t seq)
 {
     const MemdbDelta *oldest;
+    bool wake = false;
 
     (void)pthread_mutex_lock(&s->lock);
     oldest = g_queue_peek_head(&s->queue);
     if (oldest != NULL && oldest->seq <= seq && !s->urgent) {
-        s->urgent = true;
-        (void)pthread_cond_signal(&s->wake);
+        s->urgent = wake = true;
     }
-    (void)pthread_mutex_unlock(&s->lock);
+    unlock_and_wake(s, wake);
 }
 
 size_t store_backlog_bytes(Store *s)
