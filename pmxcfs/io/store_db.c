@@ -204,7 +204,7 @@ static int take_write_lock(StoreDb *d, Err *err)
     int rc;
 
     store_vfs_keep_write_lock(d->vfs, true);
-    rc = store_db_exec(d, d->mode == STORE_DB_WAL ? "BEGIN IMMEDIATE" : "BEGIN EXCLUSIVE", err);
+    rc = store_db_begin(d, err);
     roll_back(d);
     return rc;
 }
@@ -270,7 +270,7 @@ int store_db_prepare_write(StoreDb *d, size_t fresh_bytes, Err *err)
                ++d->small_batches > STORE_DIRECT_SMALL_MAX) {
         (void)go_wal(d, NULL); /* else direct mode goes on: more syncs, same promise */
     }
-    return store_db_exec(d, d->mode == STORE_DB_WAL ? "BEGIN IMMEDIATE" : "BEGIN EXCLUSIVE", err);
+    return store_db_begin(d, err);
 }
 
 /* A commit that failed may have left a complete transaction behind the end of the WAL, which a

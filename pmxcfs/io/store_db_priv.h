@@ -21,6 +21,8 @@ typedef enum StoreStmt {
     STORE_STMT_ATTRS,   /* all but type and content */
     STORE_STMT_DELETE,
     STORE_STMT_META,
+    STORE_STMT_BEGIN, /* in WAL mode */
+    STORE_STMT_COMMIT,
     STORE_STMT_N
 } StoreStmt;
 
@@ -67,6 +69,9 @@ int store_db_exec(StoreDb *d, const char *sql, Err *err);
 /* First column of the first row as text, cut to `size`; "" when there is no row. */
 int store_db_text(StoreDb *d, const char *sql, char *buf, size_t size, Err *err) must_check;
 int store_db_int(StoreDb *d, const char *sql, int64_t *ret, Err *err) must_check;
+
+/* Opens the transaction of a batch, as the mode demands. */
+int store_db_begin(StoreDb *d, Err *err) must_check;
 
 /* Before the first row of a batch: chooses the way of writing for that much new content and makes
  * sure that a transaction is open. */

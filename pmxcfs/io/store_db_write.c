@@ -30,6 +30,8 @@ static const char *const stmt_sql[STORE_STMT_N] = {
                          " name = ?6 WHERE inode = ?1 AND type = ?8",
     [STORE_STMT_DELETE] = "DELETE FROM tree WHERE inode = ?1",
     [STORE_STMT_META] = "INSERT OR REPLACE INTO " STORE_META_TABLE " (key, value) VALUES (?1, ?2)",
+    [STORE_STMT_BEGIN] = "BEGIN IMMEDIATE",
+    [STORE_STMT_COMMIT] = "COMMIT",
 };
 
 static sqlite3_stmt *get_stmt(StoreDb *d, StoreStmt which, Err *err)
@@ -43,14 +45,36 @@ static sqlite3_stmt *get_stmt(StoreDb *d, StoreStmt which, Err *err)
     return d->stmt[which];
 }
 
+/* Runs a statement; `what` failed if it does. */
+static int run(StoreDb *d, sqlite3_stmt *st, const char *what, Err *err)
+{
+    int rc = sqlite3_step(st) == SQLITE_DONE ? 0 : store_db_fail(d, err, what);
+
+    (void)sqlite3_reset(st); /* repeats the error of the step */
+    return rc;
+}
+
 /* Runs a bound statement and lets go of what was bound. */
 static int finish(StoreDb *d, sqlite3_stmt *st, Err *err)
 {
-    int rc = sqlite3_step(st) == SQLITE_DONE ? 0 : store_db_fail(d, err, "cannot write");
+    int rc = run(d, st, "cannot write", err);
 
-    (void)sqlite3_reset(st); /* repeats the error of the step */
     (void)sqlite3_clear_bindings(st);
     return rc;
+}
+
+/* Without parameters. */
+static int run_plain(StoreDb *d, StoreStmt which, Err *err)
+{
+    sqlite3_stmt *st = get_stmt(d, which, err);
+
+    return st != NULL ? run(d, st, stmt_sql[which], err) : store_db_fail(d, err, stmt_sql[which]);
+}
+
+int store_db_begin(StoreDb *d, Err *err)
+{
+    return d->mode == STORE_DB_WAL ? run_plain(d, STORE_STMT_BEGIN, err)
+                                   : store_db_exec(d, "BEGIN EXCLUSIVE", err);
 }
 
 static int bind_data(sqlite3_stmt *st, int at, const Entry *e, bool empty_blob)
@@ -255,15 +279,15 @@ static int put_back(StoreDb *d, Err *err)
     if (rc == 0 && d->record != NULL) {
         rc = write_value(d, MEMDB_RECORD_KEY, d->record, err);
     } else if (rc == 0 && d->has_meta) {
-        rc = store_db_exec(
-            d, "DELETE FROM " STORE_META_TABLE " WHERE key = '" MEMDB_RECORD_KEY "'", err);
+        rc = store_db_exec(d, "DELETE FROM " STORE_META_TABLE " WHERE key = '" MEMDB_RECORD_KEY "'",
+                           err);
     }
     return rc;
 }
 
 static int commit(StoreDb *d, Err *err)
 {
-    int rc = store_db_exec(d, "COMMIT", err);
+    int rc = run_plain(d, STORE_STMT_COMMIT, err);
 
     if (rc == 0) {
         g_clear_pointer(&d->doubt, g_hash_table_unref);
