@@ -24,3 +24,7 @@ check_PROGRAMS += %D%/test_ha_loads
 %C%_test_ha_loads_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 %C%_test_ha_loads_LDADD = $(HA_IO_LIBS)
 TESTS += %D%/test_ha_loads
+check_PROGRAMS += %D%/test_ha_lease_folder
+%C%_test_ha_lease_folder_SOURCES = %D%/test_ha_lease_folder.c
+%C%_test_ha_lease_folder_LDADD = $(HA_IO_LIBS)
+TESTS += %D%/test_ha_lease_folder
