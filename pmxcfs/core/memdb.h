@@ -183,6 +183,10 @@ GPtrArray *memdb_all(const Memdb *db);
  * equal. It is to be set, on the sending node too, for every change that is delivered by a group
  * in which a member may be foreign; memdb_check has refused the rest before it was sent.
  *
+ * With `from_peer` one failure leaves a delta all the same, so set *ret_delta to NULL before: a
+ * rename of a directory with entries onto an existing target answers -ENOTEMPTY, and the target is
+ * gone without a step of the version, as with the original (18.1.8).
+ *
  * Always: -EINVAL for a rename onto itself or below itself and for UNLOCK_REQUEST; -EOVERFLOW when
  * the version counter is used up; -ESTALE for UNLOCK of something that is not this very lock. */
 int memdb_apply(Memdb *db,
@@ -204,7 +208,9 @@ void memdb_undo(Memdb *db, const MemdbDelta *delta, MonoTime now, MemdbDelta **r
 /* Replaces the content of the tree as a synchronisation commit does (reference 10.5): entries and
  * root as in memdb_load; entries that are unchanged (the same object, or the same digest) keep
  * their cached digests, guest versions and lock timers. The root record is taken as given, never
- * raised, because the index must equal the leader's. Fatal faults: -EBADMSG, nothing changed. */
+ * raised, because the index must equal the leader's. Two configs of one VMID are reported, not
+ * refused: the group has them, and staying out of it would not remove one. Fatal faults: -EBADMSG,
+ * nothing changed. */
 int memdb_replace(Memdb *db,
                   GPtrArray *entries,
                   const MemdbRoot *root,

@@ -485,6 +485,34 @@ static void lock_effects(Memdb *db, const Change *c, const MemdbDelta *d, MonoTi
     }
 }
 
+/* A peer renames a directory with entries onto something: the original has taken the target out of
+ * its tree before it refuses (18.1.8), and its digests are those of a tree without it. */
+static bool loses_target(const Memdb *db, const Change *c, int code)
+{
+    return code == -ENOTEMPTY && !c->strict && c->op->kind == TREE_OP_RENAME &&
+           c->b.entry != NULL &&
+           (c->b.entry->type == ENTRY_FILE || memdb_tree_is_empty_dir(&db->tree, c->b.entry));
+}
+
+/* What that leaves: no target, and no step of the version. */
+static MemdbDelta *lose_target(Memdb *db, const Change *c)
+{
+    MemdbRoot root = memdb_root(db);
+    MemdbDelta *d = memdb_delta_new(&root, &root);
+
+    d->kind = TREE_OP_DELETE;
+    memdb_delta_add(d, c->b.entry, g_strdup(c->b.path), NULL, NULL);
+    if (c->b.entry->type == ENTRY_DIR) {
+        locks_drop(db->locks, c->b.path);
+    }
+    memdb_enter(db);
+    memdb_commit_edits(db, d);
+    tracked_bump(&db->tracked, c->a.path);
+    tracked_bump(&db->tracked, c->b.path);
+    memdb_leave(db);
+    return d;
+}
+
 int memdb_apply(Memdb *db,
                 const TreeOp *op,
                 TreeOrigin from,
@@ -496,6 +524,9 @@ int memdb_apply(Memdb *db,
     int r = op->kind == TREE_OP_UNLOCK_REQUEST ? -EINVAL : check_change(db, &c);
 
     if (r != 0) {
+        if (loses_target(db, &c, r)) {
+            *ret_delta = lose_target(db, &c);
+        }
         return r;
     }
     MemdbDelta *d = build_delta(db, &c);

@@ -153,8 +153,7 @@ static void check_sums(const Memdb *db, const MemdbTree *t, guint n, GArray *fau
 /* Returns the root record as it must be: at least as new as every entry. A number that leaves no
  * room to count says nothing of the tree: from a file (`loading`) it gives way to that of the
  * newest entry, from a member it is an error. */
-static MemdbRoot
-check_root(const MemdbRoot *root, GPtrArray *entries, bool loading, GArray *faults)
+static MemdbRoot check_root(const MemdbRoot *root, GPtrArray *entries, bool loading, GArray *faults)
 {
     MemdbRoot r = root != NULL ? *root : (MemdbRoot){.version = 1};
     uint64_t newest = 0;
@@ -192,6 +191,33 @@ static GHashTable *children_of(const MemdbTree *t, uint64_t parent)
     return dir != NULL ? dir->children : NULL;
 }
 
+/* The entry that a guest of the list is configured by; NULL when there is none. */
+static const Entry *config_of(const MemdbTree *t, const VmlistGuest *guest)
+{
+    int code;
+    g_autofree char *path = g_strdup_printf("nodes/%s/%s/%u.conf", guest->node,
+                                            cfs_guest_type_dir(guest->type), guest->vmid);
+
+    return memdb_tree_resolve(t, path, &code);
+}
+
+/* A second config of one VMID. No start with that; but a synchronisation may bring it from a peer
+ * of another make (18.1.7), whose list has the one that was written last. */
+static void carry_twin(const MemdbTree *t,
+                       const Vmlist *old,
+                       const Entry *e,
+                       const CfsGuest *guest,
+                       bool unchanged,
+                       Vmlist *l)
+{
+    const Entry *first = config_of(t, vmlist_find(l, guest->vmid));
+
+    if (first != NULL && first->version < e->version) {
+        vmlist_unregister(l, guest->vmid);
+        (void)vmlist_carry(l, old, guest, unchanged);
+    }
+}
+
 static void carry_guests(const MemdbTree *t,
                          const MemdbTree *old_tree,
                          const Vmlist *old,
@@ -217,8 +243,9 @@ static void carry_guests(const MemdbTree *t,
         }
         bool unchanged = old_tree != NULL && memdb_tree_get(old_tree, e->inode) == e;
         if (!vmlist_carry(l, old, &guest, unchanged)) {
-            memdb_fault_add(faults, MEMDB_FAULT_DUPLICATE_VMID, true, e->inode,
+            memdb_fault_add(faults, MEMDB_FAULT_DUPLICATE_VMID, old_tree == NULL, e->inode,
                             "guest %u is configured twice, once as '%.128s'", guest.vmid, path);
+            carry_twin(t, old, e, &guest, unchanged, l);
         }
     }
 }
@@ -452,6 +479,18 @@ static MemdbDelta *replace_delta(const MemdbTree *old, const MemdbTree *new, GPt
     return d;
 }
 
+static void report_twins(const Memdb *db, const GArray *faults)
+{
+    for (guint i = 0; i < faults->len; i++) {
+        const MemdbFault *f = &g_array_index(faults, MemdbFault, i);
+
+        if (f->kind == MEMDB_FAULT_DUPLICATE_VMID) {
+            trace(&db->tracer, TRACE_ERR,
+                  "memdb: %s: remove one of them, pmxcfs does not start with both", f->text);
+        }
+    }
+}
+
 int memdb_replace(Memdb *db,
                   GPtrArray *entries,
                   const MemdbRoot *root,
@@ -461,12 +500,14 @@ int memdb_replace(Memdb *db,
 {
     g_autoptr(GPtrArray) sorted = sorted_copy(entries);
     g_autoptr(GPtrArray) merged = reuse_old(&db->tree, sorted);
+    g_autoptr(GArray) faults = g_array_new(FALSE, FALSE, sizeof(MemdbFault));
     Candidate c;
-    int r = build_candidate(db, merged, root, &db->tree, db->guests, NULL, &c, err);
+    int r = build_candidate(db, merged, root, &db->tree, db->guests, faults, &c, err);
 
     if (r < 0) {
         return r;
     }
+    report_twins(db, faults);
     memdb_tree_set_root(&c.tree, root);
     *ret_delta = replace_delta(&db->tree, &c.tree, merged);
     swap_in(db, &c, now);

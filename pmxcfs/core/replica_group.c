@@ -189,9 +189,12 @@ static void apply_delivered(Replica *r, const DfsmDelivery *d, const TreeOp *op,
 
     if (q != NULL && ret >= 0) {
         request_applied(r, q, q->no_count ? 0 : ret, delta);
-    } else if (q != NULL) {
+        return;
+    }
+    if (q != NULL) {
         request_answer(r, q, ret, 0, NULL);
-    } else if (ret >= 0) {
+    }
+    if (delta != NULL) {
         (void)ledger_add(r->ledger, delta, false, r->up);
     }
 }
@@ -236,6 +239,42 @@ static int on_deliver(void *ctx, const DfsmDelivery *d)
 
 /* ---- synchronisation ------------------------------------------------------------------------- */
 
+/* Gives a hollow file the zeros that it reads as. */
+static void fill_hollow(Replica *r, const Entry *e)
+{
+    g_autofree char *path = memdb_path(r->db, e->inode);
+    g_autoptr(GBytes) zeros = g_bytes_new_take(g_malloc0(e->size), e->size);
+    TreeOrigin from = {.writer = dfsm_self(r->dfsm).nodeid, .time = wall_u32(r->wall)};
+    MemdbDelta *delta = NULL;
+
+    if (path != NULL &&
+        memdb_apply(r->db, &(TreeOp){.kind = TREE_OP_WRITE, .path = path, .data = zeros}, from,
+                    true, r->now, &delta) >= 0) {
+        trace(&r->tracer, TRACE_WARNING, "dcdb: gave '%s' its %u zero bytes", path, e->size);
+        (void)ledger_add(r->ledger, delta, false, r->up);
+    }
+}
+
+/* An UPDATE cannot carry a file with a size and no content: who lacks it would never get in, and
+ * an original that leads dies of it (18.1.1). A member that has the group's content makes it an
+ * ordinary file now, while no change can come between: it leads by one version, and all follow. */
+static void fill_hollow_files(Replica *r)
+{
+    g_autoptr(GPtrArray) all = NULL;
+
+    if (!r->settled || !r->quorate) {
+        return;
+    }
+    all = memdb_all(r->db);
+    for (guint i = 0; i < all->len; i++) {
+        const Entry *e = all->pdata[i];
+
+        if (e->hollow) {
+            fill_hollow(r, e);
+        }
+    }
+}
+
 static GBytes *on_get_state(void *ctx)
 {
     Replica *r = ctx;
@@ -243,6 +282,7 @@ static GBytes *on_get_state(void *ctx)
     if (r->native != NULL) {
         native_documented_begins(r);
     }
+    fill_hollow_files(r);
     return memdb_index(r->db);
 }
 
@@ -348,6 +388,11 @@ static void on_mode(void *ctx, GroupMode was, GroupMode now)
     Replica *r = ctx;
 
     (void)was;
+    if (now == GROUP_MODE_SYNCED) {
+        r->settled = true;
+    } else if (now != GROUP_MODE_START_SYNC) {
+        r->settled = false;
+    }
     if (r->native != NULL && now == GROUP_MODE_SYNCED) {
         native_documented_synced(r);
     }

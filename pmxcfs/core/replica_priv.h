@@ -23,12 +23,12 @@ struct Request {
     uint64_t token; /* 0: the caller gave up or was answered */
     TreeOp *op;
     ReplicaWait wait;
-    bool no_count; /* answer 0: the caller asked for a truncation */
+    bool no_count;     /* answer 0: the caller asked for a truncation */
     MonoTime deadline; /* of the present stage */
     MonoTime limit;    /* of all, however often it has to be sent again */
-    uint64_t count; /* number of the message that carries it; 0: not sent */
-    size_t size;    /* of that message */
-    bool native;    /* it went, or is going, by the native protocol */
+    uint64_t count;    /* number of the message that carries it; 0: not sent */
+    size_t size;       /* of that message */
+    bool native;       /* it went, or is going, by the native protocol */
 };
 
 struct Replica {
@@ -40,6 +40,7 @@ struct Replica {
     GQueue sent;  /* of Request*, by count: multicast, own delivery outstanding */
     size_t sent_bytes;
     bool quorate;
+    bool settled;        /* SYNCED since we came into the group, in this view or an earlier one */
     int disk_code;       /* errno of the disk that keeps us out of the group; 0: none */
     uint32_t disk_tries; /* probes since it failed */
     MonoTime timer_at;   /* last one asked for */

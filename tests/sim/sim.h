@@ -123,6 +123,8 @@ bool sim_node_native(const SimNode *n);
 bool sim_node_running(const SimNode *n);
 bool sim_node_paused(const SimNode *n);
 uint32_t sim_node_host(const SimNode *n);
+/* Changes that were no step of the version, since the last step or since the view began. */
+uint32_t sim_node_lost(const SimNode *n);
 /* Since when the process has run without a pause; since when it has known that it has no quorum
  * (MONO_NEVER: it has). */
 MonoTime sim_node_runs_since(const SimNode *n);

@@ -15,6 +15,7 @@
 typedef struct Key {
     WireDfsmEpoch epoch; /* names the view */
     uint64_t version;
+    uint32_t lost; /* see sim_node_lost */
 } Key;
 
 typedef struct Seen {
@@ -50,7 +51,8 @@ static gboolean key_equal(gconstpointer a, gconstpointer b)
 {
     const Key *x = a, *y = b;
 
-    return x->version == y->version && wire_dfsm_epoch_equal(&x->epoch, &y->epoch);
+    return x->version == y->version && x->lost == y->lost &&
+           wire_dfsm_epoch_equal(&x->epoch, &y->epoch);
 }
 
 SimCheck *sim_check_new(Sim *sim)
@@ -148,7 +150,7 @@ void sim_check_changed(SimCheck *c, SimNode *n)
     }
     check_terms(c, n, &status);
     mine = g_new0(Seen, 1);
-    mine->key = (Key){status.epoch, memdb_root(sim_node_db(n)).version};
+    mine->key = (Key){status.epoch, memdb_root(sim_node_db(n)).version, sim_node_lost(n)};
     mine->host = sim_node_host(n);
     memdb_checksum(sim_node_db(n), mine->csum);
     other = g_hash_table_lookup(c->seen, &mine->key);

@@ -30,7 +30,9 @@ struct SimNode {
     bool scheduled; /* a run is on its way */
     bool paused, native;
     MonoTime runs_since, inquorate_since;
-    int64_t clock_sec;                /* of the wall clock at virtual time 0 */
+    int64_t clock_sec;   /* of the wall clock at virtual time 0 */
+    WireDfsmEpoch epoch; /* of the view */
+    uint32_t lost;       /* changes without a step since it began, or since the last step */
     uint64_t timer, join, probe, run; /* generations: older ones on their way are void */
 };
 
@@ -93,6 +95,32 @@ void sim_node_free(SimNode *n)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* A target lost by a rename of the documented protocol (18.1.8) is no step of the version: states
+ * of a view that have the same one are told apart by counting. */
+static void count_lost(SimNode *n, const ReplicaUpdate *up)
+{
+    ReplicaStatus status;
+
+    sim_node_status(n, &status);
+    if (!wire_dfsm_epoch_equal(&status.epoch, &n->epoch)) {
+        n->epoch = status.epoch;
+        n->lost = 0;
+    }
+    for (guint i = 0; i < up->actions->len; i++) {
+        const ReplicaAction *a = &g_array_index(up->actions, ReplicaAction, i);
+
+        if (a->kind != REPLICA_ACT_STORE || a->delta->edits->len == 0) {
+            continue;
+        }
+        if (!a->delta->replaces_tree &&
+            a->delta->root_before.version == a->delta->root_after.version) {
+            n->lost++;
+        } else {
+            n->lost = 0;
+        }
+    }
+}
+
 static void handle(SimNode *n, Inbox *i)
 {
     g_auto(ReplicaUpdate) up;
@@ -112,6 +140,7 @@ static void handle(SimNode *n, Inbox *i)
     }
     replica_update_init(&up);
     replica_step(n->replica, &i->ev, &up);
+    count_lost(n, &up);
     perform(n, &up);
 }
 
@@ -472,6 +501,11 @@ MonoTime sim_node_runs_since(const SimNode *n)
 MonoTime sim_node_inquorate_since(const SimNode *n)
 {
     return n->inquorate_since;
+}
+
+uint32_t sim_node_lost(const SimNode *n)
+{
+    return n->lost;
 }
 
 uint32_t sim_node_host(const SimNode *n)

@@ -442,14 +442,42 @@ static void test_rename_errors(Fix *f, gconstpointer data)
     g_assert_cmpint(move(f, "dir", "full"), ==, -ENOTEMPTY);
     g_assert_cmpint(move(f, "file", "dir"), ==, -EISDIR);
     g_assert_cmpint(move(f, "dir", "file"), ==, -ENOTDIR);
-    /* 18.1.8: the empty target of a refused rename is still there, also for a peer's message. */
-    g_assert_cmpint(move(f, "full", "dir"), ==, -ENOTEMPTY);
-    f->peer = true;
+    /* 18.1.8: the empty target of a refused rename is still there. */
     g_assert_cmpint(move(f, "full", "dir"), ==, -ENOTEMPTY);
     g_autoptr(Entry) still = find(f, "dir");
     g_assert_nonnull(still);
+    f->peer = true;
+    g_assert_cmpint(move(f, "dir", "full"), ==, -ENOTEMPTY);
     /* The original compares no types: the kernel does, for it. */
     g_assert_cmpint(move(f, "file", "dir"), ==, 0);
+}
+
+/* 18.1.8: the original has lost the target when it refuses, so its digests are without it. */
+static void test_rename_by_peer_loses_target(Fix *f, gconstpointer data)
+{
+    g_autoptr(MemdbDelta) delta = NULL;
+    g_autoptr(MemdbDelta) back = NULL;
+    uint8_t before[ENTRY_DIGEST_SIZE], after[ENTRY_DIGEST_SIZE];
+
+    (void)data;
+    make_tree(f);
+    g_assert_cmpint(make_dir(f, "full"), ==, 0);
+    g_assert_cmpint(create(f, "full/x"), ==, 0);
+    memdb_checksum(f->db, before);
+    g_autoptr(Entry) lost = find(f, "dir");
+    TreeOp op = {.kind = TREE_OP_RENAME, .path = "full", .to = "dir"};
+    MemdbRoot root = memdb_root(f->db);
+    g_assert_cmpint(memdb_apply(f->db, &op, f->from, true, f->now, &delta), ==, -ENOTEMPTY);
+    g_assert_nonnull(delta);
+    g_assert_cmpuint(delta->edits->len, ==, 1);
+    g_assert_true(g_array_index(delta->edits, MemdbEdit, 0).before == lost);
+    g_autoptr(Entry) gone = NULL;
+    g_assert_cmpint(memdb_lookup(f->db, "dir", &gone), ==, -ENOENT);
+    g_assert_cmpuint(memdb_root(f->db).version, ==, root.version);
+    g_assert_cmpuint(memdb_root(f->db).mtime, ==, root.mtime);
+    memdb_undo(f->db, delta, f->now, &back);
+    memdb_checksum(f->db, after);
+    g_assert_cmpmem(before, sizeof before, after, sizeof after);
 }
 
 static void test_rename(Fix *f, gconstpointer data)
@@ -850,6 +878,7 @@ int main(int argc, char **argv)
     ADD("delete/rules", test_delete);
     ADD("rename/rules-in-order-and-nothing-lost", test_rename_errors);
     ADD("rename/fields-and-delta", test_rename);
+    ADD("rename/by-a-peer-loses-the-target", test_rename_by_peer_loses_target);
     ADD("rename/noreplace", test_rename_noreplace);
     ADD("mtime/rules-and-fields", test_mtime);
     ADD("lock/mtime-only-forward-and-by-its-writer", test_lock_mtime);

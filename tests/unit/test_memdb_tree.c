@@ -227,6 +227,36 @@ static void test_load_duplicate_vmid(void)
     g_assert_nonnull(strstr(err_text(&err), "guest 100"));
 }
 
+/* 18.1.7: a group with a foreign member can have what no start accepts. */
+static void test_replace_takes_two_configs_of_one_guest(void)
+{
+    for (uint64_t newer = 8; newer <= 9; newer++) {
+        const Row more[] = {{7, 2, 7, 'd', "lxc", 0},
+                            {8, 7, newer, 'f', "100.conf", 0},
+                            {9, 3, 17 - newer, 'f', "103.conf", 0},
+                            {10, 7, newer, 'f', "103.conf", 0},
+                            {0}};
+        g_autoptr(GPtrArray) entries = make_entries(guest_rows);
+        g_autoptr(GPtrArray) extra = make_entries(more);
+        g_autoptr(Memdb) db = memdb_new(NULL, NULL);
+        g_autoptr(GPtrArray) none = make_entries(&more[4]);
+        g_autoptr(MemdbDelta) delta = NULL;
+        g_autofree char *node = NULL, *type = NULL;
+        MemdbRoot root = {10, 0, 0};
+        uint32_t version;
+
+        g_assert_cmpint(memdb_load(db, none, NULL, t0, NULL, NULL), ==, 0);
+        g_ptr_array_extend(entries, extra, (GCopyFunc)(void (*)(void))entry_ref, NULL);
+        g_assert_cmpint(memdb_replace(db, entries, &root, t0, &delta, NULL), ==, 0);
+        g_assert_true(memdb_find_guest(db, 100, &node, &type, &version));
+        g_assert_cmpstr(type, ==, "lxc");
+        g_clear_pointer(&node, g_free);
+        g_clear_pointer(&type, g_free);
+        g_assert_true(memdb_find_guest(db, 103, &node, &type, &version));
+        g_assert_cmpstr(type, ==, newer == 9 ? "lxc" : "qemu"); /* what was written last */
+    }
+}
+
 static void test_load_sums(void)
 {
     static const Row rows[] = {
@@ -817,6 +847,8 @@ int main(int argc, char **argv)
     g_test_add_func("/memdb/load/clamps-a-version-that-wraps", test_load_clamps_what_wraps);
     g_test_add_func("/memdb/load/cycle-is-out-of-reach", test_load_cycle_is_unreachable);
     g_test_add_func("/memdb/load/refuses-two-configs-of-one-guest", test_load_duplicate_vmid);
+    g_test_add_func("/memdb/replace/takes-two-configs-of-one-guest",
+                    test_replace_takes_two_configs_of_one_guest);
     g_test_add_func("/memdb/load/reports-sums-above-limits", test_load_sums);
     g_test_add_func("/memdb/load/fault-is-one-line", test_fault_text);
     g_test_add_func("/memdb/replace/keeps-what-did-not-change", test_replace_keeps_unchanged);

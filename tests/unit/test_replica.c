@@ -210,19 +210,23 @@ static void deliver_own(Rig *rig)
     message(rig, NODE, rig->sent->pdata[rig->sent->len - 1]);
 }
 
-static void deliver_op(Rig *rig, uint32_t node, TreeOpKind kind, const char *path)
+static void deliver_file(Rig *rig, uint32_t node, TreeOpKind kind, const WireDcdbFile *f)
 {
     g_autoptr(GBytes) payload = NULL;
     g_autoptr(GBytes) bytes = NULL;
     WireDfsmHeader head = {.subtype = (uint16_t)kind, .version = 1, .time = 77, .count = 1};
-    WireDcdbFile f = {.path = path};
     gsize size;
     const void *data;
 
-    g_assert_cmpint(wire_dcdb_encode_file(&f, &payload), ==, 0);
+    g_assert_cmpint(wire_dcdb_encode_file(f, &payload), ==, 0);
     data = g_bytes_get_data(payload, &size);
     bytes = wire_dfsm_encode(&head, data, size);
     message(rig, node, bytes);
+}
+
+static void deliver_op(Rig *rig, uint32_t node, TreeOpKind kind, const char *path)
+{
+    deliver_file(rig, node, kind, &(WireDcdbFile){.path = path});
 }
 
 static void view(Rig *rig, uint32_t n)
@@ -656,6 +660,74 @@ static void truncation_never_makes_a_hollow_file(void)
     g_assert_false(e->hollow);
 }
 
+static void begin_exchange(Rig *rig)
+{
+    static const WireDfsmEpoch epoch = {2, 2, 3, 4};
+    WireDfsmHeader start = {.type = WIRE_DFSM_SYNC_START, .version = 1, .epoch = epoch};
+    g_autoptr(GBytes) begin = wire_dfsm_encode(&start, NULL, 0);
+
+    view(rig, 3);
+    message(rig, 1, begin);
+}
+
+/* 18.1.1: no UPDATE can carry such a file. */
+static void hollow_file_of_a_peer_is_filled_before_it_must_be_sent(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    WireDcdbFile grow = {.path = "f", .offset = 9, .truncate = true};
+    g_autoptr(Entry) before = NULL;
+    g_autoptr(Entry) without = NULL;
+    g_autoptr(Entry) after = NULL;
+    uint8_t bytes[16];
+
+    deliver_op(rig, 3, TREE_OP_CREATE, "f");
+    deliver_file(rig, 3, TREE_OP_WRITE, &grow);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &before), ==, 0);
+    g_assert_true(before->hollow);
+    quorum(rig, false);
+    begin_exchange(rig);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &without), ==, 0);
+    g_assert_true(without == before);
+    quorum(rig, true);
+    begin_exchange(rig);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &after), ==, 0);
+    g_assert_false(after->hollow);
+    g_assert_cmpuint(after->version, ==, before->version + 1);
+    g_assert_cmpuint(after->writer, ==, NODE);
+    g_assert_cmpint(entry_read(after, 0, bytes, sizeof bytes), ==, 9);
+    g_assert_cmpuint(rig->stores, ==, 3);
+}
+
+static void hollow_file_of_one_that_joins_is_left_as_it_is(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    WireDcdbFile grow = {.path = "f", .offset = 9, .truncate = true};
+    g_autoptr(Entry) e = NULL;
+
+    deliver_op(rig, 3, TREE_OP_CREATE, "f");
+    deliver_file(rig, 3, TREE_OP_WRITE, &grow);
+    group(rig, (GroupEvent){.kind = GROUP_EV_DISCONNECTED, .code = -ECONNRESET});
+    connect_to_group(rig);
+    begin_exchange(rig);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &e), ==, 0);
+    g_assert_true(e->hollow);
+}
+
+/* 18.1.8: what a peer's rename loses is lost on our disk too. */
+static void lost_target_of_a_rename_reaches_the_disk(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+
+    deliver_op(rig, 3, TREE_OP_MKDIR, "full");
+    deliver_op(rig, 3, TREE_OP_CREATE, "full/f");
+    deliver_op(rig, 3, TREE_OP_MKDIR, "empty");
+    deliver_file(rig, 3, TREE_OP_RENAME, &(WireDcdbFile){.path = "full", .to = "empty"});
+    g_assert_false(exists(rig, "empty"));
+    g_assert_true(exists(rig, "full/f"));
+    g_assert_cmpuint(rig->stores, ==, 4);
+    g_assert_cmpint(mode(rig), ==, GROUP_MODE_SYNCED);
+}
+
 static void rename_that_must_not_replace_is_left_to_the_caller(void)
 {
     g_autoptr(Rig) rig = rig_in_group(3);
@@ -812,6 +884,10 @@ int main(int argc, char **argv)
         {"/replica/group/disk-failure", disk_failure_makes_us_leave_until_it_works},
         {"/replica/group/disk-failure-alone", disk_failure_of_a_node_alone_is_like_local_mode},
         {"/replica/group/no-hollow-file", truncation_never_makes_a_hollow_file},
+        {"/replica/group/hollow-file-is-filled",
+         hollow_file_of_a_peer_is_filled_before_it_must_be_sent},
+        {"/replica/group/hollow-file-of-a-joiner", hollow_file_of_one_that_joins_is_left_as_it_is},
+        {"/replica/group/lost-target-is-stored", lost_target_of_a_rename_reaches_the_disk},
         {"/replica/group/rename-noreplace", rename_that_must_not_replace_is_left_to_the_caller},
         {"/replica/group/lock-polling", lock_polling_is_not_multicast_each_time},
         {"/replica/group/lowest-removes-lock", lowest_node_removes_an_expired_lock},
