@@ -3,17 +3,20 @@
 
 #include <glib.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LINE_MAX_SIZE    1024
 #define REPEAT_WINDOW_US (10 * G_USEC_PER_SEC)
 
 static struct {
-    GMutex lock; /* protects the fields below; held for one line */
-    bool open, to_stderr, journal; /* journal: it reads stderr, and knows the time */
+    GMutex lock;                   /* protects the fields below; held for one line */
+    bool open, to_stderr, journal; /* journal: it reads stderr */
     char last[LINE_MAX_SIZE];
     TraceLevel last_level;
     gint64 last_at;
@@ -22,13 +25,28 @@ static struct {
 
 static gint debug_on;
 
+/* systemd names the stream that it gave us; what runs in the foreground of a unit may have another.
+ */
+static bool journal_reads_stderr(void)
+{
+    const char *stream = g_getenv("JOURNAL_STREAM");
+    char ours[64];
+    struct stat s;
+
+    if (stream == NULL || fstat(STDERR_FILENO, &s) < 0) {
+        return false;
+    }
+    (void)snprintf(ours, sizeof ours, "%ju:%ju", (uintmax_t)s.st_dev, (uintmax_t)s.st_ino);
+    return strcmp(stream, ours) == 0;
+}
+
 void log_init(const char *ident, bool to_stderr)
 {
     g_mutex_lock(&state.lock);
     openlog(ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
     state.open = true;
     state.to_stderr = to_stderr;
-    state.journal = g_getenv("JOURNAL_STREAM") != NULL;
+    state.journal = journal_reads_stderr();
     g_mutex_unlock(&state.lock);
 }
 
@@ -45,7 +63,7 @@ bool log_debug(void)
 void log_stop_stderr(void)
 {
     g_mutex_lock(&state.lock);
-    state.to_stderr = false;
+    state.to_stderr = state.journal = false;
     g_mutex_unlock(&state.lock);
 }
 
@@ -76,7 +94,7 @@ static void write_stderr(const char *line)
     struct tm tm;
     char clock[16];
 
-    if (!state.open || state.journal || localtime_r(&sec, &tm) == NULL ||
+    if (!state.open || localtime_r(&sec, &tm) == NULL ||
         strftime(clock, sizeof clock, "%H:%M:%S", &tm) == 0) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -84,8 +102,14 @@ static void write_stderr(const char *line)
     fprintf(stderr, "%s.%03d %s\n", clock, (int)(now % G_USEC_PER_SEC / 1000), line);
 }
 
+/* The journal gets each line once, by the stream: it knows whose that is even when the writer has
+ * ended at once, which of the system log's socket it does not. */
 static void write_line(TraceLevel level, const char *line)
 {
+    if (state.journal) {
+        fprintf(stderr, "<%d>%s\n", (int)level, line);
+        return;
+    }
     if (state.open) {
         syslog(level, "%s", line);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log: where the lines of daemons go: the system log (journal or syslog, facility daemon) and, in
- * the foreground, stderr. One line, one event: `[domain] priority: text`. A line that repeats
- * within a short time is counted instead of written again. Any thread.
+ * the foreground, stderr; below systemd, when the journal reads stderr, only there. One line, one
+ * event: `[domain] priority: text`. A line that repeats within a short time is counted instead of
+ * written again. Any thread.
  *
  * Levels say who must act; see "Logging" in CONTRIBUTING.md.
  */
@@ -14,15 +15,15 @@
 #include <stdbool.h>
 
 /* `ident`: program name, kept by pointer. From here on lines go to the system log and, with
- * `to_stderr`, to stderr: with the time of day, unless the journal reads it. Before, lines go to
- * stderr only, as they are. */
+ * `to_stderr`, to stderr: with the time of day. When the journal reads stderr they go there alone,
+ * with their level. Before, lines go to stderr only, as they are. */
 void log_init(const char *ident, bool to_stderr);
 
 /* Debug lines are written only while this is on (`-d`, `.debug`). */
 void log_set_debug(bool on);
 bool log_debug(void);
 
-/* After daemonising: nothing more to stderr. */
+/* After daemonising: nothing more to stderr, all to the system log. */
 void log_stop_stderr(void);
 
 void log_line(TraceLevel level, const char *domain, const char *fmt, ...)
