@@ -269,6 +269,9 @@ static uint32_t check_node(NodeChecks *c, const CorosyncItem *node, GPtrArray *p
     } else if (!g_hash_table_add(c->names, g_strdup(name->value))) {
         add_problem(problems, COROSYNC_ERROR, name->line, "node name '%s' is used twice",
                     name->value);
+    } else if (!corosync_valid_name(name->value)) {
+        add_problem(problems, COROSYNC_WARNING, name->line,
+                    "'%s' is no node name (letters, digits, inner hyphens)", name->value);
     }
     check_number(node, "quorum_votes", 0, 255, problems);
     for (guint i = 0; i < node->items->len; i++) {

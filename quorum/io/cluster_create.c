@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <ifaddrs.h>
-#include <net/if.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <string.h>
@@ -52,6 +51,23 @@ static void say(const ClusterCreate *c, const char *fmt, ...)
 
 /* ---- this node ------------------------------------------------------------------------------- */
 
+/* Can others reach this node by it? Routed networks put such addresses on `lo` as well; link-local
+ * ones mean nothing without their interface. */
+static bool is_reachable(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)address;
+
+        return ntohl(in->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+    }
+    if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)address;
+
+        return !IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) && !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
+    }
+    return false;
+}
+
 static void add_own_addresses(GPtrArray *out)
 {
     struct ifaddrs *list = NULL;
@@ -61,20 +77,14 @@ static void add_own_addresses(GPtrArray *out)
         return; /* the certificate then names the node only */
     }
     for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
-        const void *address = NULL;
+        socklen_t size;
 
-        if (i->ifa_addr == NULL || (i->ifa_flags & IFF_LOOPBACK) != 0) {
+        if (i->ifa_addr == NULL || !is_reachable(i->ifa_addr)) {
             continue;
         }
-        if (i->ifa_addr->sa_family == AF_INET) {
-            address = &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
-        } else if (i->ifa_addr->sa_family == AF_INET6) {
-            const struct sockaddr_in6 *sin6 = (const void *)i->ifa_addr;
-
-            /* Link-local addresses mean nothing without their interface. */
-            address = IN6_IS_ADDR_LINKLOCAL(&sin6->sin6_addr) ? NULL : &sin6->sin6_addr;
-        }
-        if (address != NULL && inet_ntop(i->ifa_addr->sa_family, address, text, sizeof text)) {
+        size = i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                                 : sizeof(struct sockaddr_in6);
+        if (getnameinfo(i->ifa_addr, size, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0) {
             g_ptr_array_add(out, g_strdup(text));
         }
     }

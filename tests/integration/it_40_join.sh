@@ -63,6 +63,11 @@ claims_of_refusals()
         on 1 'pvecm create lab1 --link0 no-such-host'
     check 'and one address twice' refused_saying 'used twice' \
         on 1 'pvecm create lab1 --link0 10.80.0.1 --link1 10.80.0.1'
+    check 'and an address that no other node can reach' refused_saying \
+        'not configured on this node' on 1 'pvecm create lab1 --link0 127.0.0.1'
+    check 'one of a routed network may stand on lo' on 1 'ip addr add 10.81.0.1/32 dev lo &&
+        pvecm create lab1 --link0 10.80.0.1 --link1 10.81.0.1 --dry-run &&
+        ip addr del 10.81.0.1/32 dev lo'
     check 'no key is made where others read it' refused_saying 'others than root' \
         on 1 'pvecm keygen /etc/pve/key'
     check 'a dry run changes nothing' on 1 \

@@ -213,6 +213,21 @@ static void adding_refuses_what_would_hurt(void)
     }
 }
 
+/* Such a file may be in use for years: it is not refused. */
+static void odd_node_names_are_warned_of(void)
+{
+    g_autofree char *text = edited("name: n2", "name: n\xc3\xb6_2");
+    g_autoptr(CorosyncConf) conf = must_parse(text);
+    g_autoptr(GPtrArray) problems = corosync_check(conf);
+    const CorosyncProblem *p;
+
+    g_assert_null(corosync_first_error(problems));
+    g_assert_cmpuint(problems->len, >=, 1);
+    p = g_ptr_array_index(problems, 0);
+    g_assert_cmpuint(p->line, ==, 22);
+    g_assert_nonnull(strstr(p->text, "is no node name"));
+}
+
 static void removing_takes_the_comment_along(void)
 {
     g_autoptr(CorosyncConf) conf = must_parse(two_nodes);
@@ -356,6 +371,7 @@ int main(int argc, char **argv)
     g_test_add_func("/corosync-conf/one-line-layout-is-read", one_line_layout_is_read);
     g_test_add_func("/corosync-conf/bad-grammar-names-the-line", bad_grammar_names_the_line);
     g_test_add_func("/corosync-conf/faults-have-their-line", faults_are_found_with_their_line);
+    g_test_add_func("/corosync-conf/odd-node-names-are-warned-of", odd_node_names_are_warned_of);
     g_test_add_func("/corosync-conf/good-file-has-no-error", good_file_has_no_error);
     g_test_add_func("/corosync-conf/successor-raises-version", successor_must_raise_the_version);
     g_test_add_func("/corosync-conf/add-keeps-comments", adding_a_node_keeps_comments_and_bumps);
