@@ -70,6 +70,7 @@ static int read_status(HaManager *m, uint64_t epoch_seen, Err *err)
         return r;
     }
     ha_manager_know_quarantine(m);
+    ha_manager_told_fences(m);
     if (m->env->conduct.epoch) {
         m->ms->epoch = MAX(m->ms->epoch, epoch_seen) + 1;
     }
@@ -108,6 +109,7 @@ int ha_manager_new(
     m->members = strmap_new(NULL);
     m->lrm = strmap_new((GDestroyNotify)ha_lrm_status_free);
     m->avoid = strmap_new(NULL);
+    m->fenced = strmap_new(NULL);
     m->results = strmap_new(NULL);
     m->affinity = ha_affinity_new_empty();
     /* A daemon may be master several times: no token of an earlier time may come back, or an LRM
@@ -144,6 +146,7 @@ void ha_manager_free(HaManager *m)
     strmap_free(m->online);
     strmap_free(m->members);
     strmap_free(m->avoid);
+    strmap_free(m->fenced);
     strmap_free(m->results);
     strmap_free(m->lrm);
     ha_resources_free(m->resources);
@@ -600,13 +603,18 @@ void ha_manager_run_states(HaManager *m, const StrMap *only)
 static int write_status(HaManager *m, Err *err)
 {
     g_autofree char *text = NULL;
+    int r;
 
     g_free(m->ms->master_node);
     m->ms->master_node = g_strdup(m->env->node);
     m->ms->timestamp = m->now.wall.sec;
     m->ms->lease_ms = m->env->conduct.publish_lease ? m->env->timing->lease_ms : 0;
     text = ha_manager_status_format(m->ms);
-    return m->env->ops->write(m->env->ctx, HA_FILE_MANAGER_STATUS, NULL, text, err);
+    r = m->env->ops->write(m->env->ctx, HA_FILE_MANAGER_STATUS, NULL, text, err);
+    if (r == 0) {
+        ha_manager_told_fences(m);
+    }
+    return r;
 }
 
 /* Steps 6 to 12: everything from files that the decisions need. */

@@ -77,6 +77,43 @@ static void note_boot(HaManager *m, const char *node)
     }
 }
 
+void ha_manager_told_fences(HaManager *m)
+{
+    for (guint i = 0; i < strmap_size(m->ms->nodes); i++) {
+        const char *node = strmap_key(m->ms->nodes, i);
+
+        if (ha_manager_status_node(m->ms, node) != HA_NODE_FENCE) {
+            (void)strmap_remove(m->fenced, node); /* or it was in none */
+        } else if (!strmap_has(m->fenced, node)) {
+            strmap_set(m->fenced, node, GINT_TO_POINTER(HA_FENCED_TOLD));
+        }
+    }
+}
+
+/* The boot that a fence has to end: the last that may have begun something here. Masters come and
+ * go, and a node may work in a boot that none of them has seen at work. Whoever began something had
+ * told its boot before it read what it was to do; since then everybody reads that the node is to be
+ * fenced, and begins nothing (INV-1: one order of changes). So the boot that is told now is the
+ * one, or a later one in which nothing runs. */
+static void note_fenced_boots(HaManager *m)
+{
+    for (guint i = 0; i < strmap_size(m->fenced); i++) {
+        const char *node = strmap_key(m->fenced, i);
+        const HaLrmStatus *ls = strmap_get(m->lrm, node);
+        const char *boot = ls != NULL ? ls->boot_id : NULL;
+
+        if (GPOINTER_TO_INT(strmap_value(m->fenced, i)) != HA_FENCED_TOLD) {
+            continue;
+        }
+        strmap_set(m->fenced, node, GINT_TO_POINTER(HA_FENCED_NOTED));
+        if (boot == NULL || strlen(boot) > HA_BOOT_ID_MAX) {
+            (void)strmap_remove(m->ms->boots, node); /* nothing can be told of it then */
+        } else if (g_strcmp0(strmap_get(m->ms->boots, node), boot) != 0) {
+            strmap_set(m->ms->boots, node, g_strdup(boot));
+        }
+    }
+}
+
 /* A node that is missed; one that said good-bye is not. */
 static void note_loss(HaManager *m, const char *node)
 {
@@ -203,11 +240,15 @@ static void update_quarantine(HaManager *m)
 static void forget_node(HaManager *m, const char *node)
 {
     (void)strmap_remove(m->ms->boots, node); /* or nothing was known */
+    (void)strmap_remove(m->fenced, node);
     (void)strmap_remove(m->ms->flaps, node);
 }
 
 void ha_manager_update_nodes(HaManager *m)
 {
+    if (m->env->conduct.record_proof) {
+        note_fenced_boots(m);
+    }
     for (guint i = 0; i < strmap_size(m->online); i++) {
         update_online(m, strmap_key(m->online, i));
     }
@@ -226,15 +267,15 @@ void ha_manager_update_nodes(HaManager *m)
     update_quarantine(m);
 }
 
-/* It is back, in another boot than the one in which it was lost, and has begun nothing in it:
+/* It is back, in another boot than the one that is to be fenced, and has begun nothing in it:
  * nobody starts a thing there while a fence is asked for, nor without its lock. */
 static bool has_rebooted(const HaManager *m, const char *node)
 {
     const HaLrmStatus *ls = strmap_get(m->lrm, node);
     const char *before = strmap_get(m->ms->boots, node);
 
-    return m->env->conduct.record_proof && before != NULL && ls != NULL && ls->boot_id != NULL &&
-           strcmp(before, ls->boot_id) != 0 && ls->has_state &&
+    return GPOINTER_TO_INT(strmap_get(m->fenced, node)) == HA_FENCED_NOTED && before != NULL &&
+           ls != NULL && ls->boot_id != NULL && strcmp(before, ls->boot_id) != 0 && ls->has_state &&
            ls->state == HA_LRM_WAIT_FOR_AGENT_LOCK && strmap_has(m->online, node);
 }
 

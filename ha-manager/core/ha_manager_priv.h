@@ -13,6 +13,10 @@
 #include "ha-manager/core/ha_usage.h"
 #include "lib/base/prng.h"
 
+/* How much is known of a node that is to be fenced: everybody can read that it is, and then: its
+ * boot was noted after that. */
+typedef enum HaFenced { HA_FENCED_TOLD = 1, HA_FENCED_NOTED } HaFenced;
+
 struct HaManager {
     const HaEnv *env;
     HaManagerStatus *ms;
@@ -24,6 +28,7 @@ struct HaManager {
     StrMap *members; /* all members: set; this round */
     StrMap *lrm;     /* node -> HaLrmStatus *; this round */
     StrMap *avoid;   /* nodes in quarantine: set; this round */
+    StrMap *fenced;  /* nodes whose fence is in the file -> HaFenced */
     StrMap *results; /* uid -> const HaResult * (of `lrm`); this round */
     HaSettings settings;
     HaResources *resources;
@@ -77,6 +82,8 @@ void ha_manager_run_states(HaManager *m, const StrMap *only);
 
 /* ha_manager_node.c */
 bool ha_manager_node_online(const HaManager *m, const char *node);
+/* The status as it is now is in the file. */
+void ha_manager_told_fences(HaManager *m);
 void ha_manager_set_node(HaManager *m, const char *node, HaNodeState state);
 void ha_manager_update_nodes(HaManager *m);
 bool ha_manager_offline_delayed(HaManager *m, const char *node);

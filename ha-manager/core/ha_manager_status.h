@@ -22,7 +22,7 @@ typedef struct HaManagerStatus {
     int64_t lease_ms;    /* for how long the manager lock counts after a renewal; 0: not told */
     StrMap *nodes;       /* node -> GINT_TO_POINTER(HaNodeState) */
     StrMap *services;    /* sid -> HaService * */
-    StrMap *boots;       /* node -> char *: the boot in which it was last seen at work */
+    StrMap *boots;       /* node -> char *: last boot seen at work, or the one to be fenced */
     StrMap *flaps;       /* node -> HaFlaps *: when it was lost */
     StrMap *maintenance; /* node -> non-NULL: maintenance is requested */
     bool no_spare;       /* people were told that the loss of a node could not be carried */

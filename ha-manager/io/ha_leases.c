@@ -134,6 +134,18 @@ bool ha_leases_held(const HaLeases *l, const char *name)
     return lease != NULL && lease->held;
 }
 
+static bool in_time(const HaLeases *l, const Lease *lease)
+{
+    return lease->held && ms_since(l, lease->renewed) < lease->life_ms;
+}
+
+bool ha_leases_in_time(const HaLeases *l, const char *name)
+{
+    const Lease *lease = strmap_get(l->by_name, name);
+
+    return lease != NULL && in_time(l, lease);
+}
+
 /* Asks the cluster to remove it, should it have expired by the documented rule. */
 static void poke(const HaLeases *l, const char *file)
 {
@@ -263,16 +275,17 @@ static int take(HaLeases *l, Lease *lease, const char *name, int64_t life_ms, bo
     }
     lease->taken = true;
     now_held(l, lease, name, since, life_ms);
-    return 0;
+    /* One who was held up meanwhile for longer than that has nothing: it may be gone again. */
+    return in_time(l, lease) ? 0 : -ESTALE;
 }
 
-static int acquire(HaLeases *l, Lease *lease, const char *name, int64_t life_ms)
+static int acquire(HaLeases *l, Lease *lease, const char *name, int64_t life_ms, bool other)
 {
     HaLeaseLook look = look_at(l, name);
 
     note(l, lease, look);
     if (!look.there) {
-        return acquire_free(l, lease, name, life_ms);
+        return other ? take(l, lease, name, life_ms, false) : acquire_free(l, lease, name, life_ms);
     }
     if (is_over(l, lease, name)) {
         return take(l, lease, name, life_ms, false);
@@ -283,20 +296,29 @@ static int acquire(HaLeases *l, Lease *lease, const char *name, int64_t life_ms)
     return -EBUSY;
 }
 
-int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms)
+static int lock(HaLeases *l, const char *name, int64_t life_ms, bool other)
 {
     Lease *lease = lease_of(l, name);
 
-    if (lease->held && ms_since(l, lease->renewed) < lease->life_ms) {
+    if (in_time(l, lease)) {
         return renew(l, lease, name, life_ms);
     }
     lease->held = false;
-    return acquire(l, lease, name, life_ms);
+    return acquire(l, lease, name, life_ms, other);
+}
+
+int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms)
+{
+    return lock(l, name, life_ms, false);
+}
+
+int ha_leases_lock_other(HaLeases *l, const char *name, int64_t life_ms)
+{
+    return lock(l, name, life_ms, true);
 }
 
 void ha_leases_mark(HaLeases *l, const char *name)
 {
-
     lease_of(l, name)->marked = look_at(l, name);
 }
 
@@ -304,7 +326,7 @@ int ha_leases_lock_dead(HaLeases *l, const char *name, int64_t life_ms)
 {
     Lease *lease = lease_of(l, name);
 
-    return lease->held ? ha_leases_lock(l, name, life_ms) : take(l, lease, name, life_ms, true);
+    return lease->held ? lock(l, name, life_ms, true) : take(l, lease, name, life_ms, true);
 }
 
 int ha_leases_unlock(HaLeases *l, const char *name)

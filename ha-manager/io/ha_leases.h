@@ -66,6 +66,9 @@ void ha_leases_free(HaLeases *l);
 /* One attempt to take or to renew, for `life_ms` from now; 0 when held. -EBUSY: somebody else has
  * it; -ESTALE: it was ours and is lost. */
 int ha_leases_lock(HaLeases *l, const char *name, int64_t life_ms) must_check;
+/* The same for the lock of another node's agent. A free one is taken under its mark too: that node,
+ * back in another boot, removes whatever it finds under the name (ha_leases_drop_own). */
+int ha_leases_lock_other(HaLeases *l, const char *name, int64_t life_ms) must_check;
 /* Takes the lock of a holder who is known to be dead, without waiting. What proves the death must
  * have begun after ha_leases_mark: -ESTALE when the lock has changed since then, for it may be of a
  * holder that came to life later. */
@@ -79,6 +82,8 @@ void ha_leases_watch(HaLeases *l, const char *name);
 /* Milliseconds since the lock was last seen to change; -1: there is none, or not watched yet. */
 int64_t ha_leases_age_ms(const HaLeases *l, const char *name);
 bool ha_leases_held(const HaLeases *l, const char *name);
+/* Held, and the last renewal still counts at this moment. */
+bool ha_leases_in_time(const HaLeases *l, const char *name);
 
 /* The caller's decisions that rest on locks taken from others are written down: the locks that
  * were taken (all but `keep`) are given back, so that their nodes can return. */

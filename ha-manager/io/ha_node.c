@@ -155,12 +155,27 @@ static int write_run(void *data, Err *err)
     return ha_tree_write(w->pve, w->file, w->node, w->text, err);
 }
 
+/* Whoever was held up beyond its lease is master no more, and had better notice it before others
+ * have to put right what it did (a later epoch does, for what it wrote). */
+static int still_master(const HaNode *n, const char *what, Err *err)
+{
+    if (ha_leases_in_time(n->leases, HA_MANAGER_LOCK)) {
+        return 0;
+    }
+    return err_setf(err, -ESTALE, "%s: the lease of '%s' is over, not changed", what,
+                    HA_MANAGER_LOCK);
+}
+
 static int env_write(void *ctx, HaFile file, const char *node, const char *text, Err *err)
 {
     HaNode *n = ctx;
-    Write *w = g_new(Write, 1);
+    Write *w;
     int r;
 
+    if (file == HA_FILE_MANAGER_STATUS && still_master(n, "manager_status", err) < 0) {
+        return -ESTALE;
+    }
+    w = g_new(Write, 1);
     *w = (Write){g_strdup(n->pve), g_strdup(node), g_strdup(text), file};
     r = ha_patience_run(n->patience, write_run, w, write_free, patience_ends(n), err);
     if (r < 0) {
@@ -240,7 +255,10 @@ static int env_lock(void *ctx, const char *name)
 {
     HaNode *n = ctx;
     bool before = ha_leases_held(n->leases, name);
-    int r = ha_leases_lock(n->leases, name, n->env.timing->lease_ms);
+    int64_t life_ms = n->env.timing->lease_ms;
+    bool other = !n->o.lrm && strcmp(name, HA_MANAGER_LOCK) != 0;
+    int r = other ? ha_leases_lock_other(n->leases, name, life_ms)
+                  : ha_leases_lock(n->leases, name, life_ms);
 
     if (r == 0 && !before) {
         log_line(TRACE_INFO, n->o.domain, "successfully acquired lock '%s'", name);
@@ -384,6 +402,9 @@ static int env_guest_move(void *ctx, const char *sid, const char *from, const ch
     }
     if (strcmp(from, to) == 0) {
         return 0;
+    }
+    if (still_master(n, sid, err) < 0) {
+        return -ESTALE;
     }
     m = g_new(Move, 1);
     *m = (Move){g_steal_pointer(&old_path), ha_tree_guest_path(n->pve, sid, to)};

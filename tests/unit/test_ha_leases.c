@@ -268,6 +268,53 @@ static void other_boot_drops_its_own_lock(Rig *r, gconstpointer data)
     g_assert_true(exists(r, NAME));
 }
 
+/* The lost node gave its lock back, or it expired: what a master takes then is not of an earlier
+ * boot of that node, which may just now come back and look for one. */
+static void other_boot_leaves_what_a_master_took(Rig *r, gconstpointer data)
+{
+    (void)data;
+    g_assert_cmpint(ha_leases_lock_other(r->taker, NAME, LEASE), ==, 0);
+    g_assert_true(exists(r, NAME ".take"));
+    g_assert_cmpint(ha_leases_drop_own(r->owner, NAME), ==, -EBUSY);
+    g_assert_cmpint(own(r), ==, -EBUSY);
+    ha_leases_settle(r->taker, "other");
+    g_assert_false(exists(r, NAME ".take"));
+    g_assert_cmpint(ha_leases_drop_own(r->owner, NAME), ==, 0);
+    g_assert_cmpint(own(r), ==, 0);
+    g_assert_cmpint(ha_leases_lock_other(r->taker, NAME, LEASE), ==, -EBUSY);
+    g_assert_false(exists(r, NAME ".take"));
+}
+
+static void fall_asleep(Rig *r)
+{
+    pass(r, 10 * LEASE);
+}
+
+/* Held up for so long in the middle of it: what it took may be gone, and its holder back. */
+static void taker_that_slept_has_nothing(Rig *r, gconstpointer data)
+{
+    (void)data;
+    g_assert_cmpint(own(r), ==, 0);
+    (void)!take(r);
+    pass(r, LEASE + 1);
+    r->meanwhile = fall_asleep;
+    r->look_back = 2;
+    g_assert_cmpint(take(r), <, 0);
+    g_assert_false(ha_leases_in_time(r->taker, NAME));
+}
+
+static void lease_is_in_time_until_it_is_over(Rig *r, gconstpointer data)
+{
+    (void)data;
+    g_assert_false(ha_leases_in_time(r->owner, NAME));
+    g_assert_cmpint(own(r), ==, 0);
+    pass(r, LEASE - 1);
+    g_assert_true(ha_leases_in_time(r->owner, NAME));
+    pass(r, 1);
+    g_assert_false(ha_leases_in_time(r->owner, NAME));
+    g_assert_true(ha_leases_held(r->owner, NAME));
+}
+
 static void master_that_left_is_replaced_soon(Rig *r, gconstpointer data)
 {
     (void)data;
@@ -300,6 +347,9 @@ int main(int argc, char **argv)
         {"/ha/lease/holder-that-came-back-is-not-dead", holder_that_came_back_is_not_dead},
         {"/ha/lease/what-was-taken-is-given-back", what_was_taken_is_given_back},
         {"/ha/lease/other-boot-drops-its-own-lock", other_boot_drops_its_own_lock},
+        {"/ha/lease/other-boot-leaves-what-a-master-took", other_boot_leaves_what_a_master_took},
+        {"/ha/lease/taker-that-slept-has-nothing", taker_that_slept_has_nothing},
+        {"/ha/lease/lease-is-in-time-until-it-is-over", lease_is_in_time_until_it_is_over},
         {"/ha/lease/master-that-left-is-replaced-soon", master_that_left_is_replaced_soon},
     };
 

@@ -94,9 +94,17 @@ static void lose(Rig *r)
     holds_lock(r);
 }
 
+/* The master has looked once after its asking for a fence could be read. */
+static void lose_and_note(Rig *r)
+{
+    lose(r);
+    run_round(r);
+    g_assert_cmpint(service(r)->state, ==, HA_SERVICE_FENCE);
+    holds_lock(r);
+}
+
 static void set_up(Rig *r, gconstpointer data)
 {
-    (void)data;
     r->w = hasim_world_new(no_log, NULL);
     r->w->conduct = ha_conduct_improved;
     r->master = hasim_world_add_node(r->w, "node1");
@@ -118,7 +126,11 @@ static void set_up(Rig *r, gconstpointer data)
     }
     g_assert_cmpint(service(r)->state, ==, HA_SERVICE_STARTED);
     g_assert_cmpstr(strmap_get(status(r)->boots, LOST), ==, "first-boot");
-    lose(r);
+    if (data == NULL) {
+        lose_and_note(r);
+    } else {
+        lose(r);
+    }
 }
 
 static void tear_down(Rig *r, gconstpointer data)
@@ -209,6 +221,43 @@ static void lrm_at_work_is_no_reboot(Rig *r, gconstpointer data)
     assert_recovers(r, "lease-expired");
 }
 
+/* It came back in a boot that no master saw at work, began the service again, was lost in that one,
+ * and then its LRM was begun anew: the boot told when the fence was asked for is what counts. */
+static void boot_that_nobody_saw_is_to_be_fenced(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, "active", "second-boot");
+    holds_lock(r);
+    run_round(r);
+    g_assert_cmpint(service(r)->state, ==, HA_SERVICE_FENCE);
+    g_assert_cmpstr(strmap_get(status(r)->boots, LOST), ==, "second-boot");
+    online(r, true);
+    says(r, "wait_for_agent_lock", "second-boot");
+    holds_lock(r);
+    for (int i = 0; i < 3; i++) {
+        run_round(r);
+        g_assert_cmpint(service(r)->state, ==, HA_SERVICE_FENCE);
+    }
+    says(r, "wait_for_agent_lock", "third-boot");
+    gives_lock_back(r);
+    assert_recovers(r, "node-rebooted");
+}
+
+/* What it tells between the asking and the first look after it may be of a boot that works. */
+static void boot_told_before_the_look_is_no_proof(Rig *r, gconstpointer data)
+{
+    (void)data;
+    online(r, true);
+    says(r, "wait_for_agent_lock", "second-boot");
+    for (int i = 0; i < 3; i++) {
+        run_round(r);
+        g_assert_cmpint(service(r)->state, ==, HA_SERVICE_FENCE);
+    }
+    g_assert_cmpstr(strmap_get(status(r)->boots, LOST), ==, "second-boot");
+    gives_lock_back(r);
+    assert_recovers(r, "lease-expired");
+}
+
 /* The boot is in manager_status: who becomes master meanwhile knows it too. */
 static void next_master_knows_the_boot(Rig *r, gconstpointer data)
 {
@@ -252,6 +301,10 @@ int main(int argc, char **argv)
     CASE("/ha/reboot/same-boot-is-no-reboot", same_boot_is_no_reboot);
     CASE("/ha/reboot/lrm-that-does-not-tell-is-no-reboot", lrm_that_does_not_tell_is_no_reboot);
     CASE("/ha/reboot/lrm-at-work-is-no-reboot", lrm_at_work_is_no_reboot);
+    g_test_add("/ha/reboot/boot-that-nobody-saw-is-to-be-fenced", Rig, "late", set_up,
+               boot_that_nobody_saw_is_to_be_fenced, tear_down);
+    g_test_add("/ha/reboot/boot-told-before-the-look-is-no-proof", Rig, "late", set_up,
+               boot_told_before_the_look_is_no_proof, tear_down);
     CASE("/ha/reboot/next-master-knows-the-boot", next_master_knows_the_boot);
     CASE("/ha/reboot/documented-conduct-waits-for-the-lease",
          documented_conduct_waits_for_the_lease);

@@ -215,13 +215,23 @@ static void count_reboots(HaSafe *s, const char *before, const char *after)
     s->result.rebooted += (unsigned)MAX(more, 0);
 }
 
+/* As ha_node.c has it. */
+static bool still_master(HaSafeCaller *c)
+{
+    return ha_leases_in_time(c->leases, HA_MANAGER_LOCK);
+}
+
 static int env_write(void *ctx, HaFile file, const char *node, const char *text, Err *err)
 {
     HaSafeCaller *c = ctx;
     HaSafe *s = c->d->s;
-    char *copy = g_ref_string_new(text);
+    char *copy;
     int r;
 
+    if (file == HA_FILE_MANAGER_STATUS && !still_master(c)) {
+        return err_setf(err, -ESTALE, "the lease is over");
+    }
+    copy = g_ref_string_new(text);
     if (file == HA_FILE_MANAGER_STATUS) {
         count_reboots(s, s->tree.files[file], text);
     }
@@ -262,7 +272,10 @@ static int env_update(void *ctx, HaFile file, HaEdit edit, void *data, Err *err)
 static int env_lock(void *ctx, const char *name)
 {
     HaSafeCaller *c = ctx;
-    int r = ha_leases_lock(c->leases, name, c->d->s->timing.lease_ms);
+    int64_t life_ms = c->d->s->timing.lease_ms;
+    bool other = !c->d->is_lrm && strcmp(name, HA_MANAGER_LOCK) != 0;
+    int r = other ? ha_leases_lock_other(c->leases, name, life_ms)
+                  : ha_leases_lock(c->leases, name, life_ms);
 
     if (r == 0 && c->d->is_lrm) {
         ha_leases_settle(c->leases, name); /* nothing has to be written for our own */
@@ -367,10 +380,14 @@ static int env_guest_move(void *ctx, const char *sid, const char *from, const ch
 {
     HaSafeCaller *c = ctx;
     HaSafe *s = c->d->s;
-    int r = hasafe_change(c, &(HaSafeChange){apply_move, .service = (unsigned)hasafe_service(sid),
-                                             .from = hasafe_node_by_name(s, from)->index,
-                                             .to = hasafe_node_by_name(s, to)->index});
+    int r;
 
+    if (!still_master(c)) {
+        return err_setf(err, -ESTALE, "the lease is over");
+    }
+    r = hasafe_change(c, &(HaSafeChange){apply_move, .service = (unsigned)hasafe_service(sid),
+                                         .from = hasafe_node_by_name(s, from)->index,
+                                         .to = hasafe_node_by_name(s, to)->index});
     return r < 0 ? err_setf(err, r, "%s is not on %s, or no quorum", sid, from) : 0;
 }
 

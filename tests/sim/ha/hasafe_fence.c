@@ -163,7 +163,22 @@ void hasafe_fence_over(void *ctx, const char *node)
     c->fencer->of[i].begun = c->fencer->of[i].done = c->fencer->of[i].failed = false;
 }
 
-/* Beside what the product checks: what is proven dead by a device runs nothing. */
+/* What is proven dead by a device runs nothing while the prover has its lock. (One who was held up
+ * until that lock had expired has lost the manager's lease as well.) */
+static void check_dead(HaSafeCaller *c, const HaSafeNode *dead)
+{
+    HaSafe *s = c->d->s;
+    const HaSafeDir *lock = &s->tree.dirs[dead->index];
+
+    for (unsigned k = 0; k < s->n_services && lock->there && lock->owner == c->d->node->index;
+         k++) {
+        if (dead->runs[k]) {
+            hasafe_fail(s, "%s is confirmed to be dead, but runs vm:%u", dead->name, 100 + k);
+        }
+    }
+}
+
+/* Beside what the product checks. */
 int hasafe_lock_dead(void *ctx, const char *name)
 {
     HaSafeCaller *c = ctx;
@@ -179,11 +194,8 @@ int hasafe_lock_dead(void *ctx, const char *name)
     }
     s->result.confirmed++;
     for (unsigned i = 0; i < s->n_nodes; i++) {
-        for (unsigned k = 0; strcmp(s->lock_names[i], name) == 0 && k < s->n_services; k++) {
-            if (s->nodes[i].runs[k]) {
-                hasafe_fail(s, "%s is confirmed to be dead, but runs vm:%u", s->nodes[i].name,
-                            100 + k);
-            }
+        if (strcmp(s->lock_names[i], name) == 0) {
+            check_dead(c, &s->nodes[i]);
         }
     }
     return 0;
