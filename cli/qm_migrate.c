@@ -24,7 +24,10 @@
 #define LINE_MAX_SIZE  (4u * 1024 * 1024)
 #define EXIT_CANCELLED 3
 
-QmMigrateOptions qm_migrate_options = {.channels = -1};
+#define NOT_GIVEN G_MININT64 /* the agent judges every number that is given */
+
+QmMigrateOptions qm_migrate_options = {
+    .channels = NOT_GIVEN, .bwlimit = NOT_GIVEN, .downtime = NOT_GIVEN, .timeout = NOT_GIVEN};
 
 static volatile sig_atomic_t interrupts;
 
@@ -283,6 +286,13 @@ static int parse_vmid(const char *text, int64_t *ret, Err *err)
     return 0;
 }
 
+static void set_given(JsonTree *t, const char *key, int64_t value)
+{
+    if (value != NOT_GIVEN) {
+        jsontree_set_int(t, key, value);
+    }
+}
+
 static JsonTree *build_request(int64_t vmid, const char *target)
 {
     const QmMigrateOptions *o = &qm_migrate_options;
@@ -300,18 +310,10 @@ static JsonTree *build_request(int64_t vmid, const char *target)
     jsontree_set_text(t, "migration_type", o->type);
     jsontree_set_text(t, "on-timeout", o->on_timeout);
     jsontree_set_text(t, "compress", o->compress);
-    if (o->channels >= 0) {
-        jsontree_set_int(t, "channels", o->channels);
-    }
-    if (o->bwlimit > 0) {
-        jsontree_set_int(t, "bwlimit", o->bwlimit);
-    }
-    if (o->downtime > 0) {
-        jsontree_set_int(t, "downtime", o->downtime);
-    }
-    if (o->timeout > 0) {
-        jsontree_set_int(t, "timeout", o->timeout);
-    }
+    set_given(t, "channels", o->channels);
+    set_given(t, "bwlimit", o->bwlimit);
+    set_given(t, "downtime", o->downtime);
+    set_given(t, "timeout", o->timeout);
     return t;
 }
 
@@ -440,8 +442,9 @@ static GOptionEntry migrate_options[] = {
      "abort (default), throttle or postcopy", "POLICY"},
     {"compress", 0, 0, G_OPTION_ARG_STRING, &qm_migrate_options.compress,
      "Channels of the memory: auto (default), none or zstd", "HOW"},
-    {"dry-run", 0, 0, G_OPTION_ARG_NONE, &qm_migrate_options.dry_run,
-     "Only say what would fail, and how it would be done", NULL},
+    CLI_FLAG("dry-run",
+             qm_migrate_options.dry_run,
+             "Only say what would fail, and how it would be done"),
     CLI_OUTPUT_FORMAT_OPTION,
     {0},
 };

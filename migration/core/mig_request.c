@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migration/core/mig_request.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <glib.h>
 #include <string.h>
@@ -20,16 +21,42 @@ static int text_member(const JsonTree *t, const char *key, char *ret, gsize size
     return 0;
 }
 
+/* `ret` stays as it is when there is none. */
 static int
-number(const JsonTree *t, const char *key, int64_t fallback, int64_t max, int64_t *ret, Err *err)
+number(const JsonTree *t, const char *key, int64_t min, int64_t max, int64_t *ret, Err *err)
 {
-    int64_t v = jsontree_get_int(t, key, fallback);
+    int64_t v = jsontree_get_int(t, key, *ret);
 
-    if (v < 0 || v > max) {
-        return err_setf(err, -EINVAL, "%s must be 0 to %" G_GINT64_FORMAT, key, max);
+    if (v < min || v > max) {
+        return err_setf(err, -EINVAL, "%s must be %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, key,
+                        min, max);
     }
     *ret = v;
     return 0;
+}
+
+/* Is it an address with the length of a network's prefix? */
+static bool is_network(const char *text)
+{
+    g_autofree char *base = g_strndup(text, strcspn(text, "/"));
+    unsigned char address[sizeof(struct in6_addr)];
+    guint64 bits = inet_pton(AF_INET, base, address) == 1    ? 32
+                   : inet_pton(AF_INET6, base, address) == 1 ? 128
+                                                             : 0;
+
+    return bits > 0 && text[strlen(base)] == '/' &&
+           g_ascii_string_to_unsigned(text + strlen(base) + 1, 10, 0, bits, NULL, NULL);
+}
+
+static int read_network(const JsonTree *t, MigRequest *q, Err *err)
+{
+    int r = text_member(t, "migration_network", q->network, sizeof q->network, err);
+
+    if (r == 0 && q->network[0] != '\0' && !is_network(q->network)) {
+        return err_setf(err, -EINVAL, "migration_network '%s' is no network (10.0.0.0/24)",
+                        q->network);
+    }
+    return r;
 }
 
 static int read_policy(const JsonTree *t, MigPolicy *ret, Err *err)
@@ -70,7 +97,10 @@ static int read_type(const JsonTree *t, MigRequest *q, Err *err)
 
 int mig_request_read(const JsonTree *t, MigRequest *ret, Err *err)
 {
-    MigRequest q = {.policy = MIG_POLICY_ABORT, .channels = -1};
+    MigRequest q = {.policy = MIG_POLICY_ABORT,
+                    .channels = -1,
+                    .downtime_ms = MIG_DOWNTIME_MS,
+                    .timeout_s = MIG_TIMEOUT_S};
     int64_t vmid = jsontree_get_int(t, "vmid", 0);
     int r;
 
@@ -84,11 +114,10 @@ int mig_request_read(const JsonTree *t, MigRequest *ret, Err *err)
     q.dry_run = jsontree_get_bool(t, "dry-run", false);
     if ((r = text_member(t, "target", q.target, sizeof q.target, err)) < 0 ||
         (r = text_member(t, "targetstorage", q.map, sizeof q.map, err)) < 0 ||
-        (r = text_member(t, "migration_network", q.network, sizeof q.network, err)) < 0 ||
+        (r = read_network(t, &q, err)) < 0 ||
         (r = number(t, "bwlimit", 0, INT64_C(1) << 40, &q.bwlimit_kib, err)) < 0 ||
-        (r = number(t, "downtime", MIG_DOWNTIME_MS, MIG_DOWNTIME_MAX_MS, &q.downtime_ms, err)) <
-            0 ||
-        (r = number(t, "timeout", MIG_TIMEOUT_S, 7 * 24 * 3600, &q.timeout_s, err)) < 0 ||
+        (r = number(t, "downtime", 1, MIG_DOWNTIME_MAX_MS, &q.downtime_ms, err)) < 0 ||
+        (r = number(t, "timeout", 1, 7 * 24 * 3600, &q.timeout_s, err)) < 0 ||
         (jsontree_get(t, "channels") != NULL &&
          (r = number(t, "channels", 0, MIG_CHANNELS_MAX, &q.channels, err)) < 0) ||
         (r = read_policy(t, &q.policy, err)) < 0 || (r = read_compress(t, &q.compress, err)) < 0 ||

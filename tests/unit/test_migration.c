@@ -432,8 +432,7 @@ static void test_plan_refuses(void)
     refused("scsi0: /dev/sdb,shared=off\n", false, false, "local device");
     refused("scsi0: /dev/sdb,serial=unshared=1\n", false, false, "local device");
     for (unsigned i = 0; i < 2; i++) {
-        const char *text =
-            i == 0 ? "scsi0: /dev/sdb,shared=1\n" : "scsi0: /dev/sdb,shared=yes\n";
+        const char *text = i == 0 ? "scsi0: /dev/sdb,shared=1\n" : "scsi0: /dev/sdb,shared=yes\n";
         g_autoptr(MigVolumes) v = plan(text, false, false);
 
         g_assert_cmpuint(v->problems->len, ==, 0);
@@ -605,6 +604,69 @@ static void test_request(void)
     g_assert_cmpint(mig_request_read(t, &q, &err), ==, -EINVAL);
 }
 
+static JsonTree *plain_request(void)
+{
+    JsonTree *t = jsontree_new_object();
+
+    jsontree_set_int(t, "vmid", 100);
+    jsontree_set_text(t, "target", "node2");
+    return t;
+}
+
+/* What was typed is judged, not left out. */
+static void test_request_numbers(void)
+{
+    static const struct {
+        const char *key;
+        int64_t value;
+        bool good;
+    } cases[] = {
+        {"bwlimit", -1, false},
+        {"bwlimit", 0, true},
+        {"downtime", 0, false},
+        {"downtime", -5, false},
+        {"downtime", 1, true},
+        {"timeout", 0, false},
+        {"timeout", 1, true},
+        {"timeout", 604801, false},
+        {"channels", -1, false},
+        {"channels", 0, true},
+        {"channels", MIG_CHANNELS_MAX + 1, false},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(JsonTree) t = plain_request();
+        MigRequest q;
+        Err err = ERR_INIT;
+
+        jsontree_set_int(t, cases[i].key, cases[i].value);
+        g_assert_cmpint(mig_request_read(t, &q, &err), ==, cases[i].good ? 0 : -EINVAL);
+        g_assert_true(cases[i].good || strstr(err_text(&err), cases[i].key) != NULL);
+    }
+}
+
+static void test_request_network(void)
+{
+    static const struct {
+        const char *text;
+        bool good;
+    } cases[] = {
+        {"10.0.0.0/24", true},  {"fd00::/64", true},  {"::/0", true},
+        {"0.0.0.0/32", true},   {"bogus", false},     {"10.0.0.0", false},
+        {"10.0.0.0/33", false}, {"10.0.0.0/", false}, {"10.0.0.0/-1", false},
+        {"fd00::/129", false},  {"/24", false},       {"10.0.0.0/24/1", false},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(JsonTree) t = plain_request();
+        MigRequest q;
+        Err err = ERR_INIT;
+
+        jsontree_set_text(t, "migration_network", cases[i].text);
+        g_assert_cmpint(mig_request_read(t, &q, &err), ==, cases[i].good ? 0 : -EINVAL);
+    }
+}
+
 /* ---- ports ------------------------------------------------------------------------------------
  */
 
@@ -719,6 +781,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/prediction", test_predict);
     g_test_add_func("/migration/downtime-limit", test_downtime_limit);
     g_test_add_func("/migration/request", test_request);
+    g_test_add_func("/migration/request/numbers", test_request_numbers);
+    g_test_add_func("/migration/request/network", test_request_network);
     g_test_add_func("/migration/ports/crowd", test_ports_crowd);
     g_test_add_func("/migration/ports/probe", test_probe);
     g_test_add_func("/migration/ports/queue-in-order", test_ports);
