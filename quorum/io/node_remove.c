@@ -360,9 +360,10 @@ int node_kick_resume(NodeJob *job, Err *err)
                         "the nodes that are not seen may decide without this one: try again when "
                         "they are there");
     case KICK_RESUME_AGAIN:
-        if ((r = quorum_kick_node(node->nodeid, err)) < 0) {
+        if ((r = quorum_kick_node(node->nodeid, err)) < 0 && r != -ENOENT) {
             return r;
         }
+        err_clear(err); /* -ENOENT: it has gone since it was looked at */
         break;
     case KICK_RESUME_WITHOUT:
         break;

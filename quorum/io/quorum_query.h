@@ -30,7 +30,8 @@ int quorum_query(const char *conf, size_t conf_size, QuorumReport **ret, Err *er
 /* Sets the live number of expected votes. -EINVAL when votequorum refuses the number. */
 int quorum_set_expected(uint32_t expected, Err *err) must_check;
 
-/* Asks corosync to drop a node from the membership (it is normally off already). */
+/* Asks corosync to drop a node from the membership (it is normally off already). -ENOENT: it is not
+ * there. */
 int quorum_kick_node(uint32_t nodeid, Err *err) must_check;
 
 /* Address of a node on a link as the running corosync has it. -ENOENT. Caller frees. */
