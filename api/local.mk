@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libapicore.a
 %C%_libapicore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
 %C%_libapicore_a_SOURCES = %D%/core/api_format.c %D%/core/api_format.h
 %C%_libapicore_a_SOURCES += %D%/core/api_guard.c %D%/core/api_guard.h
+%C%_libapicore_a_SOURCES += %D%/core/api_ignored.c %D%/core/api_ignored.h
 %C%_libapicore_a_SOURCES += %D%/core/api_route.c %D%/core/api_route.h
 %C%_libapicore_a_SOURCES += %D%/core/cluster_view.c %D%/core/cluster_view.h
 

@@ -4,6 +4,7 @@
  * from the tree, gives up root, and passes requests to the root daemons. Restarts itself into a
  * renewed certificate. Man page quorate-api(8).
  */
+#include "api/core/api_ignored.h"
 #include "api/io/api_front.h"
 #include "lib/port/log.h"
 
@@ -143,6 +144,20 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+static void warn_of_ignored(void)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *keys = NULL;
+
+    if (g_file_get_contents(API_IGNORED_FILE, &text, NULL, NULL) &&
+        (keys = api_ignored_keys(text)) != NULL) {
+        log_line(TRACE_WARNING, "api",
+                 "%s is not read, these have no effect: %s; restrict who may "
+                 "connect by a firewall",
+                 API_IGNORED_FILE, keys);
+    }
+}
+
 static int serve(Watch *w, const char *run_dir, const char *user, Err *err)
 {
     Tracer tracer = log_tracer("api");
@@ -188,6 +203,7 @@ int main(int argc, char **argv)
         return 0;
     }
     log_init("quorate-api", isatty(2));
+    warn_of_ignored();
     w.pve = options.pve != NULL ? options.pve : "/etc/pve";
     w.loop = g_main_loop_new(NULL, FALSE);
     (void)g_unix_signal_add(SIGTERM, on_signal, &w);

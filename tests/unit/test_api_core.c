@@ -2,6 +2,7 @@
 /* Goal: requests find their daemon, and guessing secrets gets slow without hurting anybody else. */
 #include "api/core/api_format.h"
 #include "api/core/api_guard.h"
+#include "api/core/api_ignored.h"
 #include "api/core/api_route.h"
 #include "api/core/cluster_view.h"
 
@@ -211,11 +212,23 @@ static void bodies_are_forms_or_json(void)
     }
 }
 
+static void settings_without_effect_are_named(void)
+{
+    static const char text[] = "# ALLOW_FROM=\"10.0.0.0/8\"\n ALLOW_FROM=\"10.0.0.0/8\"\r\n"
+                               "POLICY=deny\n=x\nlower=1\nTWO WORDS=1\n\nTLS_1_2=";
+    g_autofree char *keys = api_ignored_keys(text);
+
+    g_assert_cmpstr(keys, ==, "ALLOW_FROM, POLICY, TLS_1_2");
+    g_assert_null(api_ignored_keys(""));
+    g_assert_null(api_ignored_keys("# nothing\n\n"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/api/routes-match-whole-components", routes_match_whole_components);
     g_test_add_func("/api/format/path", the_path_names_the_format);
+    g_test_add_func("/api/ignored", settings_without_effect_are_named);
     g_test_add_func("/api/format/readable", bodies_are_forms_or_json);
     g_test_add_func("/api/format/extjs", extjs_tells_success_and_failure_in_the_body);
     g_test_add_func("/api/guard/failures-cost-time", failures_cost_time_and_success_forgets);
