@@ -250,7 +250,15 @@ int hamgr_explain(char **operands, Err *err)
 /* ---- simulate ---------------------------------------------------------------------------------
  */
 
-static JsonTree *moves_of(const HaWhatif *what)
+/* Where it is now; NULL: nowhere. The master may not have taken it up yet. */
+static const char *now_on(const Hamgr *h, const HaService *before, const char *sid)
+{
+    const HaResource *res = ha_resources_get(h->resources, sid);
+
+    return before != NULL ? before->node : res != NULL ? res->node : NULL;
+}
+
+static JsonTree *moves_of(const Hamgr *h, const HaWhatif *what)
 {
     JsonTree *moves = jsontree_new_array();
 
@@ -258,15 +266,16 @@ static JsonTree *moves_of(const HaWhatif *what)
         const char *sid = strmap_key(what->after->services, i);
         const HaService *after = strmap_value(what->after->services, i);
         const HaService *before = strmap_get(what->before->services, sid);
+        const char *from = now_on(h, before, sid);
         JsonTree *o;
 
-        if (before == NULL || (strcmp(before->node, after->node) == 0 && after->target == NULL &&
-                               before->state == after->state)) {
+        if (from == NULL || (strcmp(from, after->node) == 0 && after->target == NULL &&
+                             (before == NULL || before->state == after->state))) {
             continue;
         }
         o = jsontree_new_object();
         jsontree_set_text(o, "sid", sid);
-        jsontree_set_text(o, "from", before->node);
+        jsontree_set_text(o, "from", from);
         jsontree_set_text(o, "to", after->target != NULL ? after->target : after->node);
         jsontree_set_text(o, "state", ha_service_state_name(after->state));
         jsontree_add(moves, o);
@@ -333,7 +342,7 @@ int hamgr_simulate(char **operands, Err *err)
     if (r < 0) {
         return r;
     }
-    jsontree_set(out, "moves", moves_of(what));
+    jsontree_set(out, "moves", moves_of(&h, what));
     jsontree_set(out, "stuck", words_json(what->stuck));
     jsontree_set(out, "memory", words_json(what->full));
     jsontree_set(out, "log", words_json(what->log));

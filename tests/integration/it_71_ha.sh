@@ -128,6 +128,9 @@ claims_of_taking_up()
     on 3 sh -c 'mkdir -p /etc/pve/nodes/node3/qemu-server &&
         printf "memory: 64\nkvm: 0\nvga: none\n" >/etc/pve/nodes/node3/qemu-server/100.conf'
     check 'so is a guest' on 3 ha-manager add 100
+    check 'the loss of its node is thought through, taken up already or not' sh -c \
+        "$TOP/scripts/lab exec --name $LAB_NAME 3 -- ha-manager simulate node3 |
+        grep -q 'vm:100: from node3 to node'"
     check 'which is started by qm' within $WAIT guest_runs 3
     check 'a rule is taken' on 1 ha-manager rules add node-affinity prefer --resources exec:web \
         --nodes node3:2,node2:1
