@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libmigcore.a
 %C%_libmigcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
 %C%_libmigcore_a_SOURCES = \
 	%D%/core/mig_cpu.c %D%/core/mig_cpu.h \
+	%D%/core/mig_crowd.c %D%/core/mig_crowd.h \
 	%D%/core/mig_limits.h \
 	%D%/core/mig_predict.c %D%/core/mig_predict.h \
 	%D%/core/mig_request.c %D%/core/mig_request.h \

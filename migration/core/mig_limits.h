@@ -9,6 +9,10 @@
 
 #define MIG_PING_MS 1000 /* both sides, all the time */
 #define MIG_LOST_MS 5000 /* nothing heard for so long: the other agent counts as lost */
+/* Who connects and has not said who it is by then has lost its place. */
+#define MIG_HELLO_MS 10000
+/* Without a descriptor or memory for a connection none is accepted for so long. */
+#define MIG_REST_MS 1000
 
 /* A target that has the guest complete and hears nothing more looks this long for the configuration
  * in its own directory; then it ends its QEMU. */

@@ -427,15 +427,18 @@ static void finish(MigSource *s, MigStep *out)
 
 static void finish_done(MigSource *s, const MigEvent *ev, MigStep *out)
 {
+    /* It unlocked the guest and forgot the move, but its answer was lost with the link. */
+    bool forgotten = ev->op == MIG_OP_FINISH && ev->r == -EPROTO;
+
     if (ev->op == MIG_OP_CONNECT && ev->r >= 0 && ev->r != MIG_PEER_NEW) {
         s->linked = true;
         s->lost = false;
         emit(s, out, MIG_OP_FINISH);
-    } else if (ev->r < 0 && s->tries++ < MIG_FINISH_TRIES) {
+    } else if (ev->r < 0 && !forgotten && s->tries++ < MIG_FINISH_TRIES) {
         s->lost = true;
         retry_at(s, ev->now, MIG_RETRY_MS);
     } else {
-        if (ev->r < 0) {
+        if (ev->r < 0 && !forgotten) {
             note_problem(s, "the target did not answer at the end; it unlocks the guest itself");
         }
         s->result = s->problem[0] != '\0' ? MIG_RESULT_PROBLEMS : MIG_RESULT_MOVED;

@@ -188,6 +188,8 @@ static void message(MigTarget *t, const MigTgtEvent *ev, MigTgtStep *out)
         order(t, ev, out);
     } else if (ev->kind == MIG_TEV_FINISH && t->state == MIG_TGT_RUNNING) {
         finish(t, out, "the source has nothing left");
+    } else if (ev->kind == MIG_TEV_FINISH && t->state == MIG_TGT_FINISH) {
+        return; /* asked over a new connection: answered when it is unlocked */
     } else if (ev->kind == MIG_TEV_CHECK && t->state == MIG_TGT_OPEN && t->busy == MIG_TOP_N) {
         enter(t, out, MIG_TGT_CHECK, MIG_TOP_CHECK, "asked");
     } else if (ev->kind == MIG_TEV_PREPARE && t->state == MIG_TGT_OPEN && t->busy == MIG_TOP_N) {

@@ -3,6 +3,7 @@
 
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
+#include "migration/core/mig_crowd.h"
 #include "migration/io/mig_local.h"
 #include "migration/io/mig_tls.h"
 
@@ -23,10 +24,11 @@ struct MigAgent {
     MigSetup *setup;
     MigLocal *local;
     int listener;
-    guint listener_source, metrics_source;
-    GHashTable *jobs;  /* key "s:ID" or "t:ID" -> MigJob *, one reference */
-    gint sources;      /* moves away from this node, dry runs not counted */
-    GHashTable *fresh; /* MigLink * that have not said hello: a set, one reference each */
+    guint listener_source; /* or, while it rests, of the timer that ends that */
+    bool crowded;          /* said already */
+    GHashTable *jobs;      /* key "s:ID" or "t:ID" -> MigJob *, one reference */
+    gint sources;          /* moves away from this node, dry runs not counted */
+    GQueue *fresh; /* MigLink * that have not said hello, oldest first, one reference each */
     gint64 counters[MIG_COUNT_N];
     GHashTable *streams; /* key "s:PEER" in TLS or "p:PEER" -> gint64 *, bytes per second */
     GMutex lock;         /* of the counters and of `streams` */
@@ -176,6 +178,7 @@ static gboolean on_ended(gpointer data)
     g_autofree char *key = job_key(e->job->is_source, e->job->id);
 
     g_thread_join(e->job->thread);
+    mig_job_refuse_late(e->job);
     if (e->job->is_source && !e->job->request.dry_run) {
         (void)g_atomic_int_add(&e->agent->sources, -1);
     }
@@ -203,7 +206,10 @@ void mig_agent_job_ended(MigAgent *a, MigJob *j)
 
 static void forget_link(MigAgent *a, MigLink *link)
 {
-    (void)g_hash_table_remove(a->fresh, link);
+    if (g_queue_remove(a->fresh, link)) {
+        a->crowded = a->crowded && a->fresh->length >= MIG_JOBS_MAX / 2;
+        mig_link_unref(link);
+    }
 }
 
 static void refuse_link(MigAgent *a, MigLink *link, int code, const char *text)
@@ -313,9 +319,41 @@ static void on_fresh_lost(void *ctx, MigLink *link, const Err *why)
     forget_link(a, link);
 }
 
-static void unref_link(void *l)
+/* A flood, as a rule from one address: it drives its own connections out, not those of others. */
+static void make_place(MigAgent *a)
 {
-    mig_link_unref(l);
+    const char *addresses[MIG_JOBS_MAX];
+    size_t n = 0;
+    MigLink *link;
+
+    for (GList *i = a->fresh->head; i != NULL && n < MIG_JOBS_MAX; i = i->next) {
+        addresses[n++] = mig_link_peer_address(i->data);
+    }
+    link = g_queue_peek_nth(a->fresh, (guint)mig_crowd_leaves(addresses, n));
+    if (!a->crowded) {
+        log_line(TRACE_WARNING, "migrate",
+                 "%u connections have not said who they are, most from %s: the oldest of these go",
+                 a->fresh->length, mig_link_peer_address(link));
+        a->crowded = true;
+    }
+    mig_agent_count(a, MIG_COUNT_LINKS_REFUSED, 1);
+    mig_link_close(link);
+    forget_link(a, link);
+}
+
+static gboolean on_connection(gint fd, GIOCondition condition, gpointer data);
+
+static gboolean on_rested(gpointer data)
+{
+    MigAgent *a = data;
+
+    a->listener_source = g_unix_fd_add(a->listener, G_IO_IN, on_connection, a);
+    return G_SOURCE_REMOVE;
+}
+
+static bool is_short_of_something(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
@@ -328,18 +366,23 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
     int got = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     (void)condition;
-    if (got < 0) {
-        return G_SOURCE_CONTINUE;
+    if (got < 0 && is_short_of_something(errno)) {
+        /* It would go on being readable: the others of this thread would not get a turn. */
+        log_line(TRACE_ERR, "migrate", "a connection cannot be accepted: %s", g_strerror(errno));
+        a->listener_source = g_timeout_add(MIG_REST_MS, on_rested, a);
+        return G_SOURCE_REMOVE;
     }
-    if (g_hash_table_size(a->fresh) >= MIG_JOBS_MAX) {
-        (void)close(got); /* a flood; nothing was said */
-        return G_SOURCE_CONTINUE;
+    if (got < 0) {
+        return G_SOURCE_CONTINUE; /* it went away again */
+    }
+    if (a->fresh->length >= MIG_JOBS_MAX) {
+        make_place(a);
     }
     if (mig_link_accept(NULL, &me, got, &h, &link, &err) < 0) {
         log_line(TRACE_ERR, "migrate", "%s", err_text(&err));
         return G_SOURCE_CONTINUE;
     }
-    g_hash_table_add(a->fresh, link);
+    g_queue_push_tail(a->fresh, link);
     return G_SOURCE_CONTINUE;
 }
 
@@ -686,7 +729,7 @@ int mig_agent_new(MigSetup *setup, MigAgent **ret, Err *err)
     a->setup = setup;
     a->listener = -1;
     a->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_job);
-    a->fresh = g_hash_table_new_full(g_direct_hash, g_direct_equal, unref_link, NULL);
+    a->fresh = g_queue_new();
     a->streams = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&a->lock);
     setup->agent = a;

@@ -211,6 +211,20 @@ MigNote *mig_job_next(MigJob *j, int done_kind)
     return NULL;
 }
 
+void mig_job_refuse_late(MigJob *j)
+{
+    MigNote *n;
+
+    while (g_main_context_iteration(j->context, FALSE)) {
+    }
+    while ((n = g_queue_pop_head(j->inbox)) != NULL) {
+        if (n->kind == MIG_NOTE_READY && n->link != NULL) {
+            mig_link_close(n->link);
+        }
+        mig_note_free(n);
+    }
+}
+
 /* ---- links ----------------------------------------------------------------------------------- */
 
 static void link_news(MigJob *j, MigLink *link, int kind, WireMig *m, const char *text)

@@ -121,6 +121,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigJob, mig_job_unref)
 /* Starts the thread: `run` until it returns. */
 void mig_job_start(MigJob *j, void (*run)(MigJob *j));
 
+/* When its thread has been joined, on the main thread: closes connections that came for the job
+ * after it had looked for the last time. Nobody would answer on them, and their handlers are the
+ * job's. */
+void mig_job_refuse_late(MigJob *j);
+
 /* Runs on the thread of the context, later, in order. Any thread. */
 void mig_post(GMainContext *context, GSourceFunc f, void *data, GDestroyNotify free_data);
 

@@ -26,7 +26,7 @@ struct MigLink {
     MigLinkHandlers handlers;
     int fd;
     SSL *ssl;
-    bool connected, shaken, closed, closing, wants_write;
+    bool accepted, greeted, connected, shaken, closed, closing, wants_write;
     MonoTime heard, opened, close_by;
     GSource *io, *timer;
     GByteArray *in, *out;
@@ -227,6 +227,7 @@ void mig_link_close(MigLink *l)
 
 static void hand_out(MigLink *l, WireMig *m)
 {
+    l->greeted = l->greeted || m->type != WIRE_MIG_PING;
     if (m->type != WIRE_MIG_PING && !l->closing && l->handlers.message != NULL) {
         l->handlers.message(l->handlers.ctx, l, m);
     }
@@ -333,6 +334,9 @@ static gboolean on_timer(gpointer data)
         losef(l, -ETIMEDOUT,
               l->shaken ? "nothing was heard of the other agent for 5 seconds"
                         : "no answer from the other agent within 5 seconds");
+    } else if (l->accepted && !l->greeted && !l->closing &&
+               !mono_before(now, mono_add_ms(l->opened, MIG_HELLO_MS))) {
+        losef(l, -ETIMEDOUT, "it did not say who it is within 10 seconds");
     } else if (l->shaken && !l->closing) {
         g_autoptr(GBytes) ping = wire_mig_encode(WIRE_MIG_PING, NULL);
 
@@ -380,7 +384,7 @@ static int new_link(GMainContext *context,
     l->fd = fd;
     l->in = g_byte_array_new();
     l->out = g_byte_array_new();
-    l->connected = expect == NULL;
+    l->accepted = l->connected = expect == NULL;
     l->opened = l->heard = clock_mono();
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* only slower without */
     r = mig_tls_new(me->pve, me->node, expect, fd, &l->ssl, err);

@@ -39,7 +39,8 @@ int mig_link_connect(GMainContext *context,
                      MigLink **ret,
                      Err *err) must_check;
 
-/* Takes a connection over, also on failure. On the thread of the context. */
+/* Takes a connection over, also on failure. It is lost when nothing but pings comes for
+ * MIG_HELLO_MS. On the thread of the context. */
 int mig_link_accept(GMainContext *context,
                     const MigIdentity *me,
                     int fd,

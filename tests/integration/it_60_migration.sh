@@ -5,7 +5,7 @@
 # Method: four nodes with real corosync, pmxcfs, agents and QEMU; the guest counts on its console.
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
-need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
+need qemu-system-x86_64 qemu-img qemu-io as ld prlimit python3 ss
 . "$(dirname "$0")/mig_lib.sh"
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 
@@ -302,6 +302,44 @@ check 'time over: the move is given up' exits 1 on 1 qm migrate 100 node2 --onli
 check 'and the guest counts on' goes_on 1 100 "$was"
 check 'now it moves' on 1 qm migrate 100 node2 --online
 check 'and counts on there' goes_on 2 100 "$was"
+
+# ---- connections that say nothing
+
+node_address()
+{
+    lab exec "$1" -- ip -4 -o addr show dev eth0 | awk '{ sub("/.*", "", $4); print $4; exit }'
+}
+# crowd NODE COUNT: so many from node 3 to its agent, held until $WORK/crowd.go is gone.
+crowd()
+{
+    rm -f "$WORK/crowd.up"
+    touch "$WORK/crowd.go"
+    (
+        trap - EXIT
+        lab exec 3 -- "$PROBE" crowd "$(node_address "$1")" "$2" "$WORK/crowd" >/dev/null 2>&1
+    ) &
+    within 60 test -e "$WORK/crowd.up"
+}
+# said NODE TEXT: in its log.
+said()
+{
+    grep -q "$2" "$(lab path "$1")/log/syslog"
+}
+# open_files NUMBER: the agent of node 2 may open no descriptor of this number or above.
+open_files()
+{
+    lab exec 2 -- prlimit --pid "$(agent_pid 2)" --nofile="$1":4096
+}
+check 'more silent connections than it has places for' crowd 1 80
+check 'the oldest of them go' within 60 said 1 'connections have not said who they are'
+check 'and a guest comes in all the same' on 2 qm migrate 100 node1 --online
+rm "$WORK/crowd.go"
+check 'an agent that may open no more files' open_files 3
+check 'and is asked for' crowd 2 1
+check 'says so' within 60 said 2 'a connection cannot be accepted'
+rm "$WORK/crowd.go"
+check 'it may open some again' open_files 1024
+check 'and a guest comes in' on 1 qm migrate 100 node2 --online
 
 # ---- more moves than ports
 

@@ -7,8 +7,12 @@
                                       when the first number it sees is lower
     mig_probe.py qmp SOCKET COMMAND ARGUMENTS
     mig_probe.py ask SOCKET QUERY     prints the answer as JSON
+    mig_probe.py crowd ADDRESS COUNT BASE
+                                      so many connections to the agent there, silent, from when
+                                      BASE.up is there until BASE.go is not
 """
 import json
+import os
 import socket
 import sys
 import time
@@ -59,8 +63,22 @@ def qmp(path, command, arguments):
     return answer['return']
 
 
+def crowd(address, count, base):
+    held = [socket.create_connection((address, 60000), DEADLINE) for _ in range(count)]
+    with open(base + '.up', 'w', encoding='ascii'):
+        pass
+    deadline = time.monotonic() + 2 * DEADLINE
+    while os.path.exists(base + '.go') and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for one in held:
+        one.close()
+
+
 def main():
     verb, path = sys.argv[1:3]
+    if verb == 'crowd':
+        crowd(path, int(sys.argv[3]), sys.argv[4])
+        return
     if verb == 'ask':
         print(json.dumps(qmp(path, sys.argv[3], {})))
         return

@@ -5,6 +5,7 @@
  * events and asked what they would do. Whole runs with faults are in tests/sim/migsim.
  */
 #include "migration/core/mig_cpu.h"
+#include "migration/core/mig_crowd.h"
 #include "migration/core/mig_predict.h"
 #include "migration/core/mig_request.h"
 #include "migration/core/mig_source.h"
@@ -182,6 +183,36 @@ static void test_postcopy_recovery(void)
     }
 }
 
+/* The answer to the goodbye was lost with the link: a target that has forgotten the move says so,
+ * one that does not answer is asked for a while. */
+static void test_goodbye(void)
+{
+    static const struct {
+        int answer;
+        MigSrcState state;
+    } cases[] = {
+        {0, MIG_SRC_DONE},
+        {-EPROTO, MIG_SRC_DONE},
+        {-EPIPE, MIG_SRC_FINISH},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MigSource s;
+
+        mig_source_init(&s);
+        s.online = true;
+        source_until(&s, MIG_SRC_FINISH);
+        (void)source_event(&s, MIG_EV_LOST, MIG_OP_N, 0, 20);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_FINISH, -EPIPE, 21);
+        (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 2000);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_CONNECT, MIG_PEER_RUNS, 2001);
+        g_assert_cmpint(s.busy, ==, MIG_OP_FINISH);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_FINISH, cases[i].answer, 2002);
+        g_assert_cmpint(s.state, ==, cases[i].state);
+        g_assert_cmpint(s.result, ==, MIG_RESULT_MOVED);
+    }
+}
+
 /* ---- the target -------------------------------------------------------------------------------
  */
 
@@ -263,6 +294,25 @@ static void test_abort_does_not_stop_a_running_guest(void)
     g_assert_cmpuint(out.n, ==, 1);
     g_assert_cmpint(out.ops[0], ==, MIG_TOP_SAY_ERROR);
     g_assert_cmpint(t.code, ==, -EBUSY);
+}
+
+/* While it is unlocked, over a new connection: one answer, when that is done. */
+static void test_goodbye_again(void)
+{
+    MigTarget t;
+    MigTgtStep out;
+
+    target_loaded(&t);
+    (void)target_event(&t, MIG_TEV_RUN, MIG_TOP_N, 0, 10);
+    (void)target_event(&t, MIG_TEV_DONE, MIG_TOP_RUN, 0, 11);
+    (void)target_event(&t, MIG_TEV_FINISH, MIG_TOP_N, 0, 12);
+    (void)target_event(&t, MIG_TEV_LOST, MIG_TOP_N, 0, 13);
+    (void)target_event(&t, MIG_TEV_LINKED, MIG_TOP_N, 0, 14);
+    out = target_event(&t, MIG_TEV_FINISH, MIG_TOP_N, 0, 15);
+    g_assert_cmpuint(out.n, ==, 0);
+    out = target_event(&t, MIG_TEV_DONE, MIG_TOP_UNLOCK, 0, 16);
+    g_assert_cmpint(out.ops[0], ==, MIG_TOP_SAY_FINISHED);
+    g_assert_cmpint(t.state, ==, MIG_TGT_DONE);
 }
 
 /* Ordered, but the guard of HA's guests is gone: it does not run, and the source hears of it. */
@@ -583,6 +633,18 @@ static void test_downtime_limit(void)
                     MIG_DOWNTIME_MAX_MS - MIG_SWITCH_COST_MS);
 }
 
+/* The oldest of those who are most; of equals, of the one who came first. */
+static void test_crowd(void)
+{
+    const char *const one[] = {"a"};
+    const char *const flood[] = {"b", "a", "c", "a", "a", "c"};
+    const char *const equal[] = {"b", "a", "a", "b"};
+
+    g_assert_cmpuint(mig_crowd_leaves(one, G_N_ELEMENTS(one)), ==, 0);
+    g_assert_cmpuint(mig_crowd_leaves(flood, G_N_ELEMENTS(flood)), ==, 1);
+    g_assert_cmpuint(mig_crowd_leaves(equal, G_N_ELEMENTS(equal)), ==, 0);
+}
+
 static void test_request(void)
 {
     g_autoptr(JsonTree) t = jsontree_new_object();
@@ -765,6 +827,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/source/an-order-is-final", test_order_is_final);
     g_test_add_func("/migration/source/policies-at-the-deadline", test_policies);
     g_test_add_func("/migration/source/post-copy-made-anew", test_postcopy_recovery);
+    g_test_add_func("/migration/source/goodbye", test_goodbye);
+    g_test_add_func("/migration/target/goodbye-again", test_goodbye_again);
     g_test_add_func("/migration/target/refuses-to-run", test_refused_to_run);
     g_test_add_func("/migration/target/guard-of-ha-guests", test_guard);
     g_test_add_func("/migration/target/alone-needs-the-claim", test_alone_needs_the_claim);
@@ -780,6 +844,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/cpu-flags", test_cpu);
     g_test_add_func("/migration/prediction", test_predict);
     g_test_add_func("/migration/downtime-limit", test_downtime_limit);
+    g_test_add_func("/migration/crowd", test_crowd);
     g_test_add_func("/migration/request", test_request);
     g_test_add_func("/migration/request/numbers", test_request_numbers);
     g_test_add_func("/migration/request/network", test_request_network);
