@@ -3,15 +3,18 @@
 """Does something to the lab when a move from its node 1 comes to a certain state.
 
     mig_strike.py LAB OFFSET STATE MILLISECONDS QEMU NODE
+    mig_strike.py LAB OFFSET STATE MILLISECONDS CANCEL|FULL|GUARD
     mig_strike.py LAB OFFSET STATE MILLISECONDS COMMAND [ARGUMENT]...
 
 Waits until node 1's log, from OFFSET on, tells that the source came to STATE, or to its end; then
-so long; then kills with SIGKILL the QEMU of guest 400 on NODE, or gives the lab that command: in
+so long; then kills with SIGKILL the QEMU of guest 400 on NODE; or cancels the move; or fills the
+target's storage; or takes the guard of the target's LRM away; or gives the lab that command: all in
 this process, for the time that another one needs to begin is longer than some states are.
 """
 import os
 import re
 import signal
+import socket
 import sys
 import time
 
@@ -48,6 +51,24 @@ def kill_guests(first):
             pass  # it has ended meanwhile
 
 
+def cancel(source):
+    """Asks the agent as `qm migrate-cancel` does. The move may have ended: then it says no."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DEADLINE)
+        connection.connect(f'/proc/{source}/root/run/quorate/migration.sock')
+        connection.sendall(b'{"verb": "cancel", "vmid": 400}\n')
+        connection.recv(1)
+
+
+def fill(target):
+    with open(f'/proc/{target}/root/var/lib/disk/filler', 'wb', buffering=0) as file:
+        try:
+            while file.write(bytes(65536)) > 0:
+                pass
+        except OSError:
+            pass  # it is full
+
+
 def main():
     name, offset, state, pause, what = sys.argv[1:6]
     words = sys.argv[6:]
@@ -56,6 +77,12 @@ def main():
     time.sleep(int(pause) / 1000)
     if what == 'QEMU':
         kill_guests(lab.process(int(words[0])).pid)
+    elif what == 'CANCEL':
+        cancel(lab.process(1).pid)
+    elif what == 'FULL':
+        fill(lab.process(2).pid)
+    elif what == 'GUARD':
+        os.unlink(f'/proc/{lab.process(2).pid}/root/run/quorate/ha-lrm.guarded')
     else:
         sys.exit(labcli.main([what, '--name', name] + words))
 

@@ -9,6 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
+. "$(dirname "$0")/mig_blow.sh"
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
 PARTS=" ${*:2} "
@@ -235,69 +236,6 @@ part_agents()
 
 # ---- something dies, is cut or stalls in each state of a move
 
-volumes_of()
-{
-    on "$1" sh -c 'ls /var/lib/disk/images/400/ 2>/dev/null' | tr '\n' ' '
-}
-# alone_on NODE: guest 400 is there with all it has, the other of nodes 1 and 2 has nothing of it.
-alone_on()
-{
-    within 120 placed "$1" 400 && within 120 quiet 1 && within 120 quiet 2 &&
-        within 90 clean_on $((3 - $1)) 400 &&
-        equal "$(volumes_of "$1")" 'vm-400-disk-0.raw vm-400-disk-1.raw ' &&
-        equal "$(volumes_of $((3 - $1)))" '' &&
-        same_content "$1" disk 400 vm-400-disk-0.raw raw &&
-        same_content "$1" disk 400 vm-400-disk-1.raw raw
-}
-# runs_or_down NODE VICTIM FROM: it counts on there; or it is down, because VICTIM was all it had,
-# or because the source's QEMU was killed before the agent looked at it.
-runs_or_down()
-{
-    if runs_on "$1" 400 >/dev/null; then
-        goes_on "$1" 400 "$3" >/dev/null
-    else
-        equal "$1" "$2" || grep 'moved offline' "$WORK/blow"
-    fi
-}
-# Wherever guest 400 is: it runs on node 1 then.
-home()
-{
-    if on 1 test -e /etc/pve/nodes/node2/qemu-server/400.conf; then
-        on 2 qm migrate 400 node1 --online --with-local-disks || return 1
-    fi
-    runs_on 1 400 >/dev/null || on 1 qm start 400
-}
-# What was done to the lab is mended; what stalled has stalled longer than anybody waits for it.
-mended()
-{
-    case $* in
-    kill*) lab start "${@:2}" && lab wait --timeout 90 ;;
-    partition*) lab heal && lab wait --timeout 90 ;;
-    pause*) sleep 8 && lab resume "${@:2}" ;;
-    esac
-}
-# blow STATE MS WHAT...: guest 400 of node 1 moves to node 2 with its disks; so long after it came
-# to STATE mig_strike.py does WHAT.
-blow()
-{
-    local was here=1 log victim=0 mover
-    log=$(lab path 1)/log/syslog
-    case "$3 $#" in QEMU*) victim=$4 ;; 'kill 4') victim=$4 ;; esac
-    home && was=$(counter 1 400) || return 1
-    (
-        trap - EXIT
-        on 1 qm migrate 400 node2 --online --with-local-disks >"$WORK/blow" 2>&1
-    ) &
-    mover=$!
-    "$TOP/tests/integration/mig_strike.py" "$LAB_NAME" "$(stat -c %s "$log")" "$@" &&
-        mended "${@:3}" || return 1
-    wait "$mover"
-    within 90 on 3 sh -c 'ls /etc/pve/nodes/*/qemu-server/400.conf' || return 1
-    on 3 test -e /etc/pve/nodes/node1/qemu-server/400.conf || here=2
-    alone_on "$here" && runs_or_down "$here" "$victim" "$was" && return
-    cat "$WORK/blow"
-    return 1
-}
 # blows STATE MS: of each kind one, at a random moment of the first MS of that state.
 blows()
 {
@@ -321,10 +259,7 @@ pause 1 migrated
 pause 2 migrated'
 part_states()
 {
-    guest 1 400 'scsi0: disk:400/vm-400-disk-0.raw,size=16M' 'unused0: disk:400/vm-400-disk-1.raw'
-    volume 1 disk 400 vm-400-disk-0.raw raw
-    volume 1 disk 400 vm-400-disk-1.raw raw
-    on 1 qm start 400 >/dev/null
+    blow_guest
     for _ in $(seq "${ROUNDS:-1}"); do
         blows handover 8
         blows run 8

@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Moves of all sorts, each struck by something at a random moment of a random state, for as long as
+# told: the guest runs on one side at most, its counter never goes back, its disks keep their
+# content, and no process, port, lock, journal or volume is left. By hand:
+# sudo tests/integration/migration_soak.sh [MINUTES]; QUORATE_SEED repeats a run's choices. KINDS
+# and STATES, one a line, are all that may strike and where. Logs of failures are kept in
+# soak-failures/ of the build directory.
+. "$(dirname "$0")/lib.sh"
+need qemu-system-x86_64 qemu-img qemu-io as ld nft python3 ss
+. "$(dirname "$0")/mig_lib.sh"
+. "$(dirname "$0")/mig_blow.sh"
+need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
+UNTIL=$((SECONDS + ${1:-30} * 60))
+RANDOM=${QUORATE_SEED:-$(date +%s)}
+
+make_rom || exit 1
+lab_up -n 3 --join
+storages
+for n in 1 2 3; do
+    within 60 lab exec "$n" -- test -S /run/quorate/migration.sock || exit 1
+done
+blow_guest
+
+# How long a state lasts, more or less, in milliseconds. An offline move has no start to switch.
+mapfile -t states <<<"${STATES:-connect 20
+check 30
+lock 15
+prepare 40
+copy 100
+start 300
+mirror 300
+move 300
+switch 50
+handover 8
+run 8
+clean 80
+finish 15}"
+mapfile -t kinds <<<"${KINDS:-QEMU 1
+QEMU 2
+kill 1
+kill 2
+kill 1 migrated
+kill 2 migrated
+partition 1/2,3
+partition 1,3/2
+partition 1/2/3
+exec 1 -- sh $WORK/deaf
+exec 2 -- sh $WORK/deaf
+pause 1 migrated
+pause 2 migrated
+CANCEL
+FULL
+GUARD}"
+mapfile -t moves <<'END'
+--online --with-local-disks
+--online --with-local-disks --migration_type insecure
+--online --with-local-disks --channels 2
+--online --with-local-disks --compress zstd
+--online --with-local-disks --bwlimit 20000
+--targetstorage disk
+END
+
+keep_logs()
+{
+    local n to
+    to=$BUILD/soak-failures/migration-$(date +%s)
+    mkdir -p "$to"
+    cp "$WORK/out" "$to/said"
+    for n in 1 2 3; do
+        cp "$(lab path "$n")/log/syslog" "$to/syslog.$n"
+        on "$n" cat /var/log/quorate/migrate-400.log >"$to/migrate.$n" 2>/dev/null
+    done
+    echo "# logs: $to"
+}
+declare -A struck
+while [ "$SECONDS" -lt "$UNTIL" ]; do
+    read -r state most <<<"${states[RANDOM % ${#states[@]}]}"
+    kind=${kinds[RANDOM % ${#kinds[@]}]}
+    MOVE=${moves[RANDOM % ${#moves[@]}]}
+    case "$MOVE $state $kind" in
+    --target*' start '* | --target*' mirror '* | --target*' move '*) continue ;;
+    --target*' switch '* | --target*QEMU*) continue ;;
+    *bwlimit*' mirror '* | *bwlimit*' move '*) most=$((most * 5)) ;;
+    esac
+    ms=$((RANDOM % most))
+    before=$FAILED
+    # shellcheck disable=SC2086 # words
+    check "${kind/$WORK\//} in $state, after $ms ms, moving with $MOVE" blow "$state" "$ms" $kind
+    struck[$kind]=$((${struck[$kind]:-0} + 1))
+    [ "$before" = "$FAILED" ] || keep_logs
+done
+for kind in "${!struck[@]}"; do
+    echo "# ${struck[$kind]} x ${kind/$WORK\//}"
+done
+finish
