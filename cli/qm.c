@@ -14,8 +14,6 @@ static const struct {
 } elsewhere[] = {
     {"remote-migrate", "guests move between the nodes of one cluster only; in another cluster make "
                        "the guest with 'qm create' and its disks with import-from=PATH"},
-    {"importovf", "OVF files are not read; make the guest with 'qm create' and its disks with "
-                  "import-from=PATH, which takes vmdk too"},
     {"import", "make the guest with 'qm create' and its disks with import-from=PATH or "
                "import-from=VOLUME, or add one with 'qm disk import'"},
 };

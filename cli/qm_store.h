@@ -77,6 +77,7 @@ int qm_template(char **operands, Err *err);
 int qm_disk_resize(char **operands, Err *err);
 int qm_disk_move(char **operands, Err *err);
 int qm_disk_import(char **operands, Err *err);
+int qm_importovf(char **operands, Err *err);
 int qm_disk_rescan(char **operands, Err *err);
 int qm_disk_unlink(char **operands, Err *err);
 int qm_cloudinit_dump(char **operands, Err *err);

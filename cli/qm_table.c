@@ -147,6 +147,16 @@ static GOptionEntry import_options[] = {
     {0},
 };
 
+static GOptionEntry ovf_options_of_verb[] = {
+    TEXT_OPTION("format", qm_store.format, "raw, qcow2, vmdk; by default as they are", "FORMAT"),
+    CLI_FLAG("dryrun", qm_store.dryrun, "Only tell what would be made"),
+    BWLIMIT_OPTION,
+    CLI_OUTPUT_FORMAT_OPTION,
+    QM_ROOT_OPTION,
+    QM_RUN_DIR_OPTION,
+    {0},
+};
+
 static GOptionEntry rescan_options[] = {
     {"vmid", 0, 0, G_OPTION_ARG_INT, &qm_store.vmid, "Only this guest", "VMID"},
     CLI_FLAG("dryrun", qm_store.dryrun, "Only tell"),
@@ -191,6 +201,8 @@ static const CliVerb verbs[] = {
      qm_disk_import},
     {"importdisk", "VMID SOURCE STORAGE", "Another name of disk import", 3, 3, import_options,
      qm_disk_import},
+    {"importovf", "VMID MANIFEST STORAGE", "Make a guest of an OVF export", 3, 3,
+     ovf_options_of_verb, qm_importovf},
     {"disk rescan", "", "Look for sizes and volumes that changed", 0, 0, rescan_options,
      qm_disk_rescan},
     {"rescan", "", "Another name of disk rescan", 0, 0, rescan_options, qm_disk_rescan},

@@ -197,6 +197,31 @@ check 'destroy the clone' qm destroy 112
 check 'destroy the template' qm destroy 110
 check 'import an image' qm importdisk 100 "$WORK/moved.raw" d2
 check '... is unused' has_line 100 '^unused0: d2:100/'
+
+mkdir "$WORK/ovf"
+cp "$TOP/tests/fuzz/corpus/ovf/vmware.ovf" "$WORK/ovf/web.ovf"
+sed -i -e 's/ ovf:size="65536"//' -e /firmware/d "$WORK/ovf/web.ovf"
+check 'an OVF export without its image' says 'web%20shop-disk1.vmdk: No such' \
+    qm importovf 130 "$WORK/ovf/web.ovf" d1
+qemu-img convert -f raw -O vmdk -o subformat=streamOptimized "$WORK/moved.raw" \
+    "$WORK/ovf/web shop-disk1.vmdk"
+check 'what it would become' grep -q '^sata0: d1:0.01171875' \
+    <(qm importovf 130 "$WORK/ovf/web.ovf" d1 --dryrun)
+check '... is not made' bash -c "! [ -e '$CONF/130.conf' ]"
+check 'an OVF export' qm importovf 130 "$WORK/ovf/web.ovf" d1 --format qcow2
+check '... is a guest of its kind' has_line 130 '^name: Web-Shop-old'
+check '... with its data' same_data raw "$WORK/moved.raw" qcow2 "$(file_of 130 scsi0)"
+check '... and its empty disk' has_line 130 '^sata0: .*size=12M'
+check 'a VMID that is taken' says 'exists' qm importovf 130 "$WORK/ovf/web.ovf" d1
+check '... has made nothing' bash -c "[ \$(ls '$D1/images/130' | wc -l) = 2 ]"
+qm destroy 130 >/dev/null
+rm "$WORK/ovf/web shop-disk1.vmdk"
+qemu-img create -q -f vmdk -o subformat=monolithicFlat "$WORK/ovf/flat.vmdk" 4M
+sed 's/"flat-flat.vmdk"/"..\/moved.raw"/' "$WORK/ovf/flat.vmdk" >"$WORK/ovf/web shop-disk1.vmdk"
+check 'an image that reads files elsewhere' says 'in another file' \
+    qm importovf 130 "$WORK/ovf/web.ovf" d1
+check '... is not taken' bash -c "! [ -e '$CONF/130.conf' ] && ! ls '$D1/images/130/'* 2>/dev/null"
+
 cp "$(file_of 100 scsi0)" "$D1/images/100/vm-100-disk-77.raw"
 check 'rescan finds it' qm rescan
 check '... as unused' has_line 100 '^unused1: d1:100/vm-100-disk-77.raw'

@@ -24,3 +24,8 @@ check_PROGRAMS += %D%/test_cloudinit
 %C%_test_cloudinit_LDADD = guest/core/libguest_core.a lib/conf/libconf.a lib/base/libbase.a \
 	$(GLIB_LIBS)
 TESTS += %D%/test_cloudinit
+
+check_PROGRAMS += %D%/test_ovf
+%C%_test_ovf_SOURCES = %D%/test_ovf.c
+%C%_test_ovf_LDADD = $(guest_io_ldadd)
+TESTS += %D%/test_ovf
