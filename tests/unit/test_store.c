@@ -372,17 +372,41 @@ static void test_create_and_write_share_a_commit(Place *p, gconstpointer unused)
     close_rig(rig);
 }
 
-static void test_lone_create_is_written_soon(Place *p, gconstpointer unused)
+static void assert_written_soon(StoreRig *rig, uint64_t seq)
 {
-    StoreRig *rig = open_rig(p->db);
     gint64 until = g_get_monotonic_time() + 90 * G_USEC_PER_SEC;
-    uint64_t seq = storerig_create(rig, "alone");
 
-    (void)unused;
     while (storerig_committed(rig) < seq && g_get_monotonic_time() < until) {
         g_usleep(2000);
     }
     g_assert_cmpuint(storerig_committed(rig), ==, seq);
+}
+
+static void test_lone_create_is_written_soon(Place *p, gconstpointer unused)
+{
+    StoreRig *rig = open_rig(p->db);
+
+    (void)unused;
+    assert_written_soon(rig, storerig_create(rig, "alone"));
+    close_rig(rig);
+}
+
+/* Whether the thread sleeps, looks now and then by itself, or is about to leave the direct mode. */
+static void test_lone_create_whenever_it_comes(Place *p, gconstpointer unused)
+{
+    StoreRig *rig = open_rig(p->db);
+
+    (void)unused;
+    for (int i = 0; i < 12; i++) {
+        g_autofree char *path = g_strdup_printf("file-%d", i);
+        g_autofree char *more = g_strdup_printf("more-%d", i);
+
+        (void)storerig_create(rig, path);
+        (void)storerig_fill(rig, path, i % 3 == 0 ? STORE_DIRECT_BYTES_MIN : 100, (uint64_t)i);
+        g_assert_cmpint(storerig_flush(rig), ==, 0);
+        g_usleep((gulong)i * STORE_LINGER_MS * 1000 / 4);
+        assert_written_soon(rig, storerig_create(rig, more));
+    }
     close_rig(rig);
 }
 
@@ -1259,6 +1283,7 @@ int main(int argc, char **argv)
     ADD("one-batch-equals-single-changes", test_one_batch);
     ADD("create-and-write-share-a-commit", test_create_and_write_share_a_commit);
     ADD("lone-create-is-written-soon", test_lone_create_is_written_soon);
+    ADD("lone-create-whenever-it-comes", test_lone_create_whenever_it_comes);
     ADD("each-commit-is-synced-unless-relaxed", test_each_commit_is_synced);
     ADD("cost/small-files-at-most-3", test_cost_of_small_files);
     ADD("cost/large-files-at-most-1.3", test_cost_of_large_files);
