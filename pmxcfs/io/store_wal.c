@@ -109,7 +109,8 @@ static int write_sectors(StoreWal *w, const uint8_t *data, size_t size, sqlite3_
 static void grow(StoreWal *w)
 {
     static const uint8_t zeros[BASE_WRITE_MAX] __attribute__((aligned(MEMORY_ALIGN)));
-    sqlite3_int64 end = (w->length + STORE_WAL_GROWTH - 1) / STORE_WAL_GROWTH * STORE_WAL_GROWTH;
+    sqlite3_int64 step = w->length < STORE_WAL_GROWTH ? STORE_WAL_GROWTH_1 : STORE_WAL_GROWTH;
+    sqlite3_int64 end = (w->length + step - 1) / step * step;
     int rc = SQLITE_OK;
 
     while (rc == SQLITE_OK && w->length < end) {

@@ -30,6 +30,7 @@
 #define STORE_WAL_SECTOR   512
 #define STORE_WAL_HELD_MAX (1024 * 1024) /* more is written before its sync */
 #define STORE_WAL_GROWTH   (256 * 1024)  /* the file ends at a multiple of this */
+#define STORE_WAL_GROWTH_1 (16 * 1024)   /* or, up to the first, of this: it may not live long */
 
 typedef struct StoreWal {
     sqlite3_file *base; /* the file through the base VFS */

@@ -498,6 +498,30 @@ static void test_cost_of_large_files(Place *p, gconstpointer unused)
     storerig_assert_sound(p->db, NULL);
 }
 
+/* What the WAL costs that lives only for the small change between two large ones. */
+static void test_cost_of_a_short_wal(Place *p, gconstpointer unused)
+{
+    StoreRig *rig = open_rig(p->db);
+    StoreStats before;
+    StoreStats after;
+    double cost;
+
+    (void)unused;
+    (void)storerig_create(rig, "big");
+    (void)storerig_create(rig, "small");
+    check_large(rig, "new", 1.3);
+    g_usleep(2 * STORE_DIRECT_IDLE_MS * 1000); /* back in WAL mode */
+    store_stats(storerig_store(rig), &before);
+    (void)storerig_fill(rig, "small", 100, 1);
+    g_assert_cmpint(storerig_flush(rig), ==, 0);
+    check_large(rig, "behind a small one", 1.3);
+    store_stats(storerig_store(rig), &after);
+    cost = (double)(after.disk_bytes - before.disk_bytes) / (1 << 20);
+    g_test_message("both: %.2f bytes per byte", cost);
+    g_assert_cmpfloat(cost, <, 1.15);
+    close_rig(rig);
+}
+
 /* A changed page of a large file does not cost the whole file. */
 static void test_cost_of_small_change(Place *p, gconstpointer unused)
 {
@@ -1287,6 +1311,7 @@ int main(int argc, char **argv)
     ADD("each-commit-is-synced-unless-relaxed", test_each_commit_is_synced);
     ADD("cost/small-files-at-most-3", test_cost_of_small_files);
     ADD("cost/large-files-at-most-1.3", test_cost_of_large_files);
+    ADD("cost/short-wal", test_cost_of_a_short_wal);
     ADD("cost/small-change-of-a-large-file", test_cost_of_small_change);
     ADD("others-may-read-but-not-write", test_others_may_read_but_not_write);
     ADD("nobody-writes-in-between", test_nobody_writes_in_between);
