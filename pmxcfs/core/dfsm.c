@@ -36,6 +36,7 @@ struct Dfsm {
     uint32_t epoch_counter;
     WireDfsmEpoch epoch;
     uint64_t count; /* of the last NORMAL message */
+    uint64_t again; /* the highest of those that were sent a second time */
     DfsmQueue first, second;
     GQueue unsent; /* of Unsent* */
     size_t unsent_bytes;
@@ -401,11 +402,13 @@ static void mark_all_synced(Dfsm *d)
 
 static void deliver(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
 {
+    bool own = group_member_equal(&sender, &d->self);
     DfsmDelivery delivery = {.sender = sender,
                              .time = m->head.time,
                              .subtype = m->head.subtype,
                              .count = m->head.count,
-                             .own = group_member_equal(&sender, &d->self),
+                             .own = own,
+                             .again = own && m->head.count <= d->again,
                              .payload = m->payload,
                              .size = m->payload_size};
 
@@ -486,6 +489,7 @@ static void remulticast_queue(Dfsm *d)
     while ((entry = dfsm_queue_pop(&d->first)) != NULL) {
         if (group_member_equal(&entry->sender, &d->self)) {
             put(d, entry->count, entry->message);
+            d->again = MAX(d->again, entry->count);
         }
         dfsm_queued_free(entry);
     }

@@ -49,6 +49,8 @@ typedef struct DfsmDelivery {
     uint16_t subtype;
     uint64_t count; /* of the sender's process */
     bool own;       /* sent by this process */
+    bool again; /* and perhaps not for the first time: members that were parted from us since may
+                   have applied it already */
     const void *payload;
     size_t size;
 } DfsmDelivery;

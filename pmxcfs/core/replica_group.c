@@ -191,7 +191,9 @@ static void apply_delivered(Replica *r, const DfsmDelivery *d, const TreeOp *op,
         request_applied(r, q, q->no_count ? 0 : ret, delta);
         return;
     }
-    if (q != NULL) {
+    if (q != NULL && d->again) {
+        request_answer(r, q, -EBUSY, 0, REPLICA_TEXT_UNKNOWN);
+    } else if (q != NULL) {
         request_answer(r, q, ret, 0, NULL);
     }
     if (delta != NULL) {

@@ -670,6 +670,44 @@ static void begin_exchange(Rig *rig)
     message(rig, 1, begin);
 }
 
+static void tell_states(Rig *rig)
+{
+    static const WireDfsmEpoch epoch = {2, 2, 3, 4};
+    WireDfsmHeader state = {.type = WIRE_DFSM_STATE, .version = 1, .epoch = epoch};
+    g_autoptr(GBytes) index = memdb_index(rig->db);
+    gsize size;
+    const void *data = g_bytes_get_data(index, &size);
+    g_autoptr(GBytes) told = wire_dfsm_encode(&state, data, size);
+
+    for (uint32_t node = 1; node <= 3; node++) {
+        message(rig, node, told);
+    }
+}
+
+/* The first copy may have been applied by members that a partition kept from us, whose tree we then
+ * took over: "exists already" would be a lie (18.1.24). */
+static void refusal_of_a_message_sent_twice_is_unknown(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    uint64_t token = submit(rig, TREE_OP_CREATE, "f"), later;
+    g_autoptr(GBytes) first = g_bytes_ref(rig->sent->pdata[0]);
+
+    view(rig, 3);
+    message(rig, NODE, first);
+    g_ptr_array_set_size(rig->sent, 0);
+    begin_exchange(rig);
+    g_assert_true(g_bytes_equal(rig->sent->pdata[0], first));
+    tell_states(rig);
+    deliver_op(rig, 3, TREE_OP_CREATE, "f");
+    message(rig, NODE, first);
+    expect_answer(rig, token, -EBUSY);
+    g_assert_cmpstr(answer_to(rig, token)->text, ==, REPLICA_TEXT_UNKNOWN);
+    later = submit(rig, TREE_OP_CREATE, "g");
+    deliver_op(rig, 3, TREE_OP_CREATE, "g");
+    deliver_own(rig);
+    expect_answer(rig, later, -EEXIST);
+}
+
 /* 18.1.1: no UPDATE can carry such a file. */
 static void hollow_file_of_a_peer_is_filled_before_it_must_be_sent(void)
 {
@@ -884,6 +922,7 @@ int main(int argc, char **argv)
         {"/replica/group/disk-failure", disk_failure_makes_us_leave_until_it_works},
         {"/replica/group/disk-failure-alone", disk_failure_of_a_node_alone_is_like_local_mode},
         {"/replica/group/no-hollow-file", truncation_never_makes_a_hollow_file},
+        {"/replica/group/message-sent-twice", refusal_of_a_message_sent_twice_is_unknown},
         {"/replica/group/hollow-file-is-filled",
          hollow_file_of_a_peer_is_filled_before_it_must_be_sent},
         {"/replica/group/hollow-file-of-a-joiner", hollow_file_of_one_that_joins_is_left_as_it_is},
