@@ -8,5 +8,5 @@ EXTRA_DIST += %D%/it_11_cluster_glue.sh
 EXTRA_DIST += %D%/it_12_native.sh
 EXTRA_DIST += %D%/it_16_peer.sh %D%/peer_long.sh %D%/peer/peer.sh
 EXTRA_DIST += %D%/peer/clog.py %D%/peer/corosync.py %D%/peer/group.py %D%/peer/look.py
-EXTRA_DIST += %D%/peer/peer.py %D%/peer/scenes.py %D%/peer/tree.py
+EXTRA_DIST += %D%/peer/ipc_client.py %D%/peer/peer.py %D%/peer/scenes.py %D%/peer/tree.py
 EXTRA_DIST += %D%/it_13_many_nodes.sh %D%/soak_faults.sh %D%/it_15_mixed.sh

@@ -199,7 +199,8 @@ class Layer:
 
     def mind(self, sender, kind, subtype, when, reserved):
         """Fields that a receiver does not look at."""
-        if reserved or kind != NORMAL and subtype or abs(when - time.time()) > PATIENCE:
+        if sender != self.me and (reserved or kind != NORMAL and subtype or
+                                  abs(when - time.time()) > PATIENCE):
             self.complaints.append(f'header of {sender}: {kind} {subtype} {when} {reserved}')
 
     def mind_count(self, one):

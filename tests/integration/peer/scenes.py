@@ -465,6 +465,13 @@ def status_logs(scene):
     scene.until('the logs are equal', equal)
 
 
+def ipc(scene):
+    """The service for clients on one node, as libqb's own client sees it."""
+    scene.settled()
+    scene.run('exec', 2, '--', 'python3', os.path.join(HERE, 'ipc_client.py'))
+    scene.agreed()
+
+
 # ---- faults ------------------------------------------------------------------------------------
 
 def spoiled(scene):
@@ -588,8 +595,8 @@ def restarts(scene):
 
 SCENES = {call.__name__: call for call in (
     peer_changes, our_changes, at_once, older_peer, newer_peer, fresh_product, fresh_peer, quirks,
-    twins, status, spoiled, nonsense, silent_leader, silent_member, falling_back, beyond_limits,
-    restarts)}
+    twins, status, ipc, spoiled, nonsense, silent_leader, silent_member, falling_back,
+    beyond_limits, restarts)}
 
 
 def main(arguments):
