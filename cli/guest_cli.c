@@ -83,16 +83,3 @@ void guest_cli_warn(void *ctx, const char *text)
     (void)ctx;
     fprintf(stderr, "warning: %s\n", text);
 }
-
-char *guest_cli_size(uint64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes;
-    size_t unit = 0;
-
-    while (value >= 1024 && unit + 1 < G_N_ELEMENTS(units)) {
-        value /= 1024;
-        unit++;
-    }
-    return g_strdup_printf(unit == 0 ? "%.0f %s" : "%.2f %s", value, units[unit]);
-}

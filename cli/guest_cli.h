@@ -29,7 +29,4 @@ void guest_cli_long_work(StorageSet *set, FILE *out);
 /* A line for a person on stderr: "warning: ...". Fits VolumeWarn. */
 void guest_cli_warn(void *ctx, const char *text);
 
-/* "8 GiB" or "512 KiB" ...: for messages. Caller frees. */
-char *guest_cli_size(uint64_t bytes);
-
 #endif

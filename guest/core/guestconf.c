@@ -102,11 +102,6 @@ uint32_t guestconf_vmid(const GuestConf *gc)
     return gc->vmid;
 }
 
-const VmSection *guestconf_section(const GuestConf *gc)
-{
-    return gc->section;
-}
-
 bool guestconf_has(const GuestConf *gc, const char *key)
 {
     return vmsection_entry(gc->section, key) != NULL;

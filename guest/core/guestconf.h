@@ -30,7 +30,6 @@ void guestconf_free(GuestConf *gc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestConf, guestconf_free)
 
 uint32_t guestconf_vmid(const GuestConf *gc);
-const VmSection *guestconf_section(const GuestConf *gc);
 
 /* The value was written down (a default does not count). */
 bool guestconf_has(const GuestConf *gc, const char *key);

@@ -40,11 +40,6 @@ const HostFacts *host_world_facts(const HostWorld *w)
     return &w->facts;
 }
 
-const char *host_world_root(const HostWorld *w)
-{
-    return w->root;
-}
-
 /* The text of a file of the cluster; an absent one is empty. */
 static int
 read_cluster_file(const HostWorld *w, const char *name, char **ret, size_t *ret_len, Err *err)

@@ -31,7 +31,4 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostWorld, host_world_free)
 
 const HostFacts *host_world_facts(const HostWorld *w);
 
-/* The tree the world was read from; borrowed. */
-const char *host_world_root(const HostWorld *w);
-
 #endif

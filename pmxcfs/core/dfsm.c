@@ -1098,11 +1098,6 @@ const DfsmMember *dfsm_members(const Dfsm *d, uint32_t *ret_n)
     return d->members;
 }
 
-bool dfsm_is_member(const Dfsm *d, GroupMember who)
-{
-    return find_member((Dfsm *)d, who) != NULL; /* the list is not changed */
-}
-
 uint32_t dfsm_queued(const Dfsm *d)
 {
     return d->first.items.length + d->second.items.length;
@@ -1121,9 +1116,4 @@ bool dfsm_backpressure(const Dfsm *d)
 MonoTime dfsm_now(const Dfsm *d)
 {
     return d->now;
-}
-
-WallTime dfsm_wall(const Dfsm *d)
-{
-    return d->wall;
 }

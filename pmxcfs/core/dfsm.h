@@ -157,13 +157,11 @@ bool dfsm_is_lowest(const Dfsm *d); /* own node id is the lowest of the view */
 GroupMember dfsm_self(const Dfsm *d);
 const WireDfsmEpoch *dfsm_epoch(const Dfsm *d);
 const DfsmMember *dfsm_members(const Dfsm *d, uint32_t *ret_n); /* of the view; borrowed */
-bool dfsm_is_member(const Dfsm *d, GroupMember who);
 uint32_t dfsm_queued(const Dfsm *d);
 /* Bytes and messages given to `send` and not yet reported as sent. */
 size_t dfsm_unsent_bytes(const Dfsm *d);
 bool dfsm_backpressure(const Dfsm *d);
 MonoTime dfsm_now(const Dfsm *d); /* of the event being handled */
-WallTime dfsm_wall(const Dfsm *d);
 
 /* ---- the table, for the drawing and for tests ---- */
 
