@@ -10,11 +10,8 @@
 #include "lib/port/log.h"
 #include "lib/port/task.h"
 
-#include <errno.h>
 #include <glib-unix.h>
-#include <grp.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -59,30 +56,16 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-static int make_run_dir(const char *path, gid_t gid, Err *err)
-{
-    if ((mkdir(path, 0750) < 0 && errno != EEXIST) || chown(path, 0, gid) < 0) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", path, strerror(-r));
-    }
-    return 0;
-}
-
 static int serve(ApiTable *table, const char *run_dir, Err *err)
 {
     g_autofree char *path = g_build_filename(run_dir, "apid.sock", NULL);
-    const struct group *group = getgrnam("www-data");
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     ApiServer *server = NULL;
+    gid_t gid;
     int r;
 
-    if (group == NULL) {
-        return err_setf(err, -ENOENT, "group 'www-data' does not exist");
-    }
-    if ((r = make_run_dir(run_dir, group->gr_gid, err)) < 0 ||
-        (r = api_server_start(path, group->gr_gid, handle, table, table->tracer, &server, err)) <
-            0) {
+    if ((r = api_run_dir(run_dir, &gid, err)) < 0 ||
+        (r = api_server_start(path, gid, handle, table, table->tracer, &server, err)) < 0) {
         return r;
     }
     (void)g_unix_signal_add(SIGTERM, on_signal, loop);

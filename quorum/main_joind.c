@@ -9,9 +9,7 @@
 #include "quorum/io/upkeep.h"
 #include "quorum/io/witness_sync.h"
 
-#include <errno.h>
 #include <glib-unix.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -88,30 +86,17 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-static int make_run_dir(const char *path, gid_t gid, Err *err)
-{
-    if ((mkdir(path, 0750) < 0 && errno != EEXIST) || chown(path, 0, gid) < 0) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", path, strerror(-r));
-    }
-    return 0;
-}
-
 static int serve(JoinServer *s, const char *run_dir, Err *err)
 {
     g_autofree char *path = g_build_filename(run_dir, "joind.sock", NULL);
-    const struct group *group = getgrnam("www-data");
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     ApiServer *server = NULL;
+    gid_t gid;
     Upkeep *upkeep;
     int r;
 
-    if (group == NULL) {
-        return err_setf(err, -ENOENT, "group 'www-data' does not exist");
-    }
-    if ((r = make_run_dir(run_dir, group->gr_gid, err)) < 0 ||
-        (r = api_server_start(path, group->gr_gid, handle, s, &s->tracer, &server, err)) < 0) {
+    if ((r = api_run_dir(run_dir, &gid, err)) < 0 ||
+        (r = api_server_start(path, gid, handle, s, &s->tracer, &server, err)) < 0) {
         return r;
     }
     (void)g_unix_signal_add(SIGTERM, on_signal, loop);

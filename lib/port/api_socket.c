@@ -7,6 +7,7 @@
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
+#include <grp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -211,6 +212,22 @@ static gpointer run_loop(gpointer data)
     g_main_loop_run(s->loop);
     g_main_context_pop_thread_default(s->context);
     return NULL;
+}
+
+int api_run_dir(const char *path, gid_t *ret_gid, Err *err)
+{
+    const struct group *group = getgrnam("www-data");
+
+    if (group == NULL) {
+        return err_setf(err, -ENOENT, "group 'www-data' does not exist");
+    }
+    if ((mkdir(path, 0750) < 0 && errno != EEXIST) || chown(path, 0, group->gr_gid) < 0) {
+        int r = -errno;
+
+        return err_setf(err, r, "%s: %s", path, strerror(-r));
+    }
+    *ret_gid = group->gr_gid;
+    return 0;
 }
 
 int api_server_start(const char *path,

@@ -24,6 +24,10 @@ typedef void (*ApiHandler)(void *ctx, const ApiRequest *request, ApiAnswer *ret)
 
 typedef struct ApiServer ApiServer;
 
+/* Makes the folder of the sockets, unless it is there, and tells the group that the worker runs as.
+ * Main thread, at the start. -ENOENT without that group. */
+int api_run_dir(const char *path, gid_t *ret_gid, Err *err) must_check;
+
 /* Serves `path` (mode 0660, root:gid; a leftover of a dead daemon is replaced). Only root and
  * members of `gid` are answered. */
 int api_server_start(const char *path,
