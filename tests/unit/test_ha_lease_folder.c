@@ -427,6 +427,27 @@ static void dead_holder_must_not_have_moved(Rig *r, gconstpointer data)
     saw(r, "lMlml"); /* it had none */
 }
 
+/* Of another node: always under its mark, for that node removes what it takes for its own. */
+static void lock_of_another_is_taken_under_its_mark(Rig *r, gconstpointer data)
+{
+    (void)data;
+    do_at(r, 'M', 0, other_takes);
+    g_assert_cmpint(ha_leases_lock_other(r->leases, NAME, LIFE), ==, -EBUSY);
+    saw(r, "lMlR");
+    other_leaves(r);
+    g_assert_cmpint(ha_leases_lock_other(r->leases, NAME, LIFE), ==, 0);
+    saw(r, "lMlml");
+    unlocks(r, 0, "lrR");
+    ha_leases_mark(r->leases, NAME);
+    g_assert_cmpint(ha_leases_lock_dead(r->leases, NAME, LIFE), ==, 0);
+    ha_leases_settle(r->leases, NAME);
+    g_string_truncate(r->called, 0);
+    pass(r, LIFE); /* also when it was held, and has run out meanwhile */
+    other_leaves(r);
+    g_assert_cmpint(ha_leases_lock_dead(r->leases, NAME, LIFE), ==, 0);
+    saw(r, "lMlml");
+}
+
 static void age_is_that_of_the_last_change(Rig *r, gconstpointer data)
 {
     (void)data;
@@ -489,6 +510,7 @@ int main(int argc, char **argv)
         {"late-taker-respects-the-next", late_taker_respects_the_next},
         {"filesystem-is-asked-after-its-own-time", filesystem_is_asked_after_its_own_time},
         {"dead-holder-must-not-have-moved", dead_holder_must_not_have_moved},
+        {"lock-of-another-is-taken-under-its-mark", lock_of_another_is_taken_under_its_mark},
         {"age-is-that-of-the-last-change", age_is_that_of_the_last_change},
         {"own-of-an-earlier-boot-is-dropped", own_of_an_earlier_boot_is_dropped},
     };
