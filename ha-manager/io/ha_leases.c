@@ -369,7 +369,7 @@ int ha_leases_drop_own(HaLeases *l, const char *name)
     g_autofree char *mark = mark_of(name);
     int r;
 
-    if (!look_at(l, name).there) {
+    if (ha_leases_held(l, name) || !look_at(l, name).there) {
         return 0;
     }
     r = make_dir(l, mark);

@@ -18,7 +18,8 @@
  *   LEASE  CLIENT  MUX_TICK  DEVICE  WINDOW
  *
  * Defects, one at a time, to show that the properties can fail: FEED_AS_OF_NOW, CHECK_BEFORE_FEED
- * (and not after it), FEED_FIRST, RELEASE_UNSTOPPED, FENCE_UNCONFIRMED, BOOT_ID_OLD, IGNORE_MARK.
+ * (and not after it), FEED_FIRST, RELEASE_UNSTOPPED, FENCE_UNCONFIRMED, BOOT_ID_OLD, IGNORE_MARK,
+ * FREE_UNMARKED.
  * VACUOUS asks for a run in which the service does get to B: must be found.
  */
 #ifndef LEASE
@@ -48,6 +49,7 @@ bool wd_dead = false;    /* the multiplexer has stopped petting, for good */
 bool died = false;       /* A was reset and its LRM has not begun anew */
 bool fresh = false;      /* renewed since the master looked */
 bool mark = false;       /* the master is about to take the lease: NAME.take is there */
+bool kept = false;       /* the master has taken it and keeps NAME.take until all is written */
 bool old_boot = false;   /* the lease was taken by an earlier boot of A than this one */
 
 #define RUNS (a_up && !died)
@@ -130,6 +132,12 @@ active proctype Lrm()
     bool held;
 off:
     atomic { a_up || died -> died = false; held = false; t0_age = 0 }
+    /* what lies there is taken for a lock of the boot before, unless it is marked */
+    if
+    :: died -> goto off
+    :: atomic { RUNS && a_linked && !mark && !kept -> owner = NOBODY; old_boot = false }
+    :: RUNS
+    fi;
     do
     :: died -> goto off
     :: atomic { RUNS -> t0_age = 0 }
@@ -205,8 +213,15 @@ next:  skip
 }
 
 /* The rest of the cluster, always quorate. */
+#ifdef FREE_UNMARKED
+#define KEPT_FREE false
+#else
+#define KEPT_FREE true
+#endif
+
 active proctype Master()
 {
+    bool has; /* it believes that the lock is its own */
     do
     /* Taking from a silent holder, as docs/wire/ha-lease.md has it: mark, look again, take. Only
      * each single step is one operation on the tree. */
@@ -215,28 +230,31 @@ active proctype Master()
        if
        :: owner == NODE_A && !fresh ->
           if
-          :: atomic { owner == NODE_A -> owner = MASTER; renew_age = 0; assert(!runs_a) }
+          :: atomic { owner == NODE_A -> owner = MASTER; renew_age = 0; has = true; kept = true;
+                 assert(!runs_a) }
           :: owner != NODE_A /* given back just now */
           fi
        :: owner != NODE_A || fresh
        fi;
        mark = false
     :: d_step { owner == NOBODY && config_at == NODE_A && !a_linked -> owner = MASTER;
-           renew_age = 0; assert(!runs_a) }
+           renew_age = 0; has = true; kept = KEPT_FREE; assert(!runs_a) }
     :: atomic { owner == NODE_A -> /* a fence agent */
 #ifndef FENCE_UNCONFIRMED
            reset_a();
 #endif
-           owner = MASTER; renew_age = 0; assert(!runs_a) }
+           owner = MASTER; renew_age = 0; has = true; kept = true; assert(!runs_a) }
     :: d_step { owner == NODE_A && old_boot && a_up && a_linked -> /* proven reboot: it shows an
            other boot id than that with which the lease was taken */
-           old_boot = false; owner = MASTER; renew_age = 0; assert(!runs_a) }
+           old_boot = false; owner = MASTER; renew_age = 0; has = true; kept = true;
+           assert(!runs_a) }
 #ifdef BOOT_ID_OLD
     :: d_step { owner == NODE_A && a_linked && a_up -> owner = MASTER; renew_age = 0;
-           assert(!runs_a) }
+           has = true; kept = true; assert(!runs_a) }
 #endif
-    :: d_step { owner == MASTER && config_at == NODE_A -> config_at = MASTER }
-    :: d_step { owner == MASTER && config_at == MASTER -> runs_b = true; owner = NOBODY }
+    :: d_step { has && config_at == NODE_A -> config_at = MASTER }
+    :: d_step { has && config_at == MASTER -> runs_b = true; has = false; kept = false;
+           if :: owner == MASTER -> owner = NOBODY :: else fi }
     /* back home, as a migration does it: stopped there before the configuration moves */
     :: d_step { runs_b && a_linked && owner == NOBODY -> runs_b = false; config_at = NODE_A }
     od
