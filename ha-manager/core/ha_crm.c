@@ -244,10 +244,8 @@ static void leave_master(HaCrm *crm, HaCrmState state)
     set_state(crm, state);
 }
 
-static void go_idle(HaCrm *crm)
+static void give_up_master(HaCrm *crm)
 {
-    ha_log(crm->env, TRACE_INFO, "cluster had no service configured for %u rounds, going idle.",
-           crm->env->timing->crm_idle_rounds);
     ha_lease_close_watchdog(&crm->lease);
     if (ha_lease_release(&crm->lease) < 0) {
         ha_log(crm->env, TRACE_NOTICE, "CRM lock release failed, let the lock timeout");
@@ -255,10 +253,31 @@ static void go_idle(HaCrm *crm)
     leave_master(crm, HA_CRM_WAIT_FOR_QUORUM);
 }
 
+static void go_idle(HaCrm *crm)
+{
+    ha_log(crm->env, TRACE_INFO, "cluster had no service configured for %u rounds, going idle.",
+           crm->env->timing->crm_idle_rounds);
+    give_up_master(crm);
+}
+
+/* Between the look at the status and the lock the last master may have begun to fence this node:
+ * nobody can prove that of himself, and all would wait for ever. */
+static bool is_to_be_fenced(const HaCrm *crm)
+{
+    return crm->env->conduct.step_aside && crm->manager != NULL &&
+           ha_manager_status_service_in_fence(ha_manager_status(crm->manager), crm->env->node);
+}
+
 static void step_master(HaCrm *crm)
 {
     if (!get_lock(crm)) {
         leave_master(crm, HA_CRM_LOST_MANAGER_LOCK);
+        return;
+    }
+    if (is_to_be_fenced(crm)) {
+        ha_log(crm->env, TRACE_WARNING,
+               "this node is to be fenced: giving the manager lock to another one");
+        give_up_master(crm);
         return;
     }
     crm->idle_rounds = allowed_to_get_idle(crm) ? crm->idle_rounds + 1 : 0;

@@ -24,6 +24,7 @@ const HaConduct ha_conduct_improved = {
     .rules_by_nodes = true,
     .quarantine = true,
     .epoch = true,
+    .step_aside = true,
     .freeze_max_ms = INT64_C(15) * 60 * 1000,
 };
 

@@ -196,6 +196,7 @@ typedef struct HaConduct {
     bool rules_by_nodes;   /* a member never seen yet is no reason to compile the rules again */
     bool quarantine;       /* a node that comes and goes gets no services (ha_flaps.h) */
     bool epoch;            /* manager_status carries the number of the master that wrote it */
+    bool step_aside;       /* a master whose own node is to be fenced leaves that to another */
     int64_t freeze_max_ms; /* 0: for ever; else a frozen service of a dead node is recovered */
 } HaConduct;
 

@@ -132,6 +132,13 @@ static void note_loss(HaManager *m, const char *node)
     ha_flaps_note(f, m->now.wall.sec);
 }
 
+/* The master's own node, with nothing that waits for a proof: who else should give one? */
+static bool is_fenced_in_vain(const HaManager *m, const char *node)
+{
+    return m->env->conduct.step_aside && strcmp(node, m->env->node) == 0 &&
+           !ha_manager_status_service_in_fence(m->ms, node);
+}
+
 static void update_online(HaManager *m, const char *node)
 {
     HaLrmMode mode = ha_manager_lrm_mode(m, node);
@@ -157,6 +164,10 @@ static void update_online(HaManager *m, const char *node)
         }
         break;
     case HA_NODE_FENCE: /* stays until it is fenced, whatever it looks like */
+        if (is_fenced_in_vain(m, node)) {
+            ha_manager_set_node(m, node, HA_NODE_ONLINE);
+        }
+        break;
     case HA_NODE_STATE_N:
         break;
     }

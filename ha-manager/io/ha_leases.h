@@ -89,8 +89,8 @@ bool ha_leases_in_time(const HaLeases *l, const char *name);
  * were taken (all but `keep`) are given back, so that their nodes can return. */
 void ha_leases_settle(HaLeases *l, const char *keep);
 
-/* Removes a lock of this very node that an earlier boot has left; one that is held by now is of this
- * boot. 0: there is none of an earlier one any more. */
+/* Removes a lock of this very node that an earlier boot has left; what this process holds is not
+ * one. 0: there is none any more. */
 int ha_leases_drop_own(HaLeases *l, const char *name) must_check;
 
 #endif

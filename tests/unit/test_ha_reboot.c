@@ -278,6 +278,65 @@ static void next_master_knows_the_boot(Rig *r, gconstpointer data)
     assert_recovers(r, "node-rebooted");
 }
 
+/* Puts another status in force while the manager lock is being taken. */
+static struct {
+    const HaEnvOps *real;
+    Rig *rig;
+    const char *text;
+} late;
+
+static int lock_late(void *ctx, const char *name)
+{
+    if (late.text != NULL && strcmp(name, HA_MANAGER_LOCK) == 0) {
+        hasim_world_set_file(late.rig->w, HA_FILE_MANAGER_STATUS, late.text);
+        late.text = NULL;
+    }
+    return late.real->lock(ctx, name);
+}
+
+/* The CRM of node1 begins anew and becomes master with that status. */
+static void take_over_with(Rig *r, const char *text)
+{
+    static HaEnvOps ops;
+
+    ha_crm_free(r->master->crm.crm);
+    r->master->crm.crm = NULL;
+    hasim_start_crm(r->master, r->w);
+    late.real = r->master->crm.env.ops;
+    late.rig = r;
+    late.text = text;
+    ops = *late.real;
+    ops.lock = lock_late;
+    r->master->crm.env.ops = &ops;
+    while (ha_crm_manager_status(r->master->crm.crm) == NULL) {
+        run_round(r);
+        g_assert_cmpint(r->w->time, <, 3600);
+    }
+    g_assert_null(late.text);
+}
+
+static void master_that_is_to_be_fenced_steps_aside(Rig *r, gconstpointer data)
+{
+    (void)data;
+    take_over_with(r, "{\"node_status\":{\"node1\":\"fence\",\"node2\":\"online\"},"
+                      "\"service_status\":{\"" SID "\":{\"node\":\"node1\",\"state\":\"fence\"}}}");
+    run_round(r);
+    g_assert_null(ha_crm_manager_status(r->master->crm.crm));
+    g_assert_false(strmap_has(r->w->locks, HA_MANAGER_LOCK));
+    run_round(r); /* and does not come back while it is to be fenced */
+    g_assert_null(ha_crm_manager_status(r->master->crm.crm));
+}
+
+static void master_that_is_fenced_in_vain_works(Rig *r, gconstpointer data)
+{
+    (void)data;
+    take_over_with(r,
+                   "{\"node_status\":{\"node1\":\"fence\",\"node2\":\"online\"},"
+                   "\"service_status\":{\"" SID "\":{\"node\":\"node3\",\"state\":\"started\"}}}");
+    run_round(r);
+    g_assert_cmpint(ha_manager_status_node(status(r), "node1"), ==, HA_NODE_ONLINE);
+}
+
 /* Strictly as documented there is no such proof. */
 static void documented_conduct_waits_for_the_lease(Rig *r, gconstpointer data)
 {
@@ -306,6 +365,9 @@ int main(int argc, char **argv)
     g_test_add("/ha/reboot/boot-told-before-the-look-is-no-proof", Rig, "late", set_up,
                boot_told_before_the_look_is_no_proof, tear_down);
     CASE("/ha/reboot/next-master-knows-the-boot", next_master_knows_the_boot);
+    CASE("/ha/reboot/master-that-is-to-be-fenced-steps-aside",
+         master_that_is_to_be_fenced_steps_aside);
+    CASE("/ha/reboot/master-that-is-fenced-in-vain-works", master_that_is_fenced_in_vain_works);
     CASE("/ha/reboot/documented-conduct-waits-for-the-lease",
          documented_conduct_waits_for_the_lease);
     return g_test_run();
