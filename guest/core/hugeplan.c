@@ -246,11 +246,14 @@ static int fill(Reserve *v, const HugeNeed *need, uint64_t nodes, uint64_t *got,
         uint64_t shares = (uint64_t)__builtin_popcountll(nodes);
         for (int node = 0; r == 0 && node < HUGE_NODES_MAX && *got < need->pages; node++) {
             uint64_t missing = need->pages - *got;
-            uint64_t most = pass == 1 ? (missing + shares - 1) / shares : missing;
+            uint64_t most = missing;
             if ((nodes & UINT64_C(1) << node) == 0) {
                 continue;
             }
-            shares--;
+            if (pass == 1) {
+                most = (missing + shares - 1) / shares;
+                shares--;
+            }
             if (pass > 0) {
                 r = grow(v, node, need, most, err);
             }
