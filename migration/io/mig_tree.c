@@ -197,11 +197,34 @@ static int settle(VmConf *conf, void *ctx, Err *err)
     return changed ? 0 : 1;
 }
 
+/* A node without quorum sees what was. Only one that is part of the whole can write, and then it
+ * has seen what the others did before. */
+static int see_all(const MigTree *t, uint32_t vmid, Err *err)
+{
+    g_autofree char *dir = g_build_filename(t->pve, "priv", "migration", NULL);
+    g_autofree char *name = g_strdup_printf("%s.%u", t->node, vmid);
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    int r = mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
+
+    (void)rmdir(path); /* of an earlier life */
+    if (r == 0 && mkdir(path, 0700) < 0) {
+        r = -errno;
+    }
+    if (r == 0) {
+        (void)rmdir(path); /* the next one tries again */
+        return 0;
+    }
+    return err_setf(err, r, "%s: %s", path, r == -EACCES ? "no quorum" : g_strerror(-r));
+}
+
 int mig_tree_settle(const MigTree *t, uint32_t vmid, const JsonTree *pairs, bool unlock, Err *err)
 {
     Settle s = {pairs, unlock};
     int r = change(t, vmid, settle, &s, err);
 
+    if (r == -ENOENT && unlock && (r = see_all(t, vmid, err)) == 0) {
+        r = change(t, vmid, settle, &s, err);
+    }
     return r == -ENOENT ? 0 : r;
 }
 

@@ -43,7 +43,8 @@ int mig_tree_lock(const MigTree *t, uint32_t vmid, Err *err) must_check;
 /* It is here and has `lock: migrate`. */
 bool mig_tree_is_locked(const MigTree *t, uint32_t vmid);
 /* Takes `lock: migrate` away (`unlock`); another word stays. `pairs` (may be NULL): volumes {old,
- * new} that get their new names in the same step. A configuration that is not here is fine. */
+ * new} that get their new names in the same step. A configuration that is not here is fine, but
+ * to unlock it the node must be able to write then: another may not have seen yet that it came. */
 int mig_tree_settle(const MigTree *t, uint32_t vmid, const JsonTree *pairs, bool unlock, Err *err)
     must_check;
 
