@@ -138,14 +138,16 @@ static int read_tree(const char *text, size_t len, Node **ret, Err *err)
         text += 3; /* byte order mark */
         len -= 3;
     }
-    good = len > 0 && g_markup_parse_context_parse(context, text, (gssize)len, &error) &&
+    /* GLib's parser complains of itself about names that are no text. */
+    good = len > 0 && g_utf8_validate(text, (gssize)len, NULL) &&
+           g_markup_parse_context_parse(context, text, (gssize)len, &error) &&
            g_markup_parse_context_end_parse(context, &error);
     g_markup_parse_context_free(context);
     g_ptr_array_unref(r.open);
     if (!good || r.root == NULL) {
         node_free(r.root);
         return err_setf(err, -EBADMSG, "no XML in UTF-8: %s",
-                        error != NULL ? error->message : "it is empty");
+                        error != NULL ? error->message : "empty, or other bytes");
     }
     *ret = r.root;
     return 0;
