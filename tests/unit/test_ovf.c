@@ -149,7 +149,7 @@ static void test_broken(void)
 {
     for (size_t len = 0; len < strlen(GOOD); len++) {
         g_autofree char *cut = g_strndup(GOOD, len);
-        g_autofree char *less = g_strconcat(cut, GOOD + len + 1, NULL);
+        g_autofree char *less = g_strconcat(cut, &GOOD[len + 1], NULL);
         g_autoptr(Ovf) ovf = NULL;
         g_autoptr(Ovf) none = NULL;
 
