@@ -7,6 +7,7 @@
 #include "pmxcfs/io/store.h"
 
 #include "pmxcfs/io/store_db.h"
+#include "pmxcfs/io/store_wal.h"
 #include "tests/lib/storerig.h"
 #include "tests/unit/testdata.h"
 
@@ -522,9 +523,11 @@ static void test_cost_of_a_short_wal(Place *p, gconstpointer unused)
     close_rig(rig);
 }
 
-/* A changed page of a large file does not cost the whole file. */
+/* A changed page of a large file does not cost the whole file. When the WAL was folded just before,
+ * it begins anew and grows by its first step. */
 static void test_cost_of_small_change(Place *p, gconstpointer unused)
 {
+    const uint64_t small = 16384 + STORE_WAL_GROWTH_1;
     StoreRig *rig = open_rig(p->db);
     g_autofree uint8_t *buf = g_malloc0(1 << 20);
     StoreStats before;
@@ -541,11 +544,11 @@ static void test_cost_of_small_change(Place *p, gconstpointer unused)
         g_assert_cmpint(storerig_wait(rig, storerig_write(rig, "big", data)), ==, 0);
         store_stats(storerig_store(rig), &after);
     }
-    g_assert_cmpuint(after.disk_bytes - before.disk_bytes, <, 16384);
+    g_assert_cmpuint(after.disk_bytes - before.disk_bytes, <, small);
     store_stats(storerig_store(rig), &before);
     g_assert_cmpint(storerig_wait(rig, storerig_mtime(rig, "big", 1700000009)), ==, 0);
     store_stats(storerig_store(rig), &after);
-    g_assert_cmpuint(after.disk_bytes - before.disk_bytes, <, 16384);
+    g_assert_cmpuint(after.disk_bytes - before.disk_bytes, <, small);
     close_rig(rig);
 }
 
