@@ -8,6 +8,7 @@
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nodes_lib.sh"
+at=$WORK/n # what the nodes keep, which have the folders of this machine
 need curl python3 "$BUILD/api/quorate-apid"
 
 # A node as it comes from the installer: pmxcfs in local mode, root's password set.
@@ -28,8 +29,8 @@ call()
 {
     local node=$1 method=$2 path=$3
     shift 3
-    on "$node" "curl -sk --max-time 60 -X $method -w '%{http_code}' -o /tmp/body $* \
-        'https://127.0.0.1:8006/api2/json$path'; echo; cat /tmp/body"
+    on "$node" "curl -sk --max-time 60 -X $method -w '%{http_code}' -o $at.body $* \
+        'https://127.0.0.1:8006/api2/json$path'; echo; cat $at.body"
 }
 
 answers()
@@ -44,20 +45,20 @@ answers()
 # json EXPRESSION: `d` is what stands under "data" of the last body on the node.
 json()
 {
-    on "$1" 'cat /tmp/body' | python3 -c "import json,sys; d=json.load(sys.stdin)['data']; $2"
+    on "$1" "cat $at.body" | python3 -c "import json,sys; d=json.load(sys.stdin)['data']; $2"
 }
 
 login()
 {
     on "$1" "printf 'username=root%%40pam&password=%s' '$2' |
-        curl -sk --max-time 60 -o /tmp/login -d @- https://127.0.0.1:8006/api2/json/access/ticket &&
-        python3 -c \"import json,urllib.parse as u; d=json.load(open('/tmp/login'))['data']
-open('/tmp/cookie','w').write('Cookie: PVEAuthCookie='+u.quote(d['ticket']))
-open('/tmp/csrf','w').write('CSRFPreventionToken: '+d['CSRFPreventionToken'])\""
+        curl -sk --max-time 60 -o $at.login -d @- https://127.0.0.1:8006/api2/json/access/ticket &&
+        python3 -c \"import json,urllib.parse as u; d=json.load(open('$at.login'))['data']
+open('$at.cookie','w').write('Cookie: PVEAuthCookie='+u.quote(d['ticket']))
+open('$at.csrf','w').write('CSRFPreventionToken: '+d['CSRFPreventionToken'])\""
 }
 
-AUTH='-H @/tmp/cookie'
-FULL='-H @/tmp/cookie -H @/tmp/csrf'
+AUTH="-H @$at.cookie"
+FULL="-H @$at.cookie -H @$at.csrf"
 
 # What the member shows, for people to compare.
 fingerprint()
@@ -77,8 +78,8 @@ add()
 # certificate; every other request is answered as an unknown one.
 start_plain_member()
 {
-    on 1 "setsid python3 '$TOP/tests/integration/plain_member.py' /tmp/plain.log \
-        </dev/null >/tmp/plain.err 2>&1 &"
+    on 1 "setsid python3 '$TOP/tests/integration/plain_member.py' $at.plain.log \
+        </dev/null >$at.plain.err 2>&1 &"
     within 60 on 1 "ss -Htln 'sport = 8007' | grep -q 8007"
 }
 
@@ -150,14 +151,14 @@ assert d['totem']['cluster_name'] == 'lab1' and d['totem']['interface']['0']['li
     check 'a bad name is refused' answers 400 1 POST /cluster/config/nodes/x_y "$FULL"
     on 1 "printf 'user:joe@pve:1:0:::::\nacl:1:/:joe@pve:PVEAuditor:\n' >/etc/pve/user.cfg
         echo \"joe:\$(openssl passwd -5 joes-secret):\" >/etc/pve/priv/shadow.cfg"
-    check 'a user of the cluster logs in' on 1 "curl -sfk -o /tmp/joe \
+    check 'a user of the cluster logs in' on 1 "curl -sfk -o $at.joe \
         -d 'username=joe@pve&password=joes-secret' https://127.0.0.1:8006/api2/json/access/ticket"
     check 'may look' on 1 "python3 -c \"import json,urllib.parse as u
-d=json.load(open('/tmp/joe'))['data']; assert d['cap']['dc'] == {'SDN.Audit': 1, 'Sys.Audit': 1}, d
-open('/tmp/joe.h','w').write('Cookie: PVEAuthCookie='+u.quote(d['ticket'])+chr(10)
+d=json.load(open('$at.joe'))['data']; assert d['cap']['dc'] == {'SDN.Audit': 1, 'Sys.Audit': 1}, d
+open('$at.joe.h','w').write('Cookie: PVEAuthCookie='+u.quote(d['ticket'])+chr(10)
 +'CSRFPreventionToken: '+d['CSRFPreventionToken'])\" &&
-        curl -sfk -H @/tmp/joe.h https://127.0.0.1:8006/api2/json/cluster/config/join"
-    check 'but not add' answers 403 1 POST /cluster/config/nodes/x '-H @/tmp/joe.h'
+        curl -sfk -H @$at.joe.h https://127.0.0.1:8006/api2/json/cluster/config/join"
+    check 'but not add' answers 403 1 POST /cluster/config/nodes/x "-H @$at.joe.h"
     check 'a cluster is made in a task' answers 200 1 POST /cluster/config \
         "$FULL -d clustername=lab2"
     check 'with an id' a_task_is_started
@@ -211,8 +212,8 @@ claims_of_other_nodes()
 # configuration, starts its daemons.
 join_by_hand()
 {
-    on 1 "curl -sfk $FULL -o /tmp/answer -d new_node_ip=10.80.0.3 -d apiversion=1 \
-        https://127.0.0.1:8006/api2/json/cluster/config/nodes/node3 && cat /tmp/answer" \
+    on 1 "curl -sfk $FULL -o $at.answer -d new_node_ip=10.80.0.3 -d apiversion=1 \
+        https://127.0.0.1:8006/api2/json/cluster/config/nodes/node3 && cat $at.answer" \
         >"$WORK/answer" || return 1
     lab stop 3 pmxcfs || return 1
     on 3 "rm -f /var/lib/pve-cluster/config.db* && python3 -c \"import json
@@ -228,10 +229,10 @@ open('/etc/corosync/corosync.conf','w').write(d['corosync_conf'])\"" || return 1
 # Joins node 4 under the name of another one, by the documented endpoints.
 add_as_node3()
 {
-    on 4 "cp /etc/hosts /tmp/hosts && sed '/node3/d; s/10.80.0.4.*/& node3/' /tmp/hosts >/etc/hosts
+    on 4 "cp /etc/hosts $at.hosts && sed '/node3/d; s/10.80.0.4.*/& node3/' $at.hosts >/etc/hosts
         echo lab-secret | unshare -u sh -c 'hostname node3 && pvecm add 10.80.0.1:8007 \
             --fingerprint $(fingerprint)'
-        status=\$?; cat /tmp/hosts >/etc/hosts; exit \$status"
+        status=\$?; cat $at.hosts >/etc/hosts; exit \$status"
 }
 
 claims_of_both_directions()
@@ -251,7 +252,7 @@ claims_of_both_directions()
     check 'our node joins through it' add 4 lab-secret 10.80.0.1:8007 \
         --fingerprint "$(fingerprint)"
     check 'by these endpoints' on 1 "grep -q 'POST /api2/json/cluster/config/nodes/node4' \
-        /tmp/plain.log && ! grep -q join2/token /tmp/plain.log"
+        $at.plain.log && ! grep -q join2/token $at.plain.log"
     check 'and has its vote' within 60 expects_votes 4
     check 'and its guest' on 1 'grep -q guest4 /etc/pve/nodes/node4/qemu-server/400.conf'
     check 'the API tells of all nodes' answers 200 1 GET /cluster/status "$AUTH"

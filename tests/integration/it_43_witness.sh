@@ -6,6 +6,7 @@
 # Timeout: 600
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/nodes_lib.sh"
+at=$WORK/n # what the nodes keep, which have the folders of this machine
 need corosync-qnetd corosync-qdevice certutil python3
 
 make_bare()
@@ -30,13 +31,13 @@ status()
 # A new token of the witness host in $WORK/token; its service waits there.
 new_token()
 {
-    on 4 'rm -f /tmp/token; setsid pvecm witness token --address 10.80.0.4 --ttl 250 >/tmp/token \
-        2>/tmp/witness.log </dev/null &'
-    within 60 on 4 "grep -q PVEW1 /tmp/token && ss -Htln 'sport = 5402' | grep -q 5402" || {
-        on 4 'cat /tmp/witness.log'
+    on 4 "rm -f $at.token; setsid pvecm witness token --address 10.80.0.4 --ttl 250 >$at.token \
+        2>$at.witness.log </dev/null &"
+    within 60 on 4 "grep -q PVEW1 $at.token && ss -Htln 'sport = 5402' | grep -q 5402" || {
+        on 4 "cat $at.witness.log"
         return 1
     }
-    on 4 'cat /tmp/token' >"$WORK/token"
+    on 4 "cat $at.token" >"$WORK/token"
 }
 
 other_secret()
@@ -74,7 +75,7 @@ gone()
 # Node 4 does what it is told on TCP port 2222, and `ssh` on node 1 tells it.
 start_ssh()
 {
-    on 4 "setsid python3 '$TOP/tests/integration/fake_ssh.py' serve </dev/null >/tmp/ssh.log 2>&1 &"
+    on 4 "setsid python3 '$TOP/tests/integration/fake_ssh.py' serve </dev/null >$at.ssh.log 2>&1 &"
     on 1 "mkdir /etc/lab-bin && printf '#!/bin/sh\nexec python3 %s \"\$@\"\n' \
         '$TOP/tests/integration/fake_ssh.py' >/etc/lab-bin/ssh && chmod +x /etc/lab-bin/ssh"
     within 60 on 4 "ss -Htln 'sport = 2222' | grep -q 2222"
