@@ -72,7 +72,7 @@ check ".members shows it" within 60 at 3 \
 refuse 'an older one is refused' edit_conf 1 "s/config_version: .*/config_version: $OLD/"
 refuse 'one without a new version, too' edit_conf 1 's/token: .*/token: 1234/'
 refuse 'a broken one is refused when it is closed' at 1 \
-    "printf 'totem {\n config_version: 99\n' >/tmp/broken; cp /tmp/broken /etc/pve/corosync.conf"
+    "printf 'totem {\n config_version: 99\n' >$WORK/broken; cp $WORK/broken /etc/pve/corosync.conf"
 check 'the log of the daemon says why' grep -q 'corosync.conf was refused: line' \
     "$(lab path 1)/log/pmxcfs.log"
 check 'the log of the cluster, too' within 10 at 3 \

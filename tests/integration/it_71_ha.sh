@@ -331,7 +331,7 @@ claims_of_bad_input()
 {
     local starts
     starts=$(grep -c start "$WORK/log")
-    on 1 sh -c 'cd /etc/pve/ha && cp resources.cfg /tmp/r.$$ &&
+    on 1 sh -c 'cd /etc/pve/ha &&
         printf "exec: ghost\n\nvm: 4711\n\tstate dreaming\n\nnonsense\n\tx y\n" >>resources.cfg &&
         printf "node-affinity: prefer2\n\tresources exec:web\n\tnodes node1\n" >>rules.cfg &&
         printf "make it so\nmigrate exec:web\n" >crm_commands && echo "device a" >fence.cfg'
