@@ -27,7 +27,8 @@ char *mig_tls_peer_subject(SSL *ssl);
 /* What stopped the last call, for people. */
 void mig_tls_reason(SSL *ssl, Err *err, int code, const char *what);
 
-/* `dir` with ca-cert.pem, server-cert.pem, ... as QEMU wants it. */
+/* `dir` with ca-cert.pem, server-cert.pem, ... as QEMU wants it, and with a Diffie-Hellman group,
+ * so that no QEMU searches one of its own. -EIO, -ENOMEM, or what the file system says. */
 int mig_tls_qemu_dir(const char *pve, const char *node, const char *dir, Err *err) must_check;
 
 #endif

@@ -15,9 +15,12 @@
 #include "migration/io/mig_ports.h"
 #include "migration/io/mig_probe.h"
 #include "migration/io/mig_target_ops.h"
+#include "migration/io/mig_tls.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <openssl/pem.h>
+#include <sys/stat.h>
 #include <string.h>
 
 /* Nobody else is there, and no connection gets such a port by itself. */
@@ -817,6 +820,49 @@ static void test_probe(void)
     mig_ports_free(p);
 }
 
+/* ---- what QEMU reads ---------------------------------------------------------------------------
+ */
+
+/* The group is there, of 2048 bits, root's own; made again over an earlier one. */
+static void test_tls_dir(void)
+{
+    g_autofree char *tmp = g_dir_make_tmp("quorate-tls-XXXXXX", NULL);
+    g_autofree char *dir = g_build_filename(tmp, "tls", NULL);
+    g_autofree char *group = g_build_filename(dir, "dh-params.pem", NULL);
+    static const char *const links[] = {"ca-cert.pem", "server-cert.pem", "server-key.pem",
+                                        "client-cert.pem", "client-key.pem"};
+    Err err;
+
+    for (int pass = 0; pass < 2; pass++) {
+        EVP_PKEY *params;
+        struct stat st;
+        BIO *file;
+
+        g_assert_cmpint(mig_tls_qemu_dir("/etc/pve", "node1", dir, &err), ==, 0);
+        g_assert_cmpint(g_stat(group, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+        file = BIO_new_file(group, "r");
+        g_assert_nonnull(file);
+        params = PEM_read_bio_Parameters(file, NULL);
+        g_assert_nonnull(params);
+        g_assert_cmpint(EVP_PKEY_get_bits(params), ==, 2048);
+        EVP_PKEY_free(params);
+        BIO_free(file);
+    }
+    g_assert_cmpint(g_unlink(group), ==, 0);
+    g_assert_cmpint(g_mkdir(group, 0700), ==, 0); /* something stands in the way */
+    g_assert_cmpint(mig_tls_qemu_dir("/etc/pve", "node1", dir, &err), ==, -EIO);
+    g_assert_nonnull(strstr(err.text, "dh-params.pem"));
+    g_assert_cmpint(g_rmdir(group), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
+        g_autofree char *link = g_build_filename(dir, links[i], NULL);
+
+        g_assert_cmpint(g_unlink(link), ==, 0);
+    }
+    g_assert_cmpint(g_rmdir(dir), ==, 0);
+    g_assert_cmpint(g_rmdir(tmp), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -851,5 +897,6 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/ports/crowd", test_ports_crowd);
     g_test_add_func("/migration/ports/probe", test_probe);
     g_test_add_func("/migration/ports/queue-in-order", test_ports);
+    g_test_add_func("/migration/tls-directory", test_tls_dir);
     return g_test_run();
 }
