@@ -36,6 +36,16 @@ bool native_phase_allowed(NativePhase from, NativePhase to)
     return (phase_next[from] & (1u << to)) != 0;
 }
 
+static bool all_native(const Native *n)
+{
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        if (!n->peers[i].native && !n->peers[i].silent) {
+            return false;
+        }
+    }
+    return n->n_peers > 0;
+}
+
 /* Members that are not suspected and stand before us in line. */
 static uint32_t rank(const Replica *r)
 {
@@ -63,8 +73,9 @@ static MonoTime alarm_of(const Replica *r, NativePhase phase)
         return mono_add_ms(r->now, NATIVE_PROGRESS_MS);
     case NATIVE_PHASE_LEFT_OUT:
         return mono_add_ms(r->now, NATIVE_ANSWER_MS);
+    case NATIVE_PHASE_ACTIVE: /* with a foreign member: until the first in line sees to it */
+        return all_native(r->native) ? MONO_NEVER : mono_add_ms(r->now, turn);
     case NATIVE_PHASE_DOCUMENTED:
-    case NATIVE_PHASE_ACTIVE:
     case NATIVE_PHASE_N:
         break;
     }
@@ -176,20 +187,20 @@ void native_send(Replica *r, const WireNative *m)
 
 /* ---- who is who ------------------------------------------------------------------------------ */
 
-static bool all_native(const Native *n)
-{
-    for (uint32_t i = 0; i < n->n_peers; i++) {
-        if (!n->peers[i].native && !n->peers[i].silent) {
-            return false;
-        }
-    }
-    return n->n_peers > 0;
-}
-
 static bool any_foreign(const Native *n)
 {
     for (uint32_t i = 0; i < n->n_peers; i++) {
         if (n->peers[i].foreign) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_silent(const Native *n)
+{
+    for (uint32_t i = 0; i < n->n_peers; i++) {
+        if (n->peers[i].silent) {
             return true;
         }
     }
@@ -383,12 +394,23 @@ static void try_documented(Replica *r)
 {
     const Native *n = r->native;
 
-    if (n->phase == NATIVE_PHASE_WAITING && any_foreign(n) && dfsm_is_lowest(r->dfsm)) {
+    if (n->phase == NATIVE_PHASE_WAITING && any_foreign(n) && !n->voided &&
+        dfsm_is_lowest(r->dfsm)) {
         dfsm_start_sync(r->dfsm);
     }
 }
 
 /* ---- a new view ------------------------------------------------------------------------------ */
+
+/* A foreign member that was silent while a term ran has queued what that term made void, documented
+ * changes of all members among it (8.6): in an exchange of the same members it would apply them
+ * after it, alone. When a member is new, each sends its own queued changes again and forgets the
+ * rest (8.4). So the documented exchange waits for a view with a new member (`voided`), and makes
+ * one. */
+static void come_back(Replica *r)
+{
+    dfsm_leave(r->dfsm, "a member is foreign"); /* all begin again in the view of our return */
+}
 
 static void forget_restart(Native *n)
 {
@@ -423,12 +445,12 @@ static bool has_spoken(const Replica *r, GroupMember who)
     return false;
 }
 
-/* What is known of a process holds as long as it stays a member. */
-static void rebuild_peers(Replica *r, const DfsmMember *members, uint32_t n_members)
+/* What is known of a process holds as long as it stays a member. True: somebody is new. */
+static bool rebuild_peers(Replica *r, const DfsmMember *members, uint32_t n_members)
 {
     Native *n = r->native;
     g_autofree NativePeer *old = g_memdup2(n->peers, sizeof n->peers);
-    uint32_t n_old = n->n_peers;
+    uint32_t n_old = n->n_peers, n_known = 0;
 
     memset(n->peers, 0, sizeof n->peers);
     n->n_peers = n_members;
@@ -439,6 +461,7 @@ static void rebuild_peers(Replica *r, const DfsmMember *members, uint32_t n_memb
         p->native = is_self(r, p);
         for (uint32_t j = 0; j < n_old; j++) {
             if (group_member_equal(&old[j].id, &p->id)) {
+                n_known++;
                 p->native = p->native || old[j].native;
                 p->foreign = old[j].foreign;
                 p->silent = old[j].silent;
@@ -446,6 +469,7 @@ static void rebuild_peers(Replica *r, const DfsmMember *members, uint32_t n_memb
             }
         }
     }
+    return n_known < n_members;
 }
 
 void native_view(Replica *r, const DfsmMember *members, uint32_t n_members)
@@ -458,7 +482,7 @@ void native_view(Replica *r, const DfsmMember *members, uint32_t n_members)
     }
     native_batch_reset(r); /* frees the streams of the old peers */
     native_content_drop(n);
-    rebuild_peers(r, members, n_members);
+    n->voided = !rebuild_peers(r, members, n_members) && n->voided;
     n->started = n->probed = false;
     forget_restart(n);
     n->since = r->now;
@@ -466,7 +490,7 @@ void native_view(Replica *r, const DfsmMember *members, uint32_t n_members)
         ledger_confirm(r->ledger, 0, r->up);
     }
     native_set_phase(r, NATIVE_PHASE_WAITING, "new view");
-    if (!all_native(n)) {
+    if (!all_native(n) && !n->voided) {
         n->alarm = mono_add_ms(r->now, NATIVE_HELLO_MS);
     }
     say_hello(r, 0);
@@ -602,6 +626,7 @@ static void on_start(Replica *r, GroupMember sender, const WireNative *m)
     n->needed = m->needed;
     n->readers = m->readers;
     n->promise_sent = n->term_booked = false;
+    n->voided = n->voided || any_silent(n);
     if (r->cfg.durability == REPLICA_DURABILITY_QUORUM) {
         ledger_confirm(r->ledger, 0, r->up);
     }
@@ -863,6 +888,12 @@ void native_stored(Replica *r)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+/* When to look whether a documented exchange has ended. */
+static MonoTime documented_alarm(const Replica *r)
+{
+    return mono_add_ms(r->now, NATIVE_ANSWER_MS + (int64_t)rank(r) * NATIVE_RANK_MS);
+}
+
 /* The next exchange goes without those whose state is missing, if enough remain; else all get
  * another chance. */
 static void leave_out_silent(Replica *r)
@@ -901,12 +932,6 @@ static void pass_over(Replica *r)
     }
 }
 
-/* When to look whether a documented exchange has ended. */
-static MonoTime documented_alarm(const Replica *r)
-{
-    return mono_add_ms(r->now, NATIVE_ANSWER_MS + (int64_t)rank(r) * NATIVE_RANK_MS);
-}
-
 static void waited_too_long(Replica *r)
 {
     Native *n = r->native;
@@ -917,6 +942,10 @@ static void waited_too_long(Replica *r)
             pass_over(r);
             propose(r, "nobody else did");
         }
+        return;
+    }
+    if (n->voided) {
+        come_back(r); /* who left for it has not returned */
         return;
     }
     n->alarm = documented_alarm(r);
@@ -985,9 +1014,10 @@ void native_heard(Replica *r)
                 "native: member %u, which was silent, is foreign: the documented protocol is used",
                 p->id.nodeid);
             if (rank(r) == 0) {
-                dfsm_leave(r->dfsm, "a member is foreign"); /* all begin again in a new view */
+                come_back(r);
                 return;
             }
+            n->alarm = mono_min(n->alarm, documented_alarm(r)); /* the first may have stopped */
         }
     }
 }
@@ -996,6 +1026,10 @@ static void ring_alarm(Replica *r)
 {
     Native *n = r->native;
 
+    if (native_decides(r) && n->phase != NATIVE_PHASE_WAITING && !all_native(n)) {
+        come_back(r);
+        return;
+    }
     switch (n->phase) {
     case NATIVE_PHASE_WAITING:
         waited_too_long(r);
@@ -1109,10 +1143,10 @@ void native_quorum(Replica *r)
  */
 
 /* Never when all members are native: whose content wins must not depend on who was slow to say so.
- */
+ * Nor before a foreign member has forgotten what a term made void. */
 bool native_documented(const Replica *r)
 {
-    return !all_native(r->native);
+    return !all_native(r->native) && !r->native->voided;
 }
 
 void native_documented_begins(Replica *r)

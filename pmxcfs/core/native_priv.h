@@ -57,6 +57,7 @@ struct Native {
     MonoTime since;   /* of the last exchange or view */
     bool started;     /* we have asked for an exchange that has not begun yet */
     bool probed;      /* we have begun a documented one in place of the lowest member */
+    bool voided;      /* a term ran beside a silent member, which has heard what it made void */
 
     /* the record: as it is in memory; what is surely on disk; what lies between */
     WireNativeMeta meta, stored;

@@ -6,6 +6,7 @@
  * when told to. The many other orders of events are for tests/sim.
  */
 #include "lib/wire/wire_native.h"
+#include "pmxcfs/core/dcdb.h"
 #include "pmxcfs/core/native.h"
 #include "pmxcfs/core/replica.h"
 
@@ -17,7 +18,9 @@
 typedef struct Node {
     Memdb *db;
     Replica *replica;
-    bool in_view, deaf; /* deaf: gets nothing, like a stopped process */
+    bool in_view, deaf; /* deaf: gets nothing */
+    bool stopped;       /* gets all of it later */
+    GQueue backlog;     /* of Late* */
     uint64_t submitted, stored;
     MonoTime timer;
     GBytes *record;
@@ -31,6 +34,14 @@ typedef struct Message {
     uint32_t from;
     GBytes *bytes;
 } Message;
+
+/* What a stopped process has still to hear: a message, or a view. */
+typedef struct Late {
+    uint32_t from;
+    GBytes *bytes;
+    GroupMember members[NODES];
+    uint32_t n_members, n_joined;
+} Late;
 
 typedef struct Bus {
     Node nodes[NODES + 1];
@@ -96,6 +107,45 @@ static void group(Bus *b, uint32_t id, GroupEvent ev)
     step(b, id, (ReplicaEvent){.kind = REPLICA_EV_GROUP, .group = &ev});
 }
 
+static void hear(Bus *b, uint32_t id, const Late *l)
+{
+    gsize size = 0;
+    const void *data = l->bytes != NULL ? g_bytes_get_data(l->bytes, &size) : NULL;
+    GroupEvent message = {
+        .kind = GROUP_EV_MESSAGE, .sender = {l->from, l->from}, .data = data, .size = size};
+    GroupEvent view = {.kind = GROUP_EV_VIEW,
+                       .members = l->members,
+                       .n_members = l->n_members,
+                       .joined = l->members,
+                       .n_joined = l->n_joined};
+
+    group(b, id, l->bytes != NULL ? message : view);
+}
+
+/* Now, or as soon as the process runs. */
+static void tell(Bus *b, uint32_t id, const Late *l)
+{
+    Node *n = &b->nodes[id];
+
+    if (n->deaf) {
+        return;
+    }
+    if (n->stopped) {
+        Late *kept = g_memdup2(l, sizeof *l);
+
+        kept->bytes = l->bytes != NULL ? g_bytes_ref(l->bytes) : NULL;
+        g_queue_push_tail(&n->backlog, kept);
+        return;
+    }
+    hear(b, id, l);
+}
+
+static void late_free(Late *l)
+{
+    g_clear_pointer(&l->bytes, g_bytes_unref);
+    g_free(l);
+}
+
 static void count_message(Bus *b, const void *data, gsize size)
 {
     WireDfsmMessage m;
@@ -134,12 +184,8 @@ static void settle(Bus *b)
                 group(b, m->from, (GroupEvent){.kind = GROUP_EV_SENT});
             }
             for (uint32_t id = 1; id <= NODES; id++) {
-                if (b->nodes[id].in_view && b->nodes[m->from].in_view && !b->nodes[id].deaf) {
-                    group(b, id,
-                          (GroupEvent){.kind = GROUP_EV_MESSAGE,
-                                       .sender = {m->from, m->from},
-                                       .data = data,
-                                       .size = size});
+                if (b->nodes[id].in_view && b->nodes[m->from].in_view) {
+                    tell(b, id, &(Late){.from = m->from, .bytes = m->bytes});
                 }
             }
             g_bytes_unref(m->bytes);
@@ -158,7 +204,8 @@ static void pass(Bus *b, int64_t ms)
     for (int64_t i = 0; i < ms; i += 100) {
         b->now = mono_add_ms(b->now, 100);
         for (uint32_t id = 1; id <= NODES; id++) {
-            if (!b->nodes[id].deaf && !mono_before(b->now, b->nodes[id].timer)) {
+            if (!b->nodes[id].deaf && !b->nodes[id].stopped &&
+                !mono_before(b->now, b->nodes[id].timer)) {
                 step(b, id, (ReplicaEvent){.kind = REPLICA_EV_TICK});
             }
         }
@@ -175,31 +222,42 @@ static void quorum(Bus *b, uint32_t id, bool quorate)
              .kind = REPLICA_EV_QUORUM, .quorate = quorate, .nodes = nodes, .n_nodes = b->listed});
 }
 
-/* A new view of the nodes in `set` (by bit); the others see one of themselves alone. */
-static void view(Bus *b, uint32_t set)
+/* A new view of the nodes in `set` (by bit), so many of them new; the others see one of themselves
+ * alone. */
+static void view_with(Bus *b, uint32_t set, uint32_t n_joined)
 {
-    GroupMember members[NODES];
-    uint32_t n = 0;
+    Late in = {.n_joined = n_joined};
 
     for (uint32_t id = 1; id <= NODES; id++) {
         b->nodes[id].in_view = (set & 1u << id) != 0;
         if (b->nodes[id].in_view) {
-            members[n++] = (GroupMember){id, id};
+            in.members[in.n_members++] = (GroupMember){id, id};
         }
     }
     for (uint32_t id = 1; id <= NODES; id++) {
-        GroupMember self = {id, id};
-        bool in = b->nodes[id].in_view;
+        Late alone = {.members = {{id, id}}, .n_members = 1};
 
-        if (!b->nodes[id].deaf) {
-            group(b, id,
-                  (GroupEvent){.kind = GROUP_EV_VIEW,
-                               .members = in ? members : &self,
-                               .n_members = in ? n : 1,
-                               .joined = in ? members : NULL,
-                               .n_joined = in ? n : 0});
-        }
+        tell(b, id, b->nodes[id].in_view ? &in : &alone);
     }
+}
+
+static void view(Bus *b, uint32_t set)
+{
+    view_with(b, set, 1);
+}
+
+/* The process runs again, and hears what came meanwhile. */
+static void wake(Bus *b, uint32_t id)
+{
+    Node *n = &b->nodes[id];
+    Late *l;
+
+    n->stopped = false;
+    while ((l = g_queue_pop_head(&n->backlog)) != NULL) {
+        hear(b, id, l);
+        late_free(l);
+    }
+    settle(b);
 }
 
 #define ALL (1u << 1 | 1u << 2 | 1u << 3)
@@ -255,6 +313,7 @@ static void bus_done(Bus *b)
         memdb_free(b->nodes[id].db);
         g_clear_pointer(&b->nodes[id].record, g_bytes_unref);
         g_free(b->nodes[id].text);
+        g_queue_clear_full(&b->nodes[id].backlog, (GDestroyNotify)late_free);
     }
 }
 
@@ -609,6 +668,122 @@ static void with_a_foreign_member_the_documented_protocol_is_used(void)
     bus_done(&b);
 }
 
+/* A documented change of node 2 that was on its way when a term began. */
+static void send_documented(Bus *b, const char *path)
+{
+    WireDfsmHeader head = {
+        .type = WIRE_DFSM_NORMAL, .subtype = TREE_OP_MKDIR, .version = 1, .count = 1};
+    g_autoptr(GBytes) payload = NULL;
+    Message *m = g_new(Message, 1);
+    gsize size;
+    const void *data;
+
+    g_assert_cmpint(dcdb_encode_op(&(TreeOp){.kind = TREE_OP_MKDIR, .path = path}, &payload), ==,
+                    0);
+    data = g_bytes_get_data(payload, &size);
+    *m = (Message){2, wire_dfsm_encode(&head, data, size)};
+    g_queue_push_tail(&b->queue, m);
+    settle(b);
+}
+
+static void come_in(Bus *b, uint32_t id)
+{
+    pass(b, 100); /* who left wants to come back some time later */
+    group(b, id, (GroupEvent){.kind = GROUP_EV_CONNECTED, .self = {id, id}});
+    view_with(b, ALL, 1);
+    settle(b);
+    pass(b, NATIVE_HELLO_MS + 200);
+}
+
+/* A term runs beside node 3, foreign and stopped, which hears of a change that the term made void;
+ * then it runs, and the first in line has left. */
+static void begin_with_a_stopped_foreign_member(Bus *b)
+{
+    *b = (Bus){.now = {1000000}, .listed = NODES};
+    g_queue_init(&b->queue);
+    b->nodes[3].stopped = true;
+    for (uint32_t id = 1; id <= NODES; id++) {
+        start(b, id, id < 3);
+    }
+    view(b, ALL);
+    settle(b);
+    pass(b, NATIVE_HELLO_MS + 2 * NATIVE_ANSWER_MS);
+    view_with(b, ALL, 0); /* what it says to the exchange of the first view, nobody waits for */
+    settle(b);
+    g_assert_true(status(b, 1).native && status(b, 2).native);
+    send_documented(b, "void");
+    g_assert_false(has(b, 1, "void") || has(b, 2, "void"));
+    wake(b, 3);
+    g_assert_cmpint(status(b, 1).mode, ==, GROUP_MODE_LEAVE);
+    view_with(b, 1u << 2 | 1u << 3, 0);
+    settle(b);
+}
+
+static void check_that_it_stays_void(Bus *b)
+{
+    for (uint32_t id = 1; id <= NODES; id++) {
+        g_assert_cmpint(status(b, id).mode, ==, GROUP_MODE_SYNCED);
+        g_assert_false(has(b, id, "void"));
+    }
+    ask(b, 2, (TreeOp){.kind = TREE_OP_MKDIR, .path = "after"});
+    settle(b);
+    g_assert_true(b->nodes[2].answered && b->nodes[2].result == 0);
+    g_assert_true(has(b, 1, "after") && has(b, 3, "after"));
+}
+
+/* Goal: what a term made void stays void at a foreign member that was stopped and heard of it. */
+static void what_a_term_made_void_stays_void(void)
+{
+    Bus b;
+
+    begin_with_a_stopped_foreign_member(&b);
+    pass(&b, 1000);
+    g_assert_cmpint(status(&b, 3).mode, ==, GROUP_MODE_START_SYNC);
+    come_in(&b, 1);
+    check_that_it_stays_void(&b);
+    bus_done(&b);
+}
+
+/* Goal: the same where who left does not return: then the next one leaves and comes back. */
+static void void_though_the_first_does_not_return(void)
+{
+    Bus b;
+
+    begin_with_a_stopped_foreign_member(&b);
+    pass(&b, NATIVE_ANSWER_MS + 2 * NATIVE_RANK_MS);
+    g_assert_cmpint(status(&b, 2).mode, ==, GROUP_MODE_LEAVE);
+    g_assert_false(has(&b, 3, "void"));
+    view_with(&b, 1u << 3, 0);
+    settle(&b);
+    group(&b, 1, (GroupEvent){.kind = GROUP_EV_CONNECTED, .self = {1, 1}});
+    come_in(&b, 2);
+    check_that_it_stays_void(&b);
+    bus_done(&b);
+}
+
+/* Goal: a foreign member is taken in also while the first in line is stopped. */
+static void a_foreign_member_gets_in_though_the_first_is_stopped(void)
+{
+    Bus b;
+
+    b = (Bus){.now = {1000000}, .listed = NODES};
+    g_queue_init(&b.queue);
+    b.nodes[3].stopped = true;
+    for (uint32_t id = 1; id <= NODES; id++) {
+        start(&b, id, id < 3);
+    }
+    view(&b, ALL);
+    settle(&b);
+    pass(&b, NATIVE_HELLO_MS + 2 * NATIVE_ANSWER_MS);
+    g_assert_true(status(&b, 2).native);
+    b.nodes[1].stopped = true;
+    wake(&b, 3);
+    g_assert_cmpint(status(&b, 2).mode, ==, GROUP_MODE_SYNCED);
+    pass(&b, NATIVE_ANSWER_MS + 2 * NATIVE_RANK_MS);
+    g_assert_cmpint(status(&b, 2).mode, ==, GROUP_MODE_LEAVE);
+    bus_done(&b);
+}
+
 /* A file that no documented message could carry, among smaller changes. */
 static void large_files_travel_in_pieces(void)
 {
@@ -690,6 +865,11 @@ int main(int argc, char **argv)
                     the_first_stops_as_a_node_is_added);
     g_test_add_func("/native/with-a-foreign-member-the-documented-protocol-is-used",
                     with_a_foreign_member_the_documented_protocol_is_used);
+    g_test_add_func("/native/what-a-term-made-void-stays-void", what_a_term_made_void_stays_void);
+    g_test_add_func("/native/void-though-the-first-does-not-return",
+                    void_though_the_first_does_not_return);
+    g_test_add_func("/native/a-foreign-member-gets-in-though-the-first-is-stopped",
+                    a_foreign_member_gets_in_though_the_first_is_stopped);
     g_test_add_func("/native/large-files-travel-in-pieces", large_files_travel_in_pieces);
     g_test_add_func("/native/malformed-messages-change-nothing", malformed_messages_change_nothing);
     return g_test_run();
