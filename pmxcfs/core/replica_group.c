@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/wire/wire_dcdb.h"
+#include "pmxcfs/core/cfspath.h"
 #include "pmxcfs/core/ledger.h"
 #include "pmxcfs/core/pmxcfs_limits.h"
 #include "pmxcfs/core/replica_priv.h"
@@ -257,9 +258,38 @@ static void fill_hollow(Replica *r, const Entry *e)
     }
 }
 
+static bool any_hollow(const GPtrArray *all)
+{
+    for (guint i = 0; i < all->len; i++) {
+        if (((const Entry *)all->pdata[i])->hollow) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is a guest configured twice (18.1.7)? */
+static bool any_twins(const Replica *r, const GPtrArray *all)
+{
+    g_autoptr(GHashTable) vmids = g_hash_table_new(g_direct_hash, g_direct_equal);
+
+    for (guint i = 0; i < all->len; i++) {
+        const Entry *e = all->pdata[i];
+        g_autofree char *path = e->type == ENTRY_FILE ? memdb_path(r->db, e->inode) : NULL;
+        CfsGuest guest;
+
+        if (path != NULL && cfspath_guest(path, &guest) &&
+            !g_hash_table_add(vmids, GUINT_TO_POINTER(guest.vmid))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* An UPDATE cannot carry a file with a size and no content: who lacks it would never get in, and
  * an original that leads dies of it (18.1.1). A member that has the group's content makes it an
- * ordinary file now, while no change can come between: it leads by one version, and all follow. */
+ * ordinary file now, while no change can come between: it leads by one version, and all follow.
+ * Not where a guest is configured twice: an original that had to follow would be out for good. */
 static void fill_hollow_files(Replica *r)
 {
     g_autoptr(GPtrArray) all = NULL;
@@ -268,6 +298,9 @@ static void fill_hollow_files(Replica *r)
         return;
     }
     all = memdb_all(r->db);
+    if (!any_hollow(all) || any_twins(r, all)) {
+        return;
+    }
     for (guint i = 0; i < all->len; i++) {
         const Entry *e = all->pdata[i];
 

@@ -751,6 +751,34 @@ static void hollow_file_of_one_that_joins_is_left_as_it_is(void)
     g_assert_true(e->hollow);
 }
 
+/* 18.1.7: an original that had to take over a tree with twins would be out for good. */
+static void hollow_file_beside_twins_is_left_as_it_is(void)
+{
+    static const char *const dirs[] = {"nodes", "nodes/a", "nodes/a/lxc", "nodes/a/qemu-server"};
+    g_autoptr(Rig) rig = rig_in_group(3);
+    WireDcdbFile grow = {.path = "f", .offset = 9, .truncate = true};
+    g_autoptr(Entry) beside = NULL;
+    g_autoptr(Entry) without = NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(dirs); i++) {
+        deliver_op(rig, 3, TREE_OP_MKDIR, dirs[i]);
+    }
+    deliver_op(rig, 3, TREE_OP_MKDIR, "nodes/a/lxc/300.conf");
+    deliver_op(rig, 3, TREE_OP_CREATE, "nodes/a/qemu-server/300.conf");
+    deliver_op(rig, 3, TREE_OP_DELETE, "nodes/a/lxc/300.conf");
+    deliver_op(rig, 3, TREE_OP_CREATE, "nodes/a/lxc/300.conf");
+    deliver_op(rig, 3, TREE_OP_CREATE, "f");
+    deliver_file(rig, 3, TREE_OP_WRITE, &grow);
+    begin_exchange(rig);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &beside), ==, 0);
+    g_assert_true(beside->hollow);
+    tell_states(rig);
+    deliver_op(rig, 3, TREE_OP_DELETE, "nodes/a/lxc/300.conf");
+    begin_exchange(rig);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &without), ==, 0);
+    g_assert_false(without->hollow);
+}
+
 /* 18.1.8: what a peer's rename loses is lost on our disk too. */
 static void lost_target_of_a_rename_reaches_the_disk(void)
 {
@@ -926,6 +954,7 @@ int main(int argc, char **argv)
         {"/replica/group/hollow-file-is-filled",
          hollow_file_of_a_peer_is_filled_before_it_must_be_sent},
         {"/replica/group/hollow-file-of-a-joiner", hollow_file_of_one_that_joins_is_left_as_it_is},
+        {"/replica/group/hollow-file-beside-twins", hollow_file_beside_twins_is_left_as_it_is},
         {"/replica/group/lost-target-is-stored", lost_target_of_a_rename_reaches_the_disk},
         {"/replica/group/rename-noreplace", rename_that_must_not_replace_is_left_to_the_caller},
         {"/replica/group/lock-polling", lock_polling_is_not_multicast_each_time},
