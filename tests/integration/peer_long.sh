@@ -10,7 +10,7 @@ peer_up
 if [ $# = 0 ]; then
     set -- peer_changes our_changes at_once older_peer newer_peer fresh_product fresh_peer status \
         ipc spoiled silent_leader silent_member falling_back beyond_limits restarts nonsense \
-        quirks twins
+        leader_dies leader_leaves quirks twins unfit
 fi
 scenes "$@"
 finish

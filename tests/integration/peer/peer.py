@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A member of another make: speaks what is documented in both process groups, and no more.
 
-  peer.py run SOCKET DATABASE     is a member until told to quit; for a node of the lab
+  peer.py run SOCKET DATABASE [RETRY [UPDATES]]
+                                  is a member until told to quit; for a node of the lab; comes back
+                                  RETRY seconds after leaving; says nothing after so many UPDATEs
   peer.py ask SOCKET VERB ARG...  has it do something, or tell what it knows; prints JSON
 
 Written from the published description of the formats alone (see tree.py). It has no mount.
@@ -14,6 +16,7 @@ import hashlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -32,8 +35,8 @@ PATIENCE = 60
 class Configuration(Layer):
     """The group of the tree."""
 
-    def __init__(self, tree, quorum, pid, retry):
-        self.tree, self.quorum = tree, quorum
+    def __init__(self, tree, quorum, pid, retry, most):
+        self.tree, self.quorum, self.most = tree, quorum, most
         self.leader, self.updates = None, []
         super().__init__(b'pve_dcdb_v1', 1, pid, retry)
         self.requests = int(time.time())  # No two verifications of a test have one number.
@@ -127,7 +130,9 @@ class Configuration(Layer):
             theirs = dict(entries_of_index(member.state))
             lacking |= {inode for inode, digest in entries_of_index(index)
                         if theirs.get(inode) != digest}
-        for inode in lacking:
+        for count, inode in enumerate(sorted(lacking)):
+            if count == self.most:
+                self.silent = set(KINDS)
             self.send_state(UPDATE, self.tree.entries[inode].update())
         self.send_state(UPDATE_COMPLETE)
 
@@ -239,10 +244,11 @@ def heard(text):
 class Peer:
     """The process: both groups, the quorum and a socket for orders."""
 
-    def __init__(self, path, database, retry):
+    def __init__(self, path, database, retry=6, most=None):
         self.quorum = Quorum()
         name = os.uname().nodename.split('.')[0]
-        self.conf = Configuration(Tree(database), self.quorum, os.getpid(), retry)
+        self.conf = Configuration(Tree(database), self.quorum, os.getpid(), retry,
+                                  most)
         self.status = Status(name, socket.gethostbyname(name), os.getpid(), retry)
         self.layers = {'conf': self.conf, 'status': self.status}
         self.socket = socket.socket(socket.AF_UNIX)
@@ -360,6 +366,7 @@ class Peer:
                        'members': [node for node, _ in layer.members],
                        'synced': [node for (node, _), one in layer.members.items() if one.synced],
                        'complaints': layer.complaints, 'lowest': layer.lowest,
+                       'silent': sorted(layer.silent),
                        'queued': len(layer.first) + len(layer.second)}
                 for name, layer in self.layers.items()}
 
@@ -410,6 +417,10 @@ class Peer:
         """These messages are not sent from now on; those of before are again."""
         self.layers[group.decode()].silent = {kind.decode() for kind in kinds}
 
+    def tell_most(self):
+        """From now on it sends all updates."""
+        self.conf.most = None
+
     def tell_state(self, group, kind, payload=b''):
         """Sends a message of the synchronisation, with the epoch of the moment."""
         self.layers[group.decode()].send_state(KINDS.index(kind.decode()),
@@ -426,6 +437,11 @@ class Peer:
     def tell_quit(self):
         """The end."""
         self.going = False
+
+    @staticmethod
+    def do_die(_answer):
+        """The end, with nothing said to anybody."""
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ask(path, words):
@@ -446,9 +462,8 @@ def main(arguments):
     """See the top."""
     if len(arguments) >= 3 and arguments[0] == 'ask':
         return ask(arguments[1], arguments[2:])
-    if len(arguments) in (3, 4) and arguments[0] == 'run':
-        retry = float(arguments[3]) if len(arguments) > 3 else 6
-        Peer(arguments[1], arguments[2], retry).serve()
+    if 3 <= len(arguments) <= 5 and arguments[0] == 'run':
+        Peer(*arguments[1:3], *map(int, arguments[3:])).serve()
         return 0
     print(__doc__, file=sys.stderr)
     return 2

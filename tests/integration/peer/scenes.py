@@ -77,18 +77,22 @@ class Scene:
         """A change by the peer, with the result that it must have there."""
         expect(words, self.ask(*words), want)
 
-    def start(self):
-        """Starts the peer, with the database that it has."""
+    def start(self, *more):
+        """Starts the peer, with the database that it has. `more`: see peer.py."""
         with open(os.path.join(self.folder, 'peer.log'), 'ab') as log:
             subprocess.Popen([LAB, 'exec', '--name', self.lab, '1', '--', 'python3',
-                              os.path.join(HERE, 'peer.py'), 'run', self.socket, self.base, '2'],
+                              os.path.join(HERE, 'peer.py'), 'run', self.socket, self.base, '2',
+                              *map(str, more)],
                              stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                              start_new_session=True)
         self.until('the peer is up', lambda: self.ask('groups') and True)
 
-    def stop(self):
+    def stop(self, order='quit'):
         """Ends it; it is gone from the groups when this returns."""
-        self.ask('quit')
+        try:
+            self.ask(order)
+        except ValueError:
+            pass  # It died before it answered.
         self.until('the peer is down', self.deaf)
         os.unlink(self.socket)
 
@@ -344,16 +348,16 @@ def newer_peer(scene):
     status_logs(scene)  # They were merged.
 
 
-def change_alone(base):
+def change_alone(base, name=b'alone', times=40):
     """A peer's database is changed while no group sees it, more often than the others are."""
     tree, when = Tree(base), int(time.time())
-    for i in range(40):
-        tree.create(b'alone-%d' % i, 1, when)
-        tree.write(b'alone-%d' % i, b'%d' % i * i, 0, 0, 1, when)
-    tree.delete(b'alone-7', 1, when)
-    tree.mkdir(b'alone-d', 1, when)
-    tree.create(b'alone-big', 1, when)
-    tree.write(b'alone-big', bytes(range(256)) * 4096, 0, 0, 1, when)
+    for i in range(times):
+        tree.create(name + b'-%d' % i, 1, when)
+        tree.write(name + b'-%d' % i, b'%d' % i * i, 0, 0, 1, when)
+    tree.delete(name + b'-7', 1, when)
+    tree.mkdir(name + b'-d', 1, when)
+    tree.create(name + b'-big', 1, when)
+    tree.write(name + b'-big', bytes(range(256)) * 4096, 0, 0, 1, when)
     tree.base.close()
 
 
@@ -415,6 +419,40 @@ def twins(scene):
     does(1, 'write', two, 'q')
     does(0, 'delete', one)
     scene.agreed()
+
+
+def unfit(scene):
+    """Two configs of one VMID, a lost target and a file without content, all in an exchange: a peer
+    that had to commit the twins would be out for good, so ours let the file be. Without the twins
+    they fill it, and what a peer does then that lost a target is its own fault: ours go on."""
+    does, one, two = scene.does, 'nodes/node1/qemu-server/301.conf', 'nodes/node2/lxc/301.conf'
+    scene.settled()
+    for path in ('nodes', 'nodes/node1', 'nodes/node2', 'nodes/node1/qemu-server',
+                 'nodes/node1/lxc', 'nodes/node2/lxc', 'nodes/node1/lxc/301.conf'):
+        scene.ask('mkdir', path)
+    does(0, 'create', one)
+    does(0, 'delete', 'nodes/node1/lxc/301.conf')
+    does(0, 'create', two)
+    for path in ('full2', 'full2/d', 'lost2'):
+        does(0, 'mkdir', path)
+    does(-errno.ENOTEMPTY, 'rename', 'full2', 'lost2')
+    does(0, 'create', 'hollow2')
+    does(0, 'write', 'hollow2', '', 5, 1)
+    scene.agreed()
+    scene.run('restart', 3, 'pmxcfs')
+    scene.settled()
+    scene.agreed()
+    scene.shell(2, 'wc -c <hollow2 | grep -qx 5')
+    does(0, 'delete', one)
+    scene.run('restart', 2, 'pmxcfs')  # Now it is filled, and a peer that lost a target falls out.
+    scene.until('the peer falls out', lambda: scene.ask('groups')['conf']['mode'] != 'SYNCED' or 0)
+    scene.until('ours write', lambda: scene.shell(3, 'echo on >on2; echo ok') == 'ok\n' or 0)
+    scene.stop()
+    scene.start()
+    scene.settled()
+    scene.agreed()
+    if scene.ask('read', 'hollow2') != '\0' * 5:
+        raise Wrong('the hollow file is not what it reads as')
 
 
 # ---- the group of the status -------------------------------------------------------------------
@@ -522,6 +560,51 @@ def silent_leader(scene):
     scene.agreed()
 
 
+def half_told(scene, name):
+    """A peer that leads falls silent in the middle of its updates: readers read on, writers are
+    told within their time, and the wait is reported."""
+    scene.settled()
+    scene.shell(2, f'mkdir {name} && echo ours >{name}/ours')
+    scene.agreed()
+    scene.stop()
+    change_alone(scene.base, name.encode(), 60)
+    scene.start(7)
+    scene.until('it is silent', lambda: scene.ask('groups')['conf']['silent'] != [] or 'not yet')
+    for node in (2, 3):
+        scene.until(f'node {node} waits for updates', lambda at=node: 'mode="UPDATE"} 1' in
+                    scene.shell(at, 'cat .metrics') or 0)
+        expect('a reader in the middle', scene.shell(node, f'cat {name}/ours; ls -d {name}-* || :'),
+               'ours\n')
+        scene.shell(node, f'! echo s 2>/dev/null >{name}/silent')
+        scene.until(f'node {node} reports it', lambda at=node: 'waiting for updates' in
+                    scene.run('logs', at, 'pmxcfs', '-n', 60) or 0)
+
+
+def leader_dies(scene):
+    """Then it dies: the others go on with what they had. It comes back, and tells all."""
+    half_told(scene, 'dies')
+    scene.stop('die')
+    scene.until('ours write', lambda: scene.shell(3, 'echo on >dies/on; echo ok') == 'ok\n' or 0)
+    for node in (2, 3):
+        expect('nothing of it was taken', scene.shell(node, 'cat dies/on; ls -d dies-* || :'),
+               'on\n')
+    scene.start()
+    scene.settled()
+    scene.agreed()
+    scene.shell(2, 'test -e dies-1')
+
+
+def leader_leaves(scene):
+    """Or it leaves, comes back and tells all, while its process lives."""
+    half_told(scene, 'leaves')
+    scene.ask('most')
+    scene.ask('silent', 'conf')
+    scene.ask('leave', 'conf')
+    scene.settled()
+    scene.agreed()
+    scene.shell(2, 'test -e leaves-1')
+
+
 def silent_member(scene):
     """A peer that tells no state: ours answer their callers, with an error, and go on later."""
     scene.settled()
@@ -596,7 +679,7 @@ def restarts(scene):
 SCENES = {call.__name__: call for call in (
     peer_changes, our_changes, at_once, older_peer, newer_peer, fresh_product, fresh_peer, quirks,
     twins, status, ipc, spoiled, nonsense, silent_leader, silent_member, falling_back,
-    beyond_limits, restarts)}
+    beyond_limits, restarts, leader_dies, leader_leaves, unfit)}
 
 
 def main(arguments):

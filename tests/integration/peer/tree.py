@@ -106,8 +106,8 @@ class Tree:
 
     # The database.
 
-    def load(self):
-        """Reads all rows anew."""
+    def load(self, fresh=True):
+        """Reads all rows anew. `fresh`: at the start, where twins of a guest are refused."""
         rows = self.base.execute('SELECT inode, parent, version, writer, mtime, type, '
                                  'CAST(name AS BLOB), CAST(data AS BLOB) FROM tree').fetchall()
         self.entries = {0: Entry(0, 0, 0, 0, 0, DIRECTORY, b'', None)}
@@ -120,7 +120,7 @@ class Tree:
                 self.entries[inode] = Entry(parent, inode, version, writer, mtime, kind & 255,
                                             name, data)
         self.check()
-        self.register()
+        self.register(fresh)
         self.timers = {}
         for path, entry in self.walk():
             if self.is_lock(path) and entry.kind == DIRECTORY:
@@ -142,14 +142,15 @@ class Tree:
                 raise ValueError(f'inode {inode} has the name of another')
             self.inside[entry.parent][entry.name] = entry
 
-    def register(self):
+    def register(self, fresh):
         """Builds the list of guests anew."""
         self.guests = {}
         for path, entry in self.walk():
             guest = guest_of(path)
             if guest and entry.kind == FILE:
-                if guest[0] in self.guests:
+                if guest[0] in self.guests and fresh:
                     raise ValueError(f'guest {guest[0]} twice')
+                self.failed = self.failed or guest[0] in self.guests
                 self.guests[guest[0]] = guest
 
     def row(self, entry, root_type=FILE):
@@ -411,19 +412,20 @@ class Tree:
     def commit(self, index, updates):
         """Takes the leader's tree; ValueError when that does not give the leader's index."""
         theirs = {inode for inode, _ in entries_of_index(index)}
+        before = self.entries, self.inside, self.guests, self.timers
         self.base.execute('BEGIN')
         try:
             for inode in set(self.entries) - theirs:
                 self.base.execute('DELETE FROM tree WHERE inode = ?', (inode,))
             for entry in updates:
                 self.row(entry, DIRECTORY)
-            self.load()
+            self.load(fresh=False)
             if self.index() != index:
                 raise ValueError('the index is not that of the leader')
             self.base.execute('COMMIT')
         except (ValueError, sqlite3.Error):
             self.base.execute('ROLLBACK')
-            self.load()
+            self.entries, self.inside, self.guests, self.timers = before
             self.failed = True
             raise
 
