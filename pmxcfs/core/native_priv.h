@@ -2,9 +2,12 @@
 /*
  * native_priv: what the parts of native share.
  *
- *   native.c          who takes part: greetings, exchanges, terms, deadlines
- *   native_content.c  getting and giving content, the record on disk
- *   native_batch.c    changes and their acknowledgement
+ *   native.c           phases, views, greetings, the documented protocol
+ *   native_peers.c     who is in the view, who is first in line, votes
+ *   native_exchange.c  from START to the active term
+ *   native_alarm.c     deadlines
+ *   native_content.c   getting and giving content, the record on disk
+ *   native_batch.c     changes and their acknowledgement
  */
 #ifndef PMXCFS_CORE_NATIVE_PRIV_H
 #define PMXCFS_CORE_NATIVE_PRIV_H
@@ -98,10 +101,47 @@ struct Native {
 
 /* ---- native.c ---- */
 void native_set_phase(Replica *r, NativePhase next, const char *why);
-NativePeer *native_peer(Native *n, GroupMember who);
-NativePeer *native_self(Replica *r);
 void native_send(Replica *r, const WireNative *m);
+void native_send_with(Replica *r, const WireNative *m, const uint32_t (*members)[3]);
 void native_send_payload(Replica *r, GBytes *payload);
+void native_say_hello(Replica *r, uint32_t flags);
+void native_try_documented(Replica *r); /* begins the documented exchange, if it is time and ours */
+void native_come_back(Replica *r);      /* leaves, for the view of our return */
+
+/* ---- native_peers.c ---- */
+NativePeer *native_peer(Native *n, GroupMember who); /* NULL: not in the view */
+NativePeer *native_self(Replica *r);
+bool native_is_self(const Replica *r, const NativePeer *p);
+bool native_peers_all(const Native *n);     /* all that say anything speak the native protocol */
+bool native_peers_foreign(const Native *n); /* at least one does not */
+bool native_peers_silent(const Native *n);  /* at least one says nothing at all */
+bool native_has_spoken(const Replica *r, GroupMember who); /* by the documented protocol */
+uint32_t native_rank(const Replica *r);                    /* members before us in line */
+/* What is known of a process holds as long as it stays a member. True: somebody is new. */
+bool native_peers_rebuild(Replica *r, const DfsmMember *members, uint32_t n_members);
+bool native_peers_same(const Native *n, const WireNative *m); /* is its list that of our view? */
+void native_peers_reset(Native *n, const WireNative *m);      /* for an exchange of these members */
+/* Nodes, and the votes that the exchange counts for them, of the members that `pick` takes. */
+uint32_t native_count_nodes(const Native *n, bool (*pick)(const NativePeer *));
+uint32_t native_count_votes(const Native *n, bool (*pick)(const NativePeer *));
+bool native_is_candidate(const NativePeer *p);
+bool native_has_promised(const NativePeer *p);
+uint32_t native_votes_of(const Replica *r, uint32_t nodeid); /* by the node list */
+/* What a term with the present candidates needs; false: it cannot be begun. */
+bool native_find_needs(const Replica *r, uint32_t *ret_needed, uint32_t *ret_readers);
+
+/* ---- native_exchange.c ---- */
+void native_propose(Replica *r, const char *why);
+void native_try_start(Replica *r);   /* the same, if all is known and it is up to us */
+void native_ask_restart(Replica *r); /* soon, not at once */
+void native_forget_restart(Native *n);
+bool native_votes_changed(const Replica *r);
+void native_on_start(Replica *r, GroupMember sender, const WireNative *m);
+void native_on_exchange(Replica *r, NativePeer *peer, const WireNative *m);
+
+/* ---- native_alarm.c ---- */
+MonoTime native_alarm_of(const Replica *r, NativePhase phase); /* how long it may last */
+MonoTime native_documented_alarm(const Replica *r); /* the same for a documented exchange */
 
 /* ---- native_content.c ---- */
 void native_book_meta(Replica *r); /* puts the record as it is now on its way to the disk */
