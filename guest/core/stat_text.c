@@ -127,6 +127,43 @@ int64_t stat_text_second(const char *text)
     return take_number(&text, &skipped) ? stat_text_only(text) : STAT_UNKNOWN;
 }
 
+int64_t stat_text_keyed(const char *text, const char *key)
+{
+    size_t n = strlen(key);
+
+    for (const char *line = text; line != NULL; line = next_line(line)) {
+        if (strncmp(line, key, n) == 0 && line[n] == ' ') {
+            return stat_text_only(line + n);
+        }
+    }
+    return STAT_UNKNOWN;
+}
+
+/* "8:0 rbytes=1 wbytes=2 rios=3": the number behind `word` in this line, 0 when there is none. */
+static uint64_t number_in_line(const char *line, const char *word)
+{
+    const char *s = g_strstr_len(line, (gssize)strcspn(line, "\n"), word);
+    uint64_t value = 0;
+
+    if (s != NULL) {
+        s += strlen(word);
+        (void)take_number(&s, &value); /* else it stays 0 */
+    }
+    return value;
+}
+
+void stat_text_io(const char *text, int64_t *ret_read, int64_t *ret_written)
+{
+    *ret_read = STAT_UNKNOWN;
+    *ret_written = STAT_UNKNOWN;
+    for (const char *line = text; line != NULL; line = next_line(line)) {
+        if (g_ascii_isdigit(*line)) {
+            *ret_read = add_known(MAX(*ret_read, 0), number_in_line(line, " rbytes="));
+            *ret_written = add_known(MAX(*ret_written, 0), number_in_line(line, " wbytes="));
+        }
+    }
+}
+
 double stat_text_pressure(const char *text, const char *kind)
 {
     static const char word[] = " avg10=";
@@ -176,13 +213,15 @@ bool stat_text_process(const char *text, StatProcess *ret)
 
 /* ---- interfaces ---- */
 
-/* "tap100i0": 100; 0 for other names. */
+/* "tap100i0", or "veth100i0" of a container: 100; 0 for other names. */
 static guint tap_vmid(const char *name, size_t len)
 {
+    size_t head = g_str_has_prefix(name, "tap") ? 3 : g_str_has_prefix(name, "veth") ? 4 : 0;
+    const char *s = name + head;
     uint64_t vmid;
-    const char *s = name + 3;
 
-    if (len < 6 || strncmp(name, "tap", 3) != 0 || !take_number(&s, &vmid) || *s != 'i') {
+    if (head == 0 || len < head + 3 || !g_ascii_isdigit(*s) || !take_number(&s, &vmid) ||
+        *s != 'i') {
         return 0;
     }
     return vmid > 0 && vmid < 1000000000 ? (guint)vmid : 0;

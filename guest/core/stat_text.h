@@ -41,6 +41,12 @@ int64_t stat_text_second(const char *text);
 /* A text that is one number: memory.current. */
 int64_t stat_text_only(const char *text);
 
+/* The number behind a word that a line begins with: cpu.stat, cgroup.events. */
+int64_t stat_text_keyed(const char *text, const char *key);
+
+/* Bytes read and written, of all devices: io.stat. Unknown when no device is named. */
+void stat_text_io(const char *text, int64_t *ret_read, int64_t *ret_written);
+
 /* `avg10` of the line that begins with `kind` ("some", "full"), in percent. */
 double stat_text_pressure(const char *text, const char *kind);
 
@@ -63,8 +69,8 @@ typedef struct StatTraffic {
 
 /* /proc/net/dev: what went through the interfaces to the outside (not bridges, bonds, VLANs or
  * those made for guests: their bytes are the same ones again), and by VMID (GUINT_TO_POINTER) what
- * went through the taps of each guest (StatTraffic *). The caller frees *ret_guests by
- * g_hash_table_unref. */
+ * went through the taps of each guest, or the veth pairs of a container (StatTraffic *). The caller
+ * frees *ret_guests by g_hash_table_unref. */
 void stat_text_devices(const char *text, StatTraffic *ret_node, GHashTable **ret_guests);
 
 #endif

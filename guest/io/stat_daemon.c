@@ -4,6 +4,7 @@
 #include "guest/core/stat_limits.h"
 #include "guest/core/stat_rate.h"
 #include "guest/io/guest_host.h"
+#include "guest/io/guest_scope.h"
 #include "guest/io/stat_guests.h"
 #include "guest/io/stat_host.h"
 #include "guest/io/stat_storage.h"
@@ -125,10 +126,11 @@ static int read_storages(StatDaemon *d, Err *err)
     return 0;
 }
 
-static int fetch_conf(void *ctx, uint32_t vmid, GBytes **ret, Err *err)
+static int fetch_conf(void *ctx, uint32_t vmid, bool container, GBytes **ret, Err *err)
 {
     StatDaemon *d = ctx;
-    g_autofree char *path = g_strdup_printf("nodes/%s/qemu-server/%u.conf", d->node, vmid);
+    g_autofree char *path =
+        g_strdup_printf("nodes/%s/%s/%u.conf", d->node, container ? "lxc" : "qemu-server", vmid);
 
     return ipcc_get_file(d->ipc, path, ret, err);
 }
@@ -322,7 +324,7 @@ StatDaemon *stat_daemon_new(const StatDaemonOptions *options)
     /* A restart of the filesystem is not waited for: the next round asks again. */
     d->ipc = ipcc_new(&(IpccOptions){.timeout_ms = STAT_IPC_MS, .restart_flag = "/nonexistent"});
     d->host = stat_host_new(proc);
-    d->guests = stat_guests_new(run_dir, proc);
+    d->guests = stat_guests_new(run_dir, proc, GUEST_SCOPE_ROOT);
     d->storages = stat_storages_new();
     look_first(d);
     schedule(d, STAT_FIRST_MS, on_round);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/io/stat_guests.h"
 
+#include "guest/core/container_size.h"
 #include "guest/core/guest_size.h"
 #include "guest/core/stat_limits.h"
 #include "guest/core/stat_rate.h"
 #include "guest/core/volid.h"
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_scope.h"
+#include "guest/io/stat_container.h"
 #include "guest/io/stat_host.h"
 #include "guest/io/stat_monitor.h"
 #include "guest/io/textfile.h"
@@ -19,6 +21,7 @@
 
 typedef struct Guest {
     uint32_t vmid;
+    bool container;
     int64_t version; /* of its configuration in the cluster's list */
     bool listed;     /* in the last list */
     bool stale;      /* its configuration has to be read */
@@ -36,6 +39,7 @@ typedef struct Guest {
 struct StatGuests {
     char *run_dir;
     char *proc;
+    char *cgroups;
     GTree *table; /* GUINT_TO_POINTER(vmid) -> Guest, ascending */
     StatMonitors *monitors;
     long hz;
@@ -67,12 +71,13 @@ static int compare_ids(const void *a, const void *b, void *unused)
     return x < y ? -1 : x > y;
 }
 
-StatGuests *stat_guests_new(const char *run_dir, const char *proc)
+StatGuests *stat_guests_new(const char *run_dir, const char *proc, const char *cgroups)
 {
     StatGuests *g = g_new0(StatGuests, 1);
 
     g->run_dir = g_strdup(run_dir);
     g->proc = g_strdup(proc);
+    g->cgroups = g_strdup(cgroups);
     g->table = g_tree_new_full(compare_ids, NULL, NULL, guest_free);
     g->monitors = stat_monitors_new(run_dir);
     g->hz = sysconf(_SC_CLK_TCK);
@@ -87,33 +92,41 @@ void stat_guests_free(StatGuests *g)
         stat_monitors_free(g->monitors);
         g_free(g->run_dir);
         g_free(g->proc);
+        g_free(g->cgroups);
         g_free(g);
     }
 }
 
 /* ---- which guests ---- */
 
-static Guest *guest_new(uint32_t vmid)
+static char *usual_name(const Guest *guest)
+{
+    return g_strdup_printf("%s %u", guest->container ? "CT" : "VM", guest->vmid);
+}
+
+static Guest *guest_new(uint32_t vmid, bool container)
 {
     Guest *guest = g_new0(Guest, 1);
 
     guest->vmid = vmid;
+    guest->container = container;
     guest->stale = true;
-    guest->name = g_strdup_printf("VM %u", vmid);
+    guest->name = usual_name(guest);
     guest->size = (GuestSize){STAT_UNKNOWN, STAT_UNKNOWN, STAT_UNKNOWN};
     guest->proc = (GuestProc)GUEST_PROC_INIT;
     return guest;
 }
 
-static void list_one(StatGuests *g, uint32_t vmid, int64_t version)
+static void list_one(StatGuests *g, uint32_t vmid, bool container, int64_t version)
 {
     Guest *guest = g_tree_lookup(g->table, GUINT_TO_POINTER(vmid));
 
-    if (guest == NULL) {
+    if (guest == NULL || guest->container != container) { /* its id may be given anew */
         if (g_tree_nnodes(g->table) >= STAT_GUESTS_MAX) {
             return; /* no machine runs so many */
         }
-        guest = guest_new(vmid);
+        stat_monitors_forget(g->monitors, vmid);
+        guest = guest_new(vmid, container);
         g_tree_insert(g->table, GUINT_TO_POINTER(vmid), guest);
     }
     guest->stale = guest->stale || guest->version != version;
@@ -145,12 +158,14 @@ void stat_guests_list(StatGuests *g, const JsonTree *vmlist, const char *node)
     g_tree_foreach(g->table, unlist, NULL);
     for (guint i = 0; i < jsontree_count(ids); i++) {
         const JsonTree *entry = jsontree_at(ids, i);
+        const char *type = jsontree_get_text(entry, "type");
+        bool container = g_strcmp0(type, "lxc") == 0;
         uint32_t vmid;
 
         if (g_strcmp0(jsontree_get_text(entry, "node"), node) == 0 &&
-            g_strcmp0(jsontree_get_text(entry, "type"), "qemu") == 0 &&
+            (container || g_strcmp0(type, "qemu") == 0) &&
             vmid_parse(jsontree_key(ids, i), &vmid, NULL) == 0) {
-            list_one(g, vmid, jsontree_get_int(entry, "version", 0));
+            list_one(g, vmid, container, jsontree_get_int(entry, "version", 0));
         }
     }
     g_tree_foreach(g->table, note_gone, gone);
@@ -175,25 +190,50 @@ void stat_guests_forget_versions(StatGuests *g)
 
 /* ---- configurations ---- */
 
-static void take_conf(Guest *guest, GBytes *content)
+static void name_guest(Guest *guest, const char *name)
+{
+    g_free(guest->name);
+    guest->name = name != NULL ? g_strdup(name) : usual_name(guest);
+}
+
+static void take_machine(Guest *guest, const VmSection *section)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(VmConf) conf = NULL;
     g_autoptr(GuestConf) gc = NULL;
+
+    if (guestconf_new(section, guest->vmid, warnings, &gc, NULL) < 0) {
+        return;
+    }
+    name_guest(guest, guestconf_has(gc, "name") ? guestconf_text(gc, "name") : NULL);
+    guest->is_template = guestconf_bool(gc, "template");
+    guest->size = guest_size(gc);
+}
+
+static void take_container(Guest *guest, const VmSection *section)
+{
+    const char *template = vmsection_get(section, "template");
+
+    name_guest(guest, vmsection_get(section, "hostname"));
+    guest->is_template = template != NULL && strcmp(template, "0") != 0;
+    guest->size = container_size(section, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* What cannot be read keeps its last size: the guest may run by it still. */
+static void take_conf(Guest *guest, GBytes *content)
+{
+    g_autoptr(VmConf) conf = NULL;
     gsize size = 0;
     const char *text = g_bytes_get_data(content, &size);
 
-    /* What cannot be read keeps its last size: the guest may run by it still. */
     if (size > STAT_CONF_MAX ||
-        vmconf_parse(text != NULL ? text : "", size, &(VmConfParse){0}, &conf, NULL) < 0 ||
-        guestconf_new(vmconf_main(conf), guest->vmid, warnings, &gc, NULL) < 0) {
+        vmconf_parse(text != NULL ? text : "", size, &(VmConfParse){0}, &conf, NULL) < 0) {
         return;
     }
-    g_free(guest->name);
-    guest->name = guestconf_has(gc, "name") ? g_strdup(guestconf_text(gc, "name"))
-                                            : g_strdup_printf("VM %u", guest->vmid);
-    guest->is_template = guestconf_bool(gc, "template");
-    guest->size = guest_size(gc);
+    if (guest->container) {
+        take_container(guest, vmconf_main(conf));
+    } else {
+        take_machine(guest, vmconf_main(conf));
+    }
 }
 
 typedef struct Reading {
@@ -219,7 +259,8 @@ static gboolean read_one(void *key, void *value, void *data)
         return FALSE; /* the next round goes on */
     }
     reading->count++;
-    reading->r = reading->fetch(reading->ctx, guest->vmid, &content, reading->err);
+    reading->r =
+        reading->fetch(reading->ctx, guest->vmid, guest->container, &content, reading->err);
     if (reading->r == -ENOENT) { /* it moves just now: the next list says so */
         err_clear(reading->err);
         reading->r = 0;
@@ -247,6 +288,9 @@ static gboolean begin_one(void *key, void *value, void *data)
     Guest *guest = value;
 
     (void)key;
+    if (guest->container) {
+        return FALSE; /* its group tells all, and at once */
+    }
     if (guest->proc.fd >= 0 && guest_proc_wait(&guest->proc, 0)) {
         drop_process(guest);
     }
@@ -275,9 +319,9 @@ bool stat_guests_busy(const StatGuests *g)
     return stat_monitors_busy(g->monitors);
 }
 
-static char *read_process_file(const StatGuests *g, const Guest *guest, const char *name)
+static char *read_process_file(const StatGuests *g, int64_t pid, const char *name)
 {
-    g_autofree char *path = g_strdup_printf("%s/%d/%s", g->proc, (int)guest->proc.pid, name);
+    g_autofree char *path = g_strdup_printf("%s/%d/%s", g->proc, (int)pid, name);
     char *text = NULL;
     size_t len;
 
@@ -296,7 +340,7 @@ static double uptime_of_machine(const StatGuests *g)
 /* False: it has ended since. */
 static bool read_cpu(const StatGuests *g, Guest *guest, double machine_s, StatGuest *out)
 {
-    g_autofree char *text = read_process_file(g, guest, "stat");
+    g_autofree char *text = read_process_file(g, guest->proc.pid, "stat");
     StatSample now = {.at = clock_mono()};
     StatSample before;
     double uptime_s;
@@ -317,7 +361,7 @@ static bool read_cpu(const StatGuests *g, Guest *guest, double machine_s, StatGu
 static int64_t read_memory(const StatGuests *g, const Guest *guest)
 {
     int64_t bytes = guest_scope_memory(guest->proc.pid);
-    g_autofree char *statm = bytes < 0 ? read_process_file(g, guest, "statm") : NULL;
+    g_autofree char *statm = bytes < 0 ? read_process_file(g, guest->proc.pid, "statm") : NULL;
     int64_t pages = statm != NULL ? stat_text_second(statm) : STAT_UNKNOWN;
 
     if (bytes >= 0) {
@@ -366,6 +410,42 @@ static void describe_process(const Telling *t, Guest *guest, StatGuest *out)
     }
 }
 
+static double uptime_of_process(const Telling *t, int64_t pid)
+{
+    g_autofree char *text = pid > 0 ? read_process_file(t->g, pid, "stat") : NULL;
+    StatProcess p;
+
+    return text != NULL && stat_text_process(text, &p)
+               ? t->machine_s - (double)p.start / (double)t->g->hz
+               : NAN;
+}
+
+static void describe_container(const Telling *t, Guest *guest, StatGuest *out)
+{
+    const StatTraffic *traffic = g_hash_table_lookup(t->taps, GUINT_TO_POINTER(guest->vmid));
+    StatContainer c;
+    double uptime_s;
+
+    out->running = stat_container_read(t->g->cgroups, guest->vmid, &c);
+    if (!out->running) {
+        guest->sampled = false;
+        return;
+    }
+    uptime_s = uptime_of_process(t, c.monitor);
+    out->uptime_s = isfinite(uptime_s) && uptime_s > 0 ? (int64_t)uptime_s : 0;
+    out->cpu = guest->sampled ? stat_rate_process(&guest->sample, &c.sample, guest->size.cpus,
+                                                  STAT_CONTAINER_HZ)
+                              : NAN;
+    guest->sample = c.sample;
+    guest->sampled = true;
+    out->mem = c.mem;
+    out->memhost = c.mem;
+    out->disk_read = c.disk_read;
+    out->disk_written = c.disk_written;
+    out->traffic = traffic != NULL ? *traffic : (StatTraffic){0, 0};
+    out->pressure = c.pressure;
+}
+
 static gboolean tell_one(void *key, void *value, void *data)
 {
     Guest *guest = value;
@@ -378,7 +458,9 @@ static gboolean tell_one(void *key, void *value, void *data)
                      .pressure = stat_pressure_unknown()};
 
     (void)key;
-    if (guest->proc.fd >= 0) {
+    if (guest->container) {
+        describe_container(t, guest, &out);
+    } else if (guest->proc.fd >= 0) {
         describe_process(t, guest, &out);
     }
     t->r = t->tell(t->ctx, guest->vmid, &out, t->err);

@@ -2,7 +2,8 @@
 /*
  * stat_guests: the guests of this node and what they use. Their configurations are kept until the
  * cluster says that they changed; a process is known by its pid file and held by a descriptor; the
- * rest comes from /proc, cgroups and monitors (stat_monitor). Main thread; never waits for a guest.
+ * rest comes from /proc, cgroups and monitors (stat_monitor). Of containers all comes from their
+ * cgroups (stat_container). Main thread; never waits for a guest.
  */
 #ifndef GUEST_IO_STAT_GUESTS_H
 #define GUEST_IO_STAT_GUESTS_H
@@ -15,19 +16,20 @@
 
 typedef struct StatGuests StatGuests;
 
-/* Strings are copied. */
-StatGuests *stat_guests_new(const char *run_dir, const char *proc);
+/* Strings are copied. `cgroups`: the root of cgroups, in which containers are looked for. */
+StatGuests *stat_guests_new(const char *run_dir, const char *proc, const char *cgroups);
 void stat_guests_free(StatGuests *g);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StatGuests, stat_guests_free)
 
-/* The guests of `node` by `vmlist` (of .vmlist). Configurations that changed are to be read. */
+/* The machines and containers of `node` by `vmlist` (of .vmlist). Configurations that changed are
+ * to be read. */
 void stat_guests_list(StatGuests *g, const JsonTree *vmlist, const char *node);
 /* The numbers of the cluster's list start anew: nothing that is kept can be trusted. */
 void stat_guests_forget_versions(StatGuests *g);
 
 /* Reads a configuration through `fetch`, which returns 0 and content, -ENOENT, or another error
  * that ends the reading until the next call. */
-typedef int (*StatFetch)(void *ctx, uint32_t vmid, GBytes **ret, Err *err);
+typedef int (*StatFetch)(void *ctx, uint32_t vmid, bool container, GBytes **ret, Err *err);
 int stat_guests_read(StatGuests *g, StatFetch fetch, void *ctx, Err *err) must_check;
 
 /* Looks which guests run and asks their monitors. */

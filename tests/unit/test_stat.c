@@ -5,10 +5,12 @@
  * golden lines, and looks at counters that go wrong in each way; a /proc made of files; storages in
  * a temporary directory.
  */
+#include "guest/core/container_size.h"
 #include "guest/core/guest_size.h"
 #include "guest/core/stat_limits.h"
 #include "guest/core/stat_line.h"
 #include "guest/core/stat_rate.h"
+#include "guest/io/stat_guests.h"
 #include "guest/io/stat_host.h"
 #include "guest/io/stat_storage.h"
 #include "tests/lib/test_tree.h"
@@ -17,6 +19,7 @@
 #include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char stat_text[] = "cpu  100 1 50 800 40 2 3 4 60 1\n"
                                 "cpu0 50 0 25 400 20 1 1 2 30 0\n"
@@ -370,6 +373,145 @@ static void host_is_read_from_proc(void)
     test_remove_tree(dir);
 }
 
+/* ---------------------------------------------------------------- containers */
+
+static void group_files_are_read(void)
+{
+    int64_t r;
+    int64_t w;
+
+    g_assert_cmpint(stat_text_keyed("populated 1\nfrozen 0\n", "populated"), ==, 1);
+    g_assert_cmpint(stat_text_keyed("usage_usec 7\nuser_usec 5\n", "user_usec"), ==, 5);
+    g_assert_cmpint(stat_text_keyed("usage_usec_x 7\n", "usage_usec"), ==, STAT_UNKNOWN);
+    g_assert_cmpint(stat_text_keyed("", "x"), ==, STAT_UNKNOWN);
+    stat_text_io("8:0 rbytes=10 wbytes=20 rios=1 wios=1 dbytes=0\n253:1 rbytes=1\n", &r, &w);
+    g_assert_cmpint(r, ==, 11);
+    g_assert_cmpint(w, ==, 20);
+    stat_text_io("", &r, &w);
+    g_assert_cmpint(r, ==, STAT_UNKNOWN);
+    g_assert_cmpint(w, ==, STAT_UNKNOWN);
+}
+
+static GuestSize size_of_container(const char *text)
+{
+    g_autoptr(VmConf) conf = NULL;
+
+    g_assert_cmpint(vmconf_parse(text, strlen(text), &(VmConfParse){0}, &conf, NULL), ==, 0);
+    return container_size(vmconf_main(conf), 16);
+}
+
+static void size_of_a_container_is_that_of_its_limits(void)
+{
+    GuestSize s = size_of_container("cores: 4\ncpulimit: 1.5\nmemory: 1024\n"
+                                    "rootfs: local:100/vm-100-disk-0.raw,size=8G,quota=1\n");
+
+    g_assert_cmpint(s.cpus, ==, 2);
+    g_assert_cmpint(s.memory, ==, 1024 * GUEST_MIB);
+    g_assert_cmpint(s.disk, ==, INT64_C(8) << 30);
+    s = size_of_container("cores: 4\ncpulimit: 0\n");
+    g_assert_cmpint(s.cpus, ==, 4);
+    g_assert_cmpint(s.memory, ==, 512 * GUEST_MIB);
+    g_assert_cmpint(s.disk, ==, STAT_UNKNOWN);
+    s = size_of_container("cores: many\nmemory: -3\nrootfs: local:1,size=huge\nlxc.x.y: z\n");
+    g_assert_cmpint(s.cpus, ==, 16);
+    g_assert_cmpint(s.memory, ==, 512 * GUEST_MIB);
+    g_assert_cmpint(s.disk, ==, STAT_UNKNOWN);
+}
+
+static int fetch_container(void *ctx, uint32_t vmid, bool container, GBytes **ret, Err *err)
+{
+    static const char text[] = "hostname: web\ncores: 2\nmemory: 256\n";
+
+    (void)ctx;
+    (void)err;
+    g_assert_true(container);
+    g_assert_true(vmid == 200 || vmid == 201);
+    *ret = g_bytes_new_static(text, strlen(text));
+    return 0;
+}
+
+/* The last words about 200 are kept; its name is not ours. */
+static int keep_guest(void *ctx, uint32_t vmid, const StatGuest *guest, Err *err)
+{
+    (void)err;
+    g_assert_cmpstr(guest->name, ==, "web");
+    g_assert_cmpint(guest->maxcpu, ==, 2);
+    g_assert_cmpint(guest->maxmem, ==, 256 * GUEST_MIB);
+    if (vmid == 200) {
+        *(StatGuest *)ctx = *guest;
+    } else {
+        g_assert_false(guest->running);
+    }
+    return 0;
+}
+
+static StatGuest tell_container(StatGuests *g)
+{
+    g_autoptr(GHashTable) taps = NULL;
+    StatTraffic node;
+    StatGuest out = {0};
+
+    stat_text_devices("veth200i0: 30 1 0 0 0 0 0 0 40 1 0 0 0 0 0 0\n"
+                      "vethab12: 3 1 0 0 0 0 0 0 4 1 0 0 0 0 0 0\n",
+                      &node, &taps);
+    stat_guests_begin(g);
+    g_assert_cmpint(stat_guests_tell(g, taps, keep_guest, &out, NULL), ==, 0);
+    return out;
+}
+
+static void put_group(const char *dir, const char *usage)
+{
+    put(dir, "cg/lxc/200/cgroup.events", "populated 1\nfrozen 0\n");
+    put(dir, "cg/lxc/200/cpu.stat", usage);
+    put(dir, "cg/lxc/200/memory.current", "5000\n");
+    put(dir, "cg/lxc/200/io.stat", "8:0 rbytes=10 wbytes=20 rios=1 wios=1\n");
+    put(dir, "cg/lxc/200/cpu.pressure", "some avg10=2.00 avg60=0 avg300=0 total=0\n");
+    put(dir, "cg/lxc.monitor/200/cgroup.procs", "17\n");
+    put(dir, "proc/uptime", "1000.00 1\n");
+    put(dir, "proc/17/stat",
+        "17 (lxc-start) S 1 17 17 0 -1 4194560 5 6 7 8 300 25 0 0 20 0 4 0 100 99 1 0\n");
+}
+
+static void containers_are_told_by_their_groups(void)
+{
+    static const char list[] = "{\"version\":1,\"ids\":{"
+                               "\"200\":{\"node\":\"n1\",\"type\":\"lxc\",\"version\":1},"
+                               "\"201\":{\"node\":\"n1\",\"type\":\"lxc\",\"version\":2},"
+                               "\"202\":{\"node\":\"n2\",\"type\":\"lxc\",\"version\":3}}}";
+    g_autofree char *dir = g_dir_make_tmp("stat-XXXXXX", NULL);
+    g_autofree char *proc = g_build_filename(dir, "proc", NULL);
+    g_autofree char *cgroups = g_build_filename(dir, "cg", NULL);
+    g_autoptr(StatGuests) g = stat_guests_new(dir, proc, cgroups);
+    g_autoptr(JsonTree) vmlist = NULL;
+    StatGuest c;
+
+    g_assert_cmpint(jsontree_parse(list, strlen(list), &vmlist, NULL), ==, 0);
+    stat_guests_list(g, vmlist, "n1");
+    g_assert_cmpint(stat_guests_read(g, fetch_container, NULL, NULL), ==, 0);
+    c = tell_container(g);
+    g_assert_false(c.running);
+    put_group(dir, "usage_usec 1000000\nuser_usec 5\n");
+    c = tell_container(g);
+    g_assert_true(c.running);
+    g_assert_true(isnan(c.cpu)); /* there is nothing to compare with yet */
+    g_assert_cmpint(c.mem, ==, 5000);
+    g_assert_cmpint(c.disk_read, ==, 10);
+    g_assert_cmpint(c.disk_written, ==, 20);
+    g_assert_cmpint(c.traffic.in, ==, 40);
+    g_assert_cmpint(c.traffic.out, ==, 30);
+    g_assert_cmpint(c.uptime_s, ==, 1000 - 100 / sysconf(_SC_CLK_TCK));
+    g_assert_cmpfloat(c.pressure.cpu_some, ==, 2);
+    g_assert_true(isnan(c.pressure.io_some));
+    g_usleep(10000);
+    put_group(dir, "usage_usec 3000000\n");
+    c = tell_container(g);
+    g_assert_cmpfloat(c.cpu, >, 0);
+    put(dir, "cg/lxc/200/cgroup.events", "populated 0\n");
+    c = tell_container(g);
+    g_assert_false(c.running);
+    test_remove_tree(dir);
+}
+
 static int note_storage(void *ctx, const char *id, uint64_t total, uint64_t used, Err *err)
 {
     g_assert_cmpuint(total, >=, used);
@@ -434,6 +576,9 @@ int main(int argc, char **argv)
     g_test_add_func("/stat/line/others", other_values_are_golden);
     g_test_add_func("/stat/size", size_is_that_of_the_configuration);
     g_test_add_func("/stat/host", host_is_read_from_proc);
+    g_test_add_func("/stat/container/group-files", group_files_are_read);
+    g_test_add_func("/stat/container/size", size_of_a_container_is_that_of_its_limits);
+    g_test_add_func("/stat/container/told", containers_are_told_by_their_groups);
     g_test_add_func("/stat/storages", storages_are_told_when_they_are_there);
     return g_test_run();
 }
