@@ -299,7 +299,8 @@ static bool disarmed_ignore(const HaSimWorld *w)
            ms->disarm && ms->disarm_mode == HA_DISARM_IGNORE;
 }
 
-/* Moving a guest by hand is only right where HA does not care for it. */
+/* Moving a guest by hand is only right where HA does not care for it: else its guest tools refuse,
+ * and the rest of the cluster goes on. */
 static int service_manual_migrate(const Call *c, Err *err)
 {
     HaSimGuest *g = hasim_world_guest(c->w, c->word[1]);
@@ -315,7 +316,10 @@ static int service_manual_migrate(const Call *c, Err *err)
         return err_setf(err, -EINVAL, "no such node '%s'", c->word[3]);
     }
     if (ha_resources_request(res, c->word[1]) != HA_REQUEST_IGNORED && !disarmed_ignore(c->w)) {
-        return err_setf(err, -EINVAL, "service '%s' is managed by HA", c->word[1]);
+        hasim_log(c->w, "warn", c->source,
+                  "service '%s' is managed by HA, not moved by hand (migrate asks HA for it)",
+                  c->word[1]);
+        return 0;
     }
     g_free(g->node);
     g->node = g_strdup(c->word[3]);
