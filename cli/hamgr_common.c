@@ -27,6 +27,9 @@ static int load(Hamgr *h, Err *err)
     r = hamgr_read(h, HA_FILE_MANAGER_STATUS, NULL, &status, err);
     if (r == 0) {
         r = ha_manager_status_parse(status, NULL, NULL, &h->ms, err);
+        if (r < 0) {
+            r = err_wrapf(err, r, "see DAMAGED FILES in ha-manager(8)");
+        }
     }
     if (r == 0) {
         r = hamgr_read(h, HA_FILE_RESOURCES, NULL, &resources, err);

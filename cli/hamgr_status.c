@@ -3,6 +3,7 @@
 #include "cli/hamgr_verbs.h"
 #include "ha-manager/core/ha_lrm_status.h"
 #include "ha-manager/core/ha_settings.h"
+#include "ha-manager/io/ha_agents.h"
 #include "ha-manager/io/ha_whatif.h"
 #include "lib/base/jsontree.h"
 #include "lib/port/clock.h"
@@ -228,6 +229,30 @@ static void add_services(const Hamgr *h, GPtrArray *lines)
     }
 }
 
+/* What people wrote down about services; the parsed configuration has no use for it. */
+static void add_comments(const Hamgr *h, const GPtrArray *lines)
+{
+    SectionSchema schema = ha_resources_schema(ha_agent_types);
+    g_autofree void *owned = (void *)schema.types;
+    g_autoptr(SectionConf) conf = NULL;
+    g_autofree char *text = NULL;
+
+    (void)owned;
+    if (hamgr_read(h, HA_FILE_RESOURCES, NULL, &text, NULL) < 0 ||
+        sectionconf_parse(&schema, text, strlen(text), NULL, NULL, &conf, NULL) < 0) {
+        return; /* then there are none */
+    }
+    for (guint i = 0; i < lines->len; i++) {
+        const Line *line = g_ptr_array_index(lines, i);
+        const char *sid = jsontree_get_text(line->record, "sid");
+        const Section *s = sid != NULL ? g_hash_table_lookup(conf->by_key, sid) : NULL;
+
+        if (s != NULL) {
+            jsontree_set_text(line->record, "comment", section_text(s, "comment"));
+        }
+    }
+}
+
 /* Our own lines: nodes that come and go, and get nothing for a while. */
 static void add_quarantine(const Hamgr *h, GPtrArray *lines)
 {
@@ -321,6 +346,9 @@ int hamgr_status(char **operands, Err *err)
     add_services(&h, lines);
     add_quarantine(&h, lines);
     add_redundancy(&h, lines);
+    if (json) {
+        add_comments(&h, lines);
+    }
     for (guint i = 0; i < lines->len; i++) {
         Line *line = g_ptr_array_index(lines, i);
 
