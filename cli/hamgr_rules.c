@@ -173,15 +173,24 @@ static char **list_row(const Section *s)
     return row;
 }
 
+static bool is_enabled(const Section *s)
+{
+    return section_text(s, "disable") == NULL;
+}
+
+/* NULL: it is switched off, so there is nothing to say. */
+static const char *state_text(const Section *s, const StrMap *reasons)
+{
+    return !is_enabled(s) ? NULL : strmap_has(reasons, s->id) ? "ignored (conflicts)" : "in use";
+}
+
 static char **config_row(const Section *s, const Dropped *d)
 {
+    const char *state = state_text(s, d->reasons);
     char **row = g_new0(char *, 7);
-    bool enabled = section_text(s, "disable") == NULL;
 
-    row[0] = g_strdup(enabled ? "1" : "0");
-    row[1] = g_strdup(!enabled                        ? ""
-                      : strmap_has(d->reasons, s->id) ? "ignored (conflicts)"
-                                                      : "in use");
+    row[0] = g_strdup(is_enabled(s) ? "1" : "0");
+    row[1] = g_strdup(state != NULL ? state : "");
     row[2] = g_strdup(s->id);
     row[3] = g_strdup(s->type->name);
     row[4] = cell(s, "resources");
@@ -230,8 +239,7 @@ static int show_rules(bool states, Err *err)
         if (is_wanted(s)) {
             JsonTree *o = rule_json(s, conf->digest);
 
-            jsontree_set_text(o, "state",
-                              strmap_has(reasons, s->id) ? "ignored (conflicts)" : "in use");
+            jsontree_set_text(o, "state", state_text(s, reasons));
             jsontree_set_text(o, "errors", strmap_get(reasons, s->id));
             jsontree_add(list, o);
             g_ptr_array_add(rows, states ? config_row(s, &d) : list_row(s));
