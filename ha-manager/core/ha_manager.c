@@ -154,6 +154,7 @@ void ha_manager_free(HaManager *m)
     ha_usage_free(m->usage);
     ha_affinity_free(m->affinity);
     g_free(m->compiled_nodes);
+    g_free(m->commands_done);
     g_free(m->fallback_text);
     g_free(m);
 }
@@ -679,5 +680,6 @@ int ha_manager_round(HaManager *m, HaNow now, Err *err)
         ha_manager_balance(m);
         ha_manager_run_states(m, NULL);
     }
-    return write_status(m, err);
+    r = write_status(m, err);
+    return r == 0 ? ha_manager_drop_commands(m, err) : r;
 }

@@ -216,31 +216,20 @@ static void do_command(HaManager *m, const char *cmd)
     }
 }
 
-/* Takes everything out of the queue; the text goes to `data` (char **). */
-static int take_all(const char *old_text, char **ret_text, void *data, Err *err)
-{
-    char **taken = data;
-
-    (void)err;
-    if (old_text[0] == '\0') {
-        return 1;
-    }
-    g_free(*taken);
-    *taken = g_strdup(old_text);
-    *ret_text = g_strdup("");
-    return 0;
-}
-
 int ha_manager_take_commands(HaManager *m, Err *err)
 {
     g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
-    int r = m->env->ops->update(m->env->ctx, HA_FILE_COMMANDS, take_all, &text, err);
+    size_t done = 0;
+    int r = m->env->ops->read(m->env->ctx, HA_FILE_COMMANDS, NULL, &text, err);
 
-    if (r < 0 || text == NULL) {
+    if (r < 0) {
         return r;
     }
-    lines = g_strsplit(text, "\n", -1);
+    if (m->commands_done != NULL && g_str_has_prefix(text, m->commands_done)) {
+        done = strlen(m->commands_done); /* its round could not be written */
+    }
+    lines = g_strsplit(text + done, "\n", -1);
     for (size_t i = 0; lines[i] != NULL; i++) {
         if (i >= HA_COMMANDS_MAX) {
             ha_log(m->env, TRACE_ERR, "ha/crm_commands: more than %d commands, dropping the rest",
@@ -251,5 +240,33 @@ int ha_manager_take_commands(HaManager *m, Err *err)
             do_command(m, lines[i]);
         }
     }
+    g_free(m->commands_done);
+    m->commands_done = g_steal_pointer(&text);
     return 0;
+}
+
+/* Leaves what was added to the queue since it was read. */
+static int drop_done(const char *old_text, char **ret_text, void *data, Err *err)
+{
+    const char *done = data;
+
+    (void)err;
+    if (!g_str_has_prefix(old_text, done)) {
+        return 1; /* another master was there, or a person */
+    }
+    *ret_text = g_strdup(old_text + strlen(done));
+    return 0;
+}
+
+int ha_manager_drop_commands(HaManager *m, Err *err)
+{
+    int r = 0;
+
+    if (m->commands_done != NULL && m->commands_done[0] != '\0') {
+        r = m->env->ops->update(m->env->ctx, HA_FILE_COMMANDS, drop_done, m->commands_done, err);
+    }
+    if (r == 0) {
+        g_clear_pointer(&m->commands_done, g_free);
+    }
+    return r;
 }

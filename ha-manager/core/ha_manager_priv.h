@@ -44,6 +44,7 @@ struct HaManager {
     char seen_digest[HA_FILE_N][41]; /* of the texts whose defects were already reported */
     HaFile reporting;                /* the file that is being parsed */
 
+    char *commands_done; /* carried out, but maybe still in the queue; NULL: none */
     char *fallback_text; /* last said about a scheduler that cannot be used; NULL: it can */
 
     int groups_countdown; /* rounds until groups are migrated */
@@ -96,8 +97,10 @@ bool ha_manager_fence(HaManager *m);
 /* ha_manager_service.c: one evaluation of a service's state. */
 void ha_manager_eval_service(HaManager *m, const char *sid, HaService *s);
 
-/* ha_manager_command.c */
+/* ha_manager_command.c: carries out what is in the queue. It leaves the queue (`drop`) when the
+ * status with what came of it is written: nothing is lost with a master that dies or is late. */
 int ha_manager_take_commands(HaManager *m, Err *err) must_check;
+int ha_manager_drop_commands(HaManager *m, Err *err) must_check;
 /* Queues a motion with all that belongs to it, as the command `migrate|relocate sid node` does. */
 void ha_manager_queue_motion(
     HaManager *m, HaPending verb, const char *sid, const char *node, const char *cmd);

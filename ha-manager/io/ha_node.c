@@ -192,6 +192,9 @@ static int env_update(void *ctx, HaFile file, HaEdit edit, void *data, Err *err)
 {
     HaNode *n = ctx;
 
+    if (still_master(n, ha_file_name(file), err) < 0) {
+        return -ESTALE;
+    }
     return ha_tree_update(n->pve, file, edit, data, HA_LOCK_ROUND_MS, err);
 }
 

@@ -58,6 +58,12 @@ check_PROGRAMS += %D%/test_ha_reboot
 %C%_test_ha_reboot_LDADD = $(HA_SIM_LIBS)
 TESTS += %D%/test_ha_reboot
 
+check_PROGRAMS += %D%/test_ha_commands
+%C%_test_ha_commands_SOURCES = %D%/test_ha_commands.c
+%C%_test_ha_commands_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_commands_LDADD = $(HA_SIM_LIBS)
+TESTS += %D%/test_ha_commands
+
 # The drawings in docs/states/ha.md against the names and the scenarios.
 check_PROGRAMS += %D%/test_ha_states
 %C%_test_ha_states_SOURCES = %D%/test_ha_states.c

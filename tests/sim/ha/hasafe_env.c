@@ -255,6 +255,9 @@ static int env_update(void *ctx, HaFile file, HaEdit edit, void *data, Err *err)
     char **where = &c->d->s->tree.files[file];
     int r;
 
+    if (!still_master(c)) {
+        return err_setf(err, -ESTALE, "the lease is over");
+    }
     if (!hasafe_cfs_write(c)) {
         return err_setf(err, -EACCES, "no quorum");
     }
