@@ -22,13 +22,21 @@
 PvecmAddOptions pvecm_add_options = {.votes = PVECM_NOT_GIVEN};
 PvecmTokenOptions pvecm_token_options = {.ttl = JOINTOKEN_TTL_SEC, .uses = 1, .votes = 1};
 
+/* The token alone goes to standard output. */
+static void say_aside(void *ctx, const char *line)
+{
+    (void)ctx;
+    fprintf(stderr, "%s\n", line);
+}
+
 int pvecm_token(char **operands, Err *err)
 {
     const PvecmTokenOptions *o = &pvecm_token_options;
     JoinTokenOptions opt = {.ttl_sec = (unsigned)o->ttl,
                             .uses = (unsigned)o->uses,
                             .votes = (unsigned)o->votes,
-                            .node = o->node};
+                            .node = o->node,
+                            .say = say_aside};
     char *line = NULL;
     int r;
 

@@ -18,18 +18,28 @@ noinst_LIBRARIES += %D%/libquorumio.a
 %C%_libquorumio_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(GIO_CFLAGS) $(JSON_CFLAGS)
 %C%_libquorumio_a_SOURCES = \
 	%D%/io/api_session.c %D%/io/api_session.h \
+	%D%/io/backups.c %D%/io/backups.h \
 	%D%/io/certs.c %D%/io/certs.h \
 	%D%/io/cluster_create.c %D%/io/cluster_create.h \
 	%D%/io/cluster_log.c %D%/io/cluster_log.h \
 	%D%/io/conf_edit.c %D%/io/conf_edit.h \
 	%D%/io/config_api.c %D%/io/config_api.h \
 	%D%/io/door.c %D%/io/door.h \
+	%D%/io/join_call.c %D%/io/join_call.h \
+	%D%/io/join_check.c %D%/io/join_check.h \
 	%D%/io/join_classic.c %D%/io/join_classic.h \
 	%D%/io/join_client.c %D%/io/join_client.h \
 	%D%/io/join_gate.c %D%/io/join_gate.h \
+	%D%/io/join_host.c %D%/io/join_host.h \
+	%D%/io/join_journal.c %D%/io/join_journal.h \
 	%D%/io/join_links.c %D%/io/join_links.h \
+	%D%/io/join_list.c %D%/io/join_list.h \
+	%D%/io/join_login.c %D%/io/join_login.h \
 	%D%/io/join_records.c %D%/io/join_records.h \
+	%D%/io/join_ring.c %D%/io/join_ring.h \
 	%D%/io/join_server.c %D%/io/join_server.h \
+	%D%/io/join_tree.c %D%/io/join_tree.h \
+	%D%/io/joiner.c %D%/io/joiner.h \
 	%D%/io/corosync_key.c %D%/io/corosync_key.h \
 	%D%/io/member_client.c %D%/io/member_client.h \
 	%D%/io/member_server.c %D%/io/member_server.h \

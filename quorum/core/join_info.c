@@ -95,6 +95,63 @@ GPtrArray *join_info_addresses(const JsonTree *nodes, const char *node)
     return NULL;
 }
 
+/* What the rules look at, of a node. */
+static bool is_node_key(const char *key)
+{
+    return strcmp(key, "name") == 0 || strcmp(key, "nodeid") == 0 ||
+           strcmp(key, "quorum_votes") == 0 || g_str_has_suffix(key, "_addr");
+}
+
+static void take_node(CorosyncItem *section, const JsonTree *node)
+{
+    for (guint i = 0; i < jsontree_count(node); i++) {
+        const char *key = jsontree_key(node, i);
+        const JsonTree *value = jsontree_at(node, i);
+        g_autofree char *number = NULL;
+        const char *text = jsontree_text(value);
+
+        if (jsontree_kind(value) == JSONTREE_INT) {
+            text = number = g_strdup_printf("%" G_GINT64_FORMAT, jsontree_int(value, 0));
+        }
+        if (text != NULL && *text != '\0' && strchr(text, '\n') == NULL && is_node_key(key)) {
+            corosync_item_set(section, key, text);
+        }
+    }
+    if (corosync_key(section, "name") == NULL && jsontree_get_text(node, "node") != NULL &&
+        corosync_valid_name(jsontree_get_text(node, "node"))) {
+        corosync_item_set(section, "name", jsontree_get_text(node, "node"));
+    }
+}
+
+int join_info_conf(const JsonTree *nodes, const JsonTree *totem, CorosyncConf **ret, Err *err)
+{
+    g_autoptr(CorosyncConf) conf = corosync_conf_new();
+    CorosyncItem *root = corosync_conf_root(conf);
+    const JsonTree *interfaces = jsontree_get(totem, "interface");
+    CorosyncItem *list = corosync_item_add_section(root, "nodelist");
+    CorosyncItem *section = corosync_item_add_section(root, "totem");
+
+    if (jsontree_kind(nodes) != JSONTREE_ARRAY || jsontree_count(nodes) > COROSYNC_NODES_MAX) {
+        return err_setf(err, -EBADMSG, "the member's list of nodes cannot be read");
+    }
+    for (guint i = 0; i < jsontree_count(nodes); i++) {
+        const JsonTree *node = jsontree_at(nodes, i);
+
+        if (jsontree_kind(node) == JSONTREE_OBJECT) {
+            take_node(corosync_item_add_section(list, "node"), node);
+        }
+    }
+    for (guint i = 0; i < jsontree_count(interfaces); i++) {
+        const char *link = jsontree_key(interfaces, i);
+
+        if (g_ascii_string_to_unsigned(link, 10, 0, COROSYNC_LINKS_MAX - 1, NULL, NULL)) {
+            corosync_item_set(corosync_item_add_section(section, "interface"), "linknumber", link);
+        }
+    }
+    *ret = g_steal_pointer(&conf);
+    return 0;
+}
+
 /* ---- the copied text ---------------------------------------------------------------------------
  */
 

@@ -22,6 +22,11 @@ JsonTree *join_info_nodes(const CorosyncConf *conf, bool with_node);
 /* Addresses by which a list of nodes, as GET nodes gives it, knows `node`; NULL: it does not. */
 GPtrArray *join_info_addresses(const JsonTree *nodes, const char *node);
 
+/* A configuration with the same nodes and links, from the data of GET nodes and, unless NULL, GET
+ * totem: enough to try the rules of adding a node. -EBADMSG when it is none. */
+int join_info_conf(const JsonTree *nodes, const JsonTree *totem, CorosyncConf **ret, Err *err)
+    must_check;
+
 /* The copied text, from the data of `GET /cluster/config/join`. -EBADMSG. Caller frees. */
 int join_info_blob(const JsonTree *data, char **ret, Err *err) must_check;
 

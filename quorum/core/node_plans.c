@@ -132,6 +132,21 @@ static void check_votes(const DepartFacts *f, const CorosyncNode *node, GPtrArra
     }
 }
 
+/* The nodes that are not up: "a, b"; "" when none is away. Caller frees. */
+static char *names_away(const DepartFacts *f, const GPtrArray *nodes)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const CorosyncNode *node = g_ptr_array_index(nodes, i);
+
+        if (!contains(f->online, node->nodeid)) {
+            g_ptr_array_add(names, node->name);
+        }
+    }
+    return join_texts(names);
+}
+
 GPtrArray *depart_problems(const DepartFacts *f)
 {
     GPtrArray *problems = g_ptr_array_new_with_free_func(g_free);
@@ -140,8 +155,12 @@ GPtrArray *depart_problems(const DepartFacts *f)
     char *guests = depart_guest_problem(f);
 
     if (!f->quorate) {
-        problems_add(problems, "the cluster has no quorum: bring its nodes up first, or, when they "
-                               "are gone for good, say so with 'pvecm expected VOTES'");
+        g_autofree char *away = names_away(f, nodes);
+
+        problems_add(problems,
+                     "the cluster has no quorum%s%s: bring its nodes up first, or, when they are "
+                     "gone for good, say so with 'pvecm expected VOTES'",
+                     *away != '\0' ? ", not seen: " : "", away);
     }
     if (node == NULL) {
         problems_add(problems, "node '%s' is not in the cluster", f->node);

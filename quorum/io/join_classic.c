@@ -132,6 +132,19 @@ int join_classic_addresses(ApiSession *s, const char *node, GPtrArray **ret, Err
     return 0;
 }
 
+int join_classic_conf(ApiSession *s, CorosyncConf **ret, Err *err)
+{
+    g_autoptr(JsonTree) nodes = NULL;
+    g_autoptr(JsonTree) totem = NULL;
+    int r = ask(s, "GET", BASE "/nodes", NULL, &nodes, err);
+
+    if (r < 0 || ((r = ask(s, "GET", BASE "/totem", NULL, &totem, err)) < 0 && r != -ENOSYS)) {
+        return r;
+    }
+    err_clear(err); /* without totem the addresses of the nodes tell the links */
+    return join_info_conf(jsontree_get(nodes, "data"), jsontree_get(totem, "data"), ret, err);
+}
+
 static void add_param(GPtrArray *params, const char *name, char *value)
 {
     g_ptr_array_add(params, g_strdup(name));

@@ -28,6 +28,9 @@ int join_classic_vmids(ApiSession *s, GArray **ret, Err *err) must_check;
 /* Addresses by which the member's cluster lists `node`; *ret NULL: it does not. */
 int join_classic_addresses(ApiSession *s, const char *node, GPtrArray **ret, Err *err) must_check;
 
+/* Nodes and links of the member's cluster (join_info_conf). */
+int join_classic_conf(ApiSession *s, CorosyncConf **ret, Err *err) must_check;
+
 typedef struct JoinClassicAdd {
     const char *node;
     int version;     /* of the member */

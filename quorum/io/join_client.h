@@ -11,13 +11,7 @@
 #include "quorum/io/api_session.h"
 #include "quorum/io/cluster_create.h"
 
-#define JOIN_PORT             "8006"
-#define JOIN_TIMEOUT_MS       30000 /* of one request */
-#define JOIN_VOTE_TIMEOUT_SEC 15    /* until corosync counts the vote */
-#define JOIN_QUEUE_SEC        300   /* until other nodes that join at the same time are members */
-#define JOIN_QUORUM_SEC       10    /* until a ring that is formed anew has quorum */
-#define JOIN_QUEUE_RETRY_MS   700
-#define JOIN_SYNC_TIMEOUT_SEC 120 /* until the cluster's tree is mounted and in sync */
+#define JOIN_PORT "8006"
 
 typedef struct JoinClientOptions {
     const char *token;   /* the line; not needed to recover */
@@ -41,8 +35,5 @@ int join_client_recover(const ClusterPaths *paths,
                         const JoinClientOptions *opt,
                         JoinOutcome *ret,
                         Err *err) must_check;
-
-/* Is there a journal of an interrupted join, or one under way? */
-bool join_client_pending(const char *state_dir);
 
 #endif

@@ -102,7 +102,7 @@ int join_token_create(const char *pve, const JoinTokenOptions *opt, char **ret_l
     gsize size = 0;
     int r;
 
-    if (quorum_is_quorate(NULL) != 1) {
+    if (!quorum_wait(opt->say, opt->ctx)) {
         return err_setf(err, -EACCES, "the cluster has no quorum: nobody can join now");
     }
     if ((r = cfsfile_read(conf_path, COROSYNC_CONF_SIZE_MAX, &text, &size, err)) < 0 ||
@@ -173,8 +173,7 @@ static uint64_t tree_size(const char *pve)
     return statvfs(pve, &st) == 0 ? (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize : 0;
 }
 
-static void
-answer_problems(const GPtrArray *problems, bool quorate, uint64_t size, ApiAnswer *ret)
+static void answer_problems(const GPtrArray *problems, bool quorate, uint64_t size, ApiAnswer *ret)
 {
     g_autoptr(GString) out = g_string_new("{\"data\":{\"problems\":[");
 
@@ -198,6 +197,56 @@ static GPtrArray *problems_now(JoinServer *s,
     return join_problems(q, conf, vmids, staged_by(record, q->node), quorate, clock_wall());
 }
 
+/* Is the node among the members that corosync sees? */
+static bool is_in_ring(const CorosyncConf *conf, const char *name)
+{
+    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
+    const CorosyncNode *node = corosync_nodes_find(nodes, name);
+    g_autoptr(QuorumReport) report = NULL;
+
+    if (node == NULL || quorum_query(NULL, 0, &report, NULL) < 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < report->facts.n_members; i++) {
+        if (report->facts.members[i].nodeid == node->nodeid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The others who are on the way, with whom the node cannot go: "2 other nodes join first: a, b";
+ * NULL: there are none. With `conf` NULL: those not of our group, since a ring that is forming is
+ * left in peace. Otherwise: those not in the ring yet, since corosync ends when it sees a newer
+ * configuration than its own there. */
+static char *joiners_ahead(JoinServer *s, const char *node, const CorosyncConf *conf)
+{
+    g_autofree char *dir_path = g_build_filename(s->pve, "priv", "join-tokens", NULL);
+    g_autoptr(GDir) dir = g_dir_open(dir_path, 0, NULL);
+    g_autoptr(GString) names = g_string_new(NULL);
+    bool full = conf == NULL && join_gate_full();
+    WallTime now = clock_wall();
+    unsigned count = 0;
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(dir_path, name, NULL);
+        g_auto(JoinRecord) r = {0};
+
+        if (strstr(name, ".tmp.") != NULL || join_record_read(path, &r, NULL) < 0) {
+            continue; /* being written, or used up and gone */
+        }
+        if (r.staged.sec != 0 && r.used_by != NULL && strcmp(r.used_by, node) != 0 &&
+            now.sec - r.staged.sec < JOIN_BUSY_SEC &&
+            (conf != NULL ? !is_in_ring(conf, r.used_by) : full || !join_gate_has(r.used_by))) {
+            g_string_append_printf(names, "%s%s", count++ > 0 ? ", " : "", r.used_by);
+        }
+    }
+    return count > 0 ? g_strdup_printf("%u other node%s first: %s", count,
+                                       count == 1 ? " joins" : "s join", names->str)
+                     : NULL;
+}
+
 static int
 do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswer *ret, Err *err)
 {
@@ -205,6 +254,7 @@ do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswe
     g_autofree char *text = NULL;
     g_autoptr(CorosyncConf) conf = NULL;
     g_autoptr(GPtrArray) problems = NULL;
+    g_autofree char *others = NULL;
     bool quorate = quorum_is_quorate(NULL) == 1;
     gsize size = 0;
     int r;
@@ -212,6 +262,10 @@ do_hello(JoinServer *s, const JoinRequest *q, const JoinRecord *record, ApiAnswe
     if ((r = cfsfile_read(path, COROSYNC_CONF_SIZE_MAX, &text, &size, err)) < 0 ||
         (r = corosync_conf_parse(text, size, &conf, err)) < 0) {
         return r;
+    }
+    /* Others who join make the ring form anew, as often as one of their groups comes. */
+    if (!quorate && (others = joiners_ahead(s, q->node, conf)) != NULL) {
+        return err_setf(err, -EAGAIN, "no quorum at the moment: %s", others);
     }
     problems = problems_now(s, q, record, conf, quorate);
     if (problems->len == 0) {
@@ -286,63 +340,16 @@ static int answer_stage(JoinServer *s,
     return 0;
 }
 
-/* Is the node among the members that corosync sees? */
-static bool is_in_ring(const CorosyncConf *conf, const char *name)
-{
-    g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
-    const CorosyncNode *node = corosync_nodes_find(nodes, name);
-    g_autoptr(QuorumReport) report = NULL;
-
-    if (node == NULL || quorum_query(NULL, 0, &report, NULL) < 0) {
-        return false;
-    }
-    for (uint32_t i = 0; i < report->facts.n_members; i++) {
-        if (report->facts.members[i].nodeid == node->nodeid) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The others who are on the way, with whom the node cannot go: "2 other nodes join first: a, b";
- * NULL: there are none. With `conf` NULL: those not of our group, since a ring that is forming is
- * left in peace. Otherwise: those not in the ring yet, since corosync ends when it sees a newer
- * configuration than its own there. */
-static char *joiners_ahead(JoinServer *s, const char *node, const CorosyncConf *conf)
-{
-    g_autofree char *dir_path = g_build_filename(s->pve, "priv", "join-tokens", NULL);
-    g_autoptr(GDir) dir = g_dir_open(dir_path, 0, NULL);
-    g_autoptr(GString) names = g_string_new(NULL);
-    bool full = conf == NULL && join_gate_full();
-    WallTime now = clock_wall();
-    unsigned count = 0;
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *path = g_build_filename(dir_path, name, NULL);
-        g_auto(JoinRecord) r = {0};
-
-        if (strstr(name, ".tmp.") != NULL || join_record_read(path, &r, NULL) < 0) {
-            continue; /* being written, or used up and gone */
-        }
-        if (r.staged.sec != 0 && r.used_by != NULL && strcmp(r.used_by, node) != 0 &&
-            now.sec - r.staged.sec < JOIN_BUSY_SEC &&
-            (conf != NULL ? !is_in_ring(conf, r.used_by) : full || !join_gate_has(r.used_by))) {
-            g_string_append_printf(names, "%s%s", count++ > 0 ? ", " : "", r.used_by);
-        }
-    }
-    return count > 0 ? g_strdup_printf("%u other node%s first: %s", count,
-                                       count == 1 ? " joins" : "s join", names->str)
-                     : NULL;
-}
-
 static int
 may_stage(JoinServer *s, const JoinRequest *q, JoinRecord *record, ConfEdit *edit, Err *err)
 {
-    bool quorate = quorum_is_quorate(NULL) == 1;
-    g_autoptr(GPtrArray) problems = problems_now(s, q, record, edit->conf, quorate);
+    g_autoptr(GPtrArray) problems = problems_now(s, q, record, edit->conf, true);
     g_autofree char *other = NULL;
 
+    /* At `hello` there was: the ring is formed anew, most likely for others who join. */
+    if (quorum_is_quorate(NULL) != 1) {
+        return err_setf(err, -EAGAIN, "the cluster has no quorum at the moment");
+    }
     if (problems->len > 0) {
         return err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
     }

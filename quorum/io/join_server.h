@@ -25,10 +25,13 @@ int join_server_reap(JoinServer *s, Err *err) must_check;
 
 typedef struct JoinTokenOptions {
     unsigned ttl_sec, uses, votes;
-    const char *node; /* NULL: any name */
+    const char *node;                         /* NULL: any name */
+    void (*say)(void *ctx, const char *line); /* that quorum is waited for; may be NULL */
+    void *ctx;
 } JoinTokenOptions;
 
-/* Makes a token and its record (`pvecm token`). The line is freed with jointoken_free_line. */
+/* Makes a token and its record (`pvecm token`). The line is freed with jointoken_free_line.
+ * -EACCES: no quorum, after QUORUM_WAIT_SEC. */
 int join_token_create(const char *pve, const JoinTokenOptions *opt, char **ret_line, Err *err)
     must_check;
 

@@ -157,6 +157,7 @@ int member_ask(MemberPeers *p,
                        .nodeid = p->nodeid,
                        .config = p->config,
                        .keep_guests = keep_guests};
+    Err answered = ERR_INIT; /* by one that cannot do it: it says more than one that is away */
     int r = err_setf(err, -EHOSTUNREACH, "there is no other node to ask");
 
     for (guint i = 0; i < p->addresses->len; i++) {
@@ -185,6 +186,12 @@ int member_ask(MemberPeers *p,
         if (r == -EPERM) {
             return r;
         }
+        (void)err_wrapf(err, r, "%s", address);
+        answered = *err;
+    }
+    if (answered.code != 0) {
+        *err = answered;
+        r = answered.code;
     }
     return r;
 }

@@ -122,7 +122,7 @@ int node_add(const NodeAdd *a, CorosyncConf **ret_conf, GPtrArray **ret_problems
     if ((r = plain_links(&add, keep, err)) < 0) {
         return r;
     }
-    if (quorum_is_quorate(NULL) != 1) {
+    if (!quorum_wait(NULL, NULL)) {
         return err_setf(err, -EACCES, "cluster not ready - no quorum?");
     }
     if ((r = conf_edit_begin(a->pve, &edit, err)) < 0) {

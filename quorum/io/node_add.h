@@ -23,7 +23,7 @@ typedef struct NodeAdd {
 
 /* *ret_conf: the configuration with the node. *ret_problems (of CorosyncProblem): faults of the
  * configuration before; set as soon as they are known, also on failure; with errors among them
- * nothing is done (-EINVAL). -EACCES: no quorum. The caller frees both. */
+ * nothing is done (-EINVAL). -EACCES: no quorum, after QUORUM_WAIT_SEC. The caller frees both. */
 int node_add(const NodeAdd *add, CorosyncConf **ret_conf, GPtrArray **ret_problems, Err *err)
     must_check;
 

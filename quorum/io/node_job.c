@@ -2,6 +2,7 @@
 #include "quorum/io/node_job.h"
 
 #include "lib/cfs/cfsfile.h"
+#include "quorum/io/quorum_query.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -55,6 +56,16 @@ void node_job_say(const NodeJob *job, const char *fmt, ...)
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     job->change->say(job->change->ctx, text);
+}
+
+static void say_line(void *ctx, const char *line)
+{
+    node_job_say(ctx, "%s", line);
+}
+
+bool node_job_wait_quorum(NodeJob *job)
+{
+    return quorum_wait(say_line, job);
 }
 
 /* ---- journal ----------------------------------------------------------------------------------

@@ -52,6 +52,9 @@ int node_job_note(NodeJob *job, const char *name, const char *value, Err *err) m
 
 void node_job_say(const NodeJob *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* quorum_wait, which says so. */
+bool node_job_wait_quorum(NodeJob *job);
+
 /* Takes the local lock and runs the plan (dry run: its first step). 0: done; -EBUSY: another
  * command runs, or was interrupted; -ECANCELED: undone, `err` says why; -EINPROGRESS: stuck
  * between. */

@@ -2,7 +2,7 @@
 #include "quorum/io/node_leave.h"
 
 #include "lib/cfs/cfsfile.h"
-#include "lib/port/clock.h"
+#include "quorum/io/backups.h"
 #include "quorum/io/certs.h"
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/conf_edit.h"
@@ -68,7 +68,9 @@ static int ask_members(NodeJob *job, Err *err)
     if ((r = peers_now(job, &members, err)) < 0 ||
         (r = member_ask(members, MEMBER_STEP_ASK, is_set(job, "keep-guests"), &parser, &data,
                         err)) < 0) {
-        return err_wrapf(err, r, "asking the other nodes (does quorate-api run there?)");
+        return err_wrapf(err, r,
+                         "asking the other nodes (does quorate-api run there? those that are gone "
+                         "for good are removed with 'pvecm delnode' first)");
     }
     node = json_object_get_member(data, "problems");
     list = node != NULL && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
@@ -89,11 +91,17 @@ static int ask_members(NodeJob *job, Err *err)
 static int do_check(NodeJob *job, Err *err)
 {
     g_autofree char *cwd = g_get_current_dir();
+    int r;
 
     if (g_str_has_prefix(cwd, job->change->paths->pve)) {
         return err_setf(err, -EBUSY, "leave %s first: it is mounted anew", cwd);
     }
-    return is_set(job, "alone") ? 0 : ask_members(job, err);
+    if (is_set(job, "alone")) {
+        return 0;
+    }
+    /* Without quorum no member can help: that is said before one that cannot be reached. */
+    r = node_may_go(job, node_job_get(job, "node"), err);
+    return r < 0 ? r : ask_members(job, err);
 }
 
 /* ---- save -------------------------------------------------------------------------------------
@@ -391,6 +399,10 @@ static int do_start(NodeJob *job, Err *err)
         return r;
     }
     door_forget(job->change->state_dir);
+    if (backups_prune(job->change->state_dir, node_job_get(job, "backup"), err) < 0) {
+        node_job_say(job, "warning: removing old backups: %s", err_text(err));
+        err_clear(err);
+    }
     cluster_log(LOG_NOTICE, "this node is in no cluster any more");
     return 0;
 }
@@ -460,8 +472,7 @@ static int fill_job(NodeJob *job, const LeaveOptions *opt, Err *err)
     g_autoptr(GPtrArray) addresses = NULL;
     g_autoptr(GPtrArray) nodes = NULL;
     g_autoptr(CorosyncConf) conf = NULL;
-    g_autofree char *name = g_strdup_printf("leave-%" G_GINT64_FORMAT, clock_wall().sec);
-    g_autofree char *backup = g_build_filename(job->change->state_dir, "backup", name, NULL);
+    g_autofree char *backup = backups_path(job->change->state_dir, "leave");
     g_autofree char *votes = NULL;
     const CorosyncNode *own;
     int r;

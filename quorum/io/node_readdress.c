@@ -109,20 +109,6 @@ static int change_conf(const NodeJob *job, CorosyncConf *conf, const char *which
     return changed;
 }
 
-/* For a moment the others go on without the node. */
-static int check_votes(const NodeJob *job, Err *err)
-{
-    const RemoveOptions opt = {.node = node_job_get(job, "node"), .guests = REMOVE_GUESTS_LEAVE};
-    g_autoptr(GPtrArray) problems = node_remove_problems(job->change->paths->pve, &opt, err);
-
-    if (problems == NULL) {
-        return -EIO;
-    }
-    return problems->len == 0
-               ? 0
-               : err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
-}
-
 static int do_check(NodeJob *job, Err *err)
 {
     g_autofree char *self = NULL, *fqdn = NULL;
@@ -141,7 +127,8 @@ static int do_check(NodeJob *job, Err *err)
                         "address on another node, with 'pvecm readdress %s'",
                         self);
     }
-    if ((r = check_votes(job, err)) < 0) {
+    /* For a moment the others go on without the node. */
+    if ((r = node_may_go(job, node_job_get(job, "node"), err)) < 0) {
         return r;
     }
     for (unsigned i = 0; i < COROSYNC_LINKS_MAX; i++) {

@@ -78,6 +78,21 @@ GPtrArray *node_remove_problems(const char *pve, const RemoveOptions *opt, Err *
                        "move them away first, or take them along with --keep-guests");
 }
 
+int node_may_go(NodeJob *job, const char *node, Err *err)
+{
+    const RemoveOptions opt = {.node = node, .guests = REMOVE_GUESTS_LEAVE};
+    g_autoptr(GPtrArray) problems = NULL;
+
+    (void)node_job_wait_quorum(job); /* without, it is one of the problems */
+    problems = node_remove_problems(job->change->paths->pve, &opt, err);
+    if (problems == NULL) {
+        return -EIO;
+    }
+    return problems->len == 0
+               ? 0
+               : err_setf(err, -EPERM, "%s", (const char *)g_ptr_array_index(problems, 0));
+}
+
 int node_wait_expected(const CorosyncConf *conf, unsigned timeout_sec, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)timeout_sec * G_USEC_PER_SEC;
@@ -135,6 +150,7 @@ static int do_check(NodeJob *job, Err *err)
                         "'%s' is this node: run 'pvecm leave' here, or 'pvecm delnode' elsewhere",
                         node);
     }
+    (void)node_job_wait_quorum(job); /* without, it is one of the problems */
     problems = problems_of(pve, conf, node,
                            (RemoveGuests)g_ascii_strtoull(node_job_get(job, "guests"), NULL, 10),
                            GUESTS_REMEDY);
@@ -317,8 +333,12 @@ void node_kick(NodeJob *job, const CorosyncNode *node)
 }
 
 /* What the ring and the list say about the node of an interrupted job. Caller frees the list. */
-static int kick_facts(const NodeJob *job, CorosyncConf **ret_conf, const CorosyncNode **ret_node,
-                      GPtrArray **ret_nodes, KickFacts *ret, Err *err)
+static int kick_facts(const NodeJob *job,
+                      CorosyncConf **ret_conf,
+                      const CorosyncNode **ret_node,
+                      GPtrArray **ret_nodes,
+                      KickFacts *ret,
+                      Err *err)
 {
     g_autoptr(QuorumReport) report = NULL;
     int r;

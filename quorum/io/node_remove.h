@@ -32,6 +32,10 @@ int node_remove(const NodeChange *change, const RemoveOptions *opt, bool journal
 /* May the node leave? Problems as in depart_problems; NULL with `err`. */
 GPtrArray *node_remove_problems(const char *pve, const RemoveOptions *opt, Err *err);
 
+/* Can the others decide without `node`, which is up? Waits for quorum. -EPERM with what stands
+ * against it; guests do not. */
+int node_may_go(NodeJob *job, const char *node, Err *err) must_check;
+
 /* Tells corosync of a node that is up to leave the ring; failures are said, and only make it leave
  * later. Where the others have quorum only among what is left, its votes are not expected any more.
  */

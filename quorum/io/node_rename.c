@@ -6,7 +6,6 @@
 #include "quorum/io/conf_edit.h"
 #include "quorum/io/node_files.h"
 #include "quorum/io/node_tree.h"
-#include "quorum/io/quorum_query.h"
 #include "quorum/io/services.h"
 
 #include <ctype.h>
@@ -63,7 +62,7 @@ static int do_check(NodeJob *job, Err *err)
         (r = check_free(job, to, err)) < 0) {
         return r;
     }
-    if (quorum_is_quorate(NULL) != 1) {
+    if (!node_job_wait_quorum(job)) {
         return err_setf(err, -EPERM, "the cluster has no quorum: bring its nodes up first");
     }
     if (guests->len > 0) {

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#define WAIT_LOOK_MS 100
+
 void quorum_report_free(QuorumReport *r)
 {
     if (r == NULL) {
@@ -156,6 +158,22 @@ int quorum_is_quorate(Err *err)
     CS_RETRY(rc, quorum_getquorate(handle, &quorate));
     (void)quorum_finalize(handle); /* nothing to do about a failing close */
     return rc == CS_OK ? quorate != 0 : fail(rc, "quorum service", err);
+}
+
+bool quorum_wait(void (*say)(void *ctx, const char *line), void *ctx)
+{
+    gint64 deadline = g_get_monotonic_time() + QUORUM_WAIT_SEC * G_USEC_PER_SEC;
+    bool told = say == NULL;
+    int r;
+
+    while ((r = quorum_is_quorate(NULL)) == 0 && g_get_monotonic_time() < deadline) {
+        if (!told) {
+            say(ctx, QUORUM_WAIT_TEXT);
+            told = true;
+        }
+        g_usleep(WAIT_LOOK_MS * 1000);
+    }
+    return r == 1;
 }
 
 /* ---- libvotequorum: votes and flags --------------------------------------------------------- */

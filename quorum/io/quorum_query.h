@@ -11,6 +11,8 @@
 #include "quorum/core/quorum_view.h"
 
 #define QUORUM_QUERY_TIMEOUT_MS 3000
+#define QUORUM_WAIT_SEC         10 /* until a ring that is formed anew has quorum */
+#define QUORUM_WAIT_TEXT        "waiting: the cluster has no quorum at the moment (up to 10 s)"
 
 /* Facts with the strings and members they point to. */
 typedef struct QuorumReport {
@@ -43,5 +45,10 @@ int quorum_node_links(uint32_t nodeid, uint32_t *ret_links, Err *err) must_check
 
 /* Quorate now? 1, 0, or -errno. */
 int quorum_is_quorate(Err *err) must_check;
+
+/* The same, before something is refused: while a ring is formed anew, as when a node comes or goes,
+ * nobody has quorum for a moment. That is waited for, up to QUORUM_WAIT_SEC, and told to `say`
+ * (may be NULL). Without corosync nothing is. */
+bool quorum_wait(void (*say)(void *ctx, const char *line), void *ctx);
 
 #endif

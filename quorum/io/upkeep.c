@@ -3,10 +3,11 @@
 
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/door.h"
-#include "quorum/io/join_client.h"
+#include "quorum/io/join_journal.h"
 #include "quorum/io/node_job.h"
 
 #include <syslog.h>
+#include <unistd.h>
 
 struct Upkeep {
     char *pve, *authkey, *state_dir;
@@ -26,7 +27,7 @@ static int ask_at_door(Upkeep *u)
     Err err = ERR_INIT;
 
     /* A join or a departure under way starts and stops things by itself. */
-    if (!node_job_pending(u->state_dir) && !join_client_pending(u->state_dir)) {
+    if (!node_job_pending(u->state_dir) && !join_journal_exists(u->state_dir)) {
         answer = door_ask(&u->paths, u->state_dir, &u->tracer, &err);
     }
     if (answer == DOOR_UNKNOWN) {
@@ -42,17 +43,35 @@ static void say_line(void *ctx, const char *line)
     trace(&u->tracer, TRACE_NOTICE, "%s", line);
 }
 
+/* A node of its own needs a certificate as well, for its API. Under the lock: one that joins
+ * meanwhile must not get an authority made for itself alone. Number of things made, or -errno; 0
+ * also when it could not write now. */
+static int update_own(Upkeep *u, Err *err)
+{
+    int lock = cluster_lock(&u->paths, err);
+    int r = lock < 0 ? lock : 0;
+
+    if (r == 0 && !cluster_configured(&u->paths) &&
+        cluster_wait_writable(&u->paths, 0, NULL) == 0) {
+        r = cluster_update_certs(&u->paths, false, say_line, u, err);
+    }
+    if (lock >= 0) {
+        (void)close(lock); /* ends the lock */
+    }
+    return r;
+}
+
 /* Certificates end; who runs a cluster for years should not have to think of it. */
 static void renew_certificates(Upkeep *u)
 {
-    g_autofree char *conf = g_build_filename(u->pve, "corosync.conf", NULL);
     Err err = ERR_INIT;
-    int r;
+    int r = 0;
 
-    if (!g_file_test(conf, G_FILE_TEST_EXISTS) || cluster_wait_quorate(&u->paths, 0, &err) < 0) {
-        return; /* in no cluster, or not able to write: next time */
-    }
-    r = cluster_update_certs(&u->paths, false, say_line, u, &err);
+    if (!cluster_configured(&u->paths)) {
+        r = update_own(u, &err);
+    } else if (cluster_wait_quorate(&u->paths, 0, NULL) == 0) {
+        r = cluster_update_certs(&u->paths, false, say_line, u, &err);
+    } /* else: not able to write; next time */
     if (r < 0) {
         trace(&u->tracer, TRACE_ERR, "renewing this node's certificate: %s", err_text(&err));
     } else if (r > 0) {

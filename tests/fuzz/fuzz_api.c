@@ -84,6 +84,25 @@ static void as_join(const char *text)
     }
 }
 
+/* A member's lists of nodes and links, and the rules of adding a node on what they say. */
+static void as_nodes(const char *text, size_t size)
+{
+    const CorosyncAddNode add = {.name = "fuzz", .votes = 1, .fallback_address = "192.0.2.1"};
+    g_autoptr(JsonTree) tree = NULL;
+    g_autoptr(CorosyncConf) conf = NULL;
+    uint32_t id = 0;
+
+    if (jsontree_parse(text, size, &tree, NULL) == 0 &&
+        join_info_conf(jsontree_get(tree, "nodes"), jsontree_get(tree, "totem"), &conf, NULL) ==
+            0 &&
+        corosync_conf_add_node(conf, &add, &id, NULL) == 0) {
+        g_autofree char *written = corosync_conf_format(conf);
+
+        g_assert_nonnull(strstr(written, "name: fuzz\n"));
+        g_assert_cmpuint(id, >, 0);
+    }
+}
+
 static void as_witness(const char *text, size_t size)
 {
     g_auto(WitnessToken) token = {0};
@@ -111,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     as_parameters(text, data, size);
     as_login(text);
     as_join(text);
+    as_nodes(text, size);
     as_witness(text, strlen(text));
     if (usercfg_parse(text, strlen(text), &users, NULL) == 0) {
         (void)usercfg_privileges(users, "joe@pve", "/vms/100");

@@ -136,6 +136,14 @@ waits_for_quorum()
     return 1
 }
 
+# The command with this process and output waited for quorum, and was refused with this text.
+waited_in_vain()
+{
+    ! wait "$1" || return 1
+    cat "$2"
+    grep -q 'waiting: the cluster has no quorum at the moment' "$2" && grep -q "$3" "$2"
+}
+
 used_already()
 {
     refused_saying 'was used already' on "$1" "pvecm add $2 $(links "$1")"
@@ -166,16 +174,22 @@ one_of_two()
 
 claims_of_two_nodes()
 {
-    local token
+    local token asked=()
     must 'of two nodes with one token one gets in' one_of_two
     check 'fully' within 60 is_in "$WINNER" 2
     check 'and the other is out' within 60 is_out "$LOSER" 2
     token=$(token)
     lab stop "$WINNER" corosync
     within 60 on 1 'corosync-quorumtool -s | grep -q "^Quorate: *No"'
+    on 1 'pvecm token' >"$WORK/token.out" 2>&1 &
+    asked[0]=$!
+    on 1 'pvecm leave' >"$WORK/leave.out" 2>&1 &
+    asked[1]=$!
     check 'without quorum, which is waited for, nobody gets in' waits_for_quorum \
         on 3 "pvecm add $token $(links 3)"
-    check 'nor is there a token' refused_saying 'has no quorum' on 1 'pvecm token'
+    check 'nor is there a token' waited_in_vain "${asked[0]}" "$WORK/token.out" 'nobody can join'
+    check 'nor does a node leave, and is told who is missing' waited_in_vain "${asked[1]}" \
+        "$WORK/leave.out" "not seen: node$WINNER: bring its nodes up first"
     lab start "$WINNER" corosync
     within 60 on 1 'corosync-quorumtool -s | grep -q "^Quorate: *Yes"'
     check 'the cluster works as before' within 60 is_in "$WINNER" 2

@@ -90,3 +90,9 @@ tests_unit_test_task_SOURCES = tests/unit/test_task.c
 tests_unit_test_task_LDADD = lib/port/libport.a lib/wire/libwire.a lib/base/libbase.a \
 	$(GIO_LIBS) $(GLIB_LIBS)
 TESTS += tests/unit/test_task
+
+check_PROGRAMS += tests/unit/test_backups
+tests_unit_test_backups_SOURCES = tests/unit/test_backups.c
+tests_unit_test_backups_LDADD = quorum/libquorumio.a quorum/libquorumcore.a lib/cfs/libcfs.a \
+	lib/port/libport.a lib/conf/libconf.a lib/base/libbase.a $(JSON_LIBS) $(GLIB_LIBS)
+TESTS += tests/unit/test_backups

@@ -257,6 +257,69 @@ static void a_list_tells_by_which_addresses_a_node_is_known(void)
     g_assert_null(join_info_addresses(nodes, "d"));
 }
 
+static CorosyncConf *told(const char *nodes_text, const char *totem_text, int want)
+{
+    g_autoptr(JsonTree) nodes = NULL;
+    g_autoptr(JsonTree) totem = NULL;
+    CorosyncConf *conf = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(jsontree_parse(nodes_text, strlen(nodes_text), &nodes, &err), ==, 0);
+    if (totem_text != NULL) {
+        g_assert_cmpint(jsontree_parse(totem_text, strlen(totem_text), &totem, &err), ==, 0);
+    }
+    g_assert_cmpint(join_info_conf(nodes, totem, &conf, &err), ==, want);
+    return conf;
+}
+
+/* NULL: the node would be added. */
+static void
+expect_refusal(const char *nodes, const char *totem, CorosyncAddNode add, const char *text)
+{
+    g_autoptr(CorosyncConf) conf = told(nodes, totem, 0);
+    Err err = ERR_INIT;
+    uint32_t id = 0;
+    int r = corosync_conf_add_node(conf, &add, &id, &err);
+
+    if (text == NULL) {
+        g_assert_cmpint(r, ==, 0);
+    } else {
+        g_assert_cmpint(r, <, 0);
+        g_assert_nonnull(strstr(err.text, text));
+    }
+}
+
+static void what_a_member_tells_is_enough_to_try_the_rules(void)
+{
+    /* One has its name as `node` alone, and numbers in place of texts. */
+    static const char nodes[] =
+        "[{\"name\":\"a\",\"nodeid\":\"1\",\"quorum_votes\":\"1\",\"ring0_addr\":\"10.0.0.1\"},"
+        "{\"node\":\"b\",\"nodeid\":7,\"quorum_votes\":1,\"ring0_addr\":\"10.0.0.2\","
+        "\"x\":{\"y\":1},\"bad\":\"a\\nb\",\"empty\":\"\"},3]";
+    static const char two_links[] =
+        "{\"interface\":{\"0\":{\"linknumber\":\"0\"},\"3\":{},\"9\":{},\"z\":{}}}";
+    CorosyncAddNode add = {.name = "c", .votes = 1, .fallback_address = "10.0.0.3"};
+
+    expect_refusal(nodes, NULL, add, NULL);
+    expect_refusal(nodes, two_links, add, "uses link 0");
+    add.link[0] = "10.0.0.3";
+    expect_refusal(nodes, two_links, add, "uses link 3");
+    add.link[3] = "10.3.0.3";
+    expect_refusal(nodes, two_links, add, NULL);
+    expect_refusal(nodes, NULL, add, "does not use link 3");
+    add.link[3] = NULL;
+    add.nodeid = 7;
+    expect_refusal(nodes, NULL, add, "node id 7 already belongs to node 'b'");
+    add.nodeid = 8;
+    expect_refusal(nodes, NULL, add, NULL);
+    add.link[0] = "10.0.0.2";
+    expect_refusal(nodes, NULL, add, "'10.0.0.2' already belongs to node 'b'");
+    add.name = "b";
+    expect_refusal(nodes, NULL, add, "'b' is already in the cluster");
+    g_assert_null(told("{}", NULL, -EBADMSG));
+    g_assert_null(told("null", NULL, -EBADMSG));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -270,6 +333,8 @@ int main(int argc, char **argv)
     g_test_add_func("/join-info/answers-without-key-are-refused", answers_without_key_are_refused);
     g_test_add_func("/join-info/a-list-tells-by-which-addresses-a-node-is-known",
                     a_list_tells_by_which_addresses_a_node_is_known);
+    g_test_add_func("/join-info/what-a-member-tells-is-enough-to-try-the-rules",
+                    what_a_member_tells_is_enough_to_try_the_rules);
     g_test_add_func("/witness/the-vote-follows-the-nodes", the_vote_of_a_witness_follows_the_nodes);
     g_test_add_func("/witness/other-algorithms-are-left-alone", other_algorithms_are_left_alone);
     return g_test_run();

@@ -334,7 +334,8 @@ static void a_node_goes_when_the_rest_can_decide(void)
     expect_problem(problems_of(5, 4, true, NULL, NULL), NULL);
     expect_problem(problems_of(5, 3, true, NULL, NULL), "would have 2 of 4 votes");
     expect_problem(problems_of(3, 2, true, NULL, NULL), "would have 1 of 2 votes");
-    expect_problem(problems_of(3, 0, false, NULL, NULL), "no quorum");
+    expect_problem(problems_of(3, 0, false, NULL, NULL), "no quorum, not seen: n1, n2, n3: bring");
+    expect_problem(problems_of(2, 1, false, NULL, NULL), "no quorum, not seen: n2: bring");
     expect_problem(problems_of(1, 1, true, NULL, NULL), "last node");
     expect_problem(problems_of(3, 3, true, "100", NULL), "still has guests: 100; do something");
     expect_problem(problems_of(3, 3, true, "100", "vm:100"),
