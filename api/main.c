@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quorate-api: the unprivileged HTTPS worker on port 8006. Reads the node's certificate and key
- * from the tree, gives up root, and passes requests to the root daemons. Restarts itself into a
- * renewed certificate. Man page quorate-api(8).
+ * from the tree, waiting for them as long as it takes, gives up root, and passes requests to the
+ * root daemons. Restarts itself into a renewed certificate. Man page quorate-api(8).
  */
 #include "api/core/api_ignored.h"
 #include "api/io/api_front.h"
@@ -20,8 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHECK_CERT_SEC 60
-#define WAIT_CERT_SEC  60
+#define CHECK_CERT_SEC  60
+#define AWAIT_CERT_MS   250
+#define AWAIT_QUIET_SEC 60 /* of waiting at boot nothing is said */
 
 typedef struct Options {
     char *pve, *run_dir, *user;
@@ -72,18 +73,6 @@ static int read_identity(const char *pve, Identity *ret, Err *err)
                     "%s/local has no certificate yet: make it with 'pvecm updatecerts'", pve);
 }
 
-/* At boot the tree is mounted, and in sync, a little later than we start. */
-static int await_identity(const char *pve, Identity *ret, Err *err)
-{
-    gint64 deadline = g_get_monotonic_time() + WAIT_CERT_SEC * G_USEC_PER_SEC;
-    int r;
-
-    while ((r = read_identity(pve, ret, err)) < 0 && g_get_monotonic_time() < deadline) {
-        g_usleep(200 * 1000);
-    }
-    return r;
-}
-
 static void identity_done(Identity *id)
 {
     g_clear_pointer(&id->chain, g_free);
@@ -117,9 +106,14 @@ static int drop_privileges(const char *user, Err *err)
 
 typedef struct Watch {
     GMainLoop *loop;
-    const char *pve;
-    char *chain; /* in use */
-    bool renewed;
+    Tracer tracer;
+    const char *pve, *run_dir, *user;
+    char *chain;     /* in use; NULL: there is none yet */
+    ApiFront *front; /* serves with it */
+    gint64 quiet;    /* until then waiting is not told; 0: it was */
+    bool renewed;    /* ended to start anew */
+    int failed;      /* could not serve: -errno */
+    Err err;         /* then */
 } Watch;
 
 /* The library takes certificates only at its start: end, and let the service manager start us anew.
@@ -158,30 +152,48 @@ static void warn_of_ignored(void)
     }
 }
 
-static int serve(Watch *w, const char *run_dir, const char *user, Err *err)
+static int serve(Watch *w, const Identity *id)
 {
-    Tracer tracer = log_tracer("api");
-    Identity id = {0};
-    ApiFrontConfig cfg = {
-        .port = (uint16_t)options.port, .run_dir = run_dir, .pve = w->pve, .tracer = &tracer};
-    ApiFront *front = NULL;
-    int r = await_identity(w->pve, &id, err);
+    ApiFrontConfig cfg = {.port = (uint16_t)options.port,
+                          .run_dir = w->run_dir,
+                          .pve = w->pve,
+                          .tracer = &w->tracer,
+                          .cert = id->chain,
+                          .key = id->key};
+    int r = drop_privileges(w->user, &w->err);
 
-    if (r < 0) {
+    if (r < 0 || (r = api_front_start(&cfg, &w->front, &w->err)) < 0) {
         return r;
     }
-    cfg.cert = id.chain;
-    cfg.key = id.key;
-    w->chain = g_strdup(id.chain);
-    (void)((r = drop_privileges(user, err)) < 0 || (r = api_front_start(&cfg, &front, err)) < 0);
-    identity_done(&id);
-    if (r < 0) {
-        return r;
-    }
+    w->chain = g_strdup(id->chain);
     log_line(TRACE_NOTICE, "api", "serving HTTPS on port %d", options.port);
-    g_main_loop_run(w->loop);
-    api_front_stop(front);
     return 0;
+}
+
+/* At boot the tree is mounted, and in sync, a little later than we start; a node that just was
+ * installed gets its certificate when somebody makes it. Nothing is served before, and nothing
+ * fails. */
+static gboolean await_identity(gpointer data)
+{
+    Watch *w = data;
+    Identity id = {0};
+    Err why = ERR_INIT;
+
+    if (read_identity(w->pve, &id, &why) < 0) {
+        if (w->quiet != 0 && g_get_monotonic_time() > w->quiet) {
+            log_line(TRACE_NOTICE, "api", "waiting: %s", err_text(&why));
+            w->quiet = 0;
+        }
+        return G_SOURCE_CONTINUE;
+    }
+    w->failed = serve(w, &id);
+    identity_done(&id);
+    if (w->failed < 0) {
+        g_main_loop_quit(w->loop);
+    } else {
+        (void)g_timeout_add_seconds(CHECK_CERT_SEC, check_cert, w);
+    }
+    return G_SOURCE_REMOVE;
 }
 
 int main(int argc, char **argv)
@@ -189,8 +201,6 @@ int main(int argc, char **argv)
     g_autoptr(GOptionContext) context = g_option_context_new("- HTTPS worker of the REST API");
     g_autoptr(GError) gerror = NULL;
     Watch w = {0};
-    Err err = ERR_INIT;
-    int r;
 
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &gerror) || argc > 1 || options.port < 1 ||
@@ -204,17 +214,25 @@ int main(int argc, char **argv)
     }
     log_init("quorate-api", isatty(2));
     warn_of_ignored();
+    w.tracer = log_tracer("api");
     w.pve = options.pve != NULL ? options.pve : "/etc/pve";
+    w.run_dir = options.run_dir != NULL ? options.run_dir : "/run/quorate";
+    w.user = options.user != NULL ? options.user : "www-data";
+    w.quiet = g_get_monotonic_time() + AWAIT_QUIET_SEC * G_USEC_PER_SEC;
     w.loop = g_main_loop_new(NULL, FALSE);
     (void)g_unix_signal_add(SIGTERM, on_signal, &w);
     (void)g_unix_signal_add(SIGINT, on_signal, &w);
-    (void)g_timeout_add_seconds(CHECK_CERT_SEC, check_cert, &w);
-    r = serve(&w, options.run_dir != NULL ? options.run_dir : "/run/quorate",
-              options.user != NULL ? options.user : "www-data", &err);
-    if (r < 0) {
-        log_line(TRACE_ERR, "api", "%s", err_text(&err));
+    if (await_identity(&w)) {
+        (void)g_timeout_add(AWAIT_CERT_MS, await_identity, &w);
+    }
+    if (w.failed == 0) {
+        g_main_loop_run(w.loop);
+    }
+    api_front_stop(w.front);
+    if (w.failed < 0) {
+        log_line(TRACE_ERR, "api", "%s", err_text(&w.err));
     }
     g_main_loop_unref(w.loop);
     g_free(w.chain);
-    return r < 0 ? 1 : w.renewed ? 75 : 0;
+    return w.failed < 0 ? 1 : w.renewed ? 75 : 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upkeep: looks after this node's membership on a thread of its own: asks at the door when there is
- * no quorum (door.h), and renews the node's certificate before it ends. Members that do not answer
- * take their time, so nobody waits for this thread but upkeep_stop.
+ * no quorum (door.h), and renews the node's certificate before it ends, or makes it: a node in no
+ * cluster has an API as well. Members that do not answer take their time, so nobody waits for this
+ * thread but upkeep_stop.
  */
 #ifndef QUORUM_IO_UPKEEP_H
 #define QUORUM_IO_UPKEEP_H

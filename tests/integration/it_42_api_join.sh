@@ -96,12 +96,24 @@ a_task_is_started()
     [ "${UPID#UPID:node1:}" != "$UPID" ]
 }
 
+# Once it catches SIGTERM (in SigCgt) it neither serves nor ends.
+waits_for_a_certificate()
+{
+    lab start 1 api && within 60 on 1 "pgrep -x quorate-api >$at.api &&
+        grep -qE '^SigCgt:.*[4-7c-f][0-9a-f]{3}\$' /proc/\$(cat $at.api)/status" || return 1
+    on 1 "sleep 1; pgrep -x quorate-api >/dev/null && test -z \"\$(ss -Htln 'sport = 8006')\""
+}
+
 # A node that never was in a cluster has an API as well: by it it makes one.
 claims_of_a_node_alone()
 {
+    check 'without a certificate its API waits' waits_for_a_certificate
+    check 'until it is told to end' lab stop 1 api
+    check 'and again' waits_for_a_certificate
     check 'a node of its own gets keys and certificates' on 1 \
         'pvecm updatecerts && test -s /etc/pve/local/pve-ssl.pem'
-    must 'its API serves' start_api 1 joind apid api
+    must 'its API serves' start_api 1 joind apid
+    check 'which is the one that waited' on 1 "pgrep -x quorate-api | grep -qx \$(cat $at.api)"
     check 'root logs in' login 1 lab-secret
     check 'there is nothing to join' answers 424 1 GET /cluster/config/join "$AUTH"
     check 'a cluster is made' answers 200 1 POST /cluster/config "$FULL -d clustername=lab1"
@@ -247,8 +259,11 @@ claims_of_both_directions()
     on 4 'cd /etc/pve/nodes/node4/qemu-server && mv 100.conf 400.conf'
     check 'a name that is taken is refused' refused_saying 'is in the cluster already' add_as_node3
     check 'and its owner stays' on 1 'grep -q "name: node3" /etc/pve/corosync.conf'
-    check 'so is an id that is taken' refused_saying 'already belongs to node' add 4 lab-secret \
-        10.80.0.1:8007 --fingerprint "$(fingerprint)" --nodeid 1
+    check 'a dry run sees an id that is taken' refused_saying 'already belongs to node' \
+        add 4 lab-secret 10.80.0.1:8007 --fingerprint "$(fingerprint)" --nodeid 1 --dry-run
+    check 'and a link that the cluster does not have' refused_saying 'does not use link 1' \
+        add 4 lab-secret 10.80.0.1:8007 --fingerprint "$(fingerprint)" --dry-run \
+        --link0 10.80.0.4 --link1 10.80.0.4
     check 'our node joins through it' add 4 lab-secret 10.80.0.1:8007 \
         --fingerprint "$(fingerprint)"
     check 'by these endpoints' on 1 "grep -q 'POST /api2/json/cluster/config/nodes/node4' \
