@@ -5,9 +5,9 @@
 #include "lib/port/log.h"
 #include "migration/core/mig_crowd.h"
 #include "migration/io/mig_local.h"
+#include "migration/io/mig_socket.h"
 #include "migration/io/mig_tls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <glib-unix.h>
 #include <netinet/in.h>
@@ -388,23 +388,20 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
 
 static int open_listener(const char *address, unsigned port, Err *err)
 {
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    bool four = inet_pton(AF_INET, address, &in.sin_addr) == 1;
+    struct sockaddr_storage at;
+    int size = mig_address_parse(address, port, &at);
     int one = 1, zero = 0;
     int fd;
 
-    if (!four && inet_pton(AF_INET6, address, &in6.sin6_addr) != 1) {
-        return err_setf(err, -EINVAL, "'%s' is no address", address);
+    if (size < 0) {
+        return err_setf(err, size, "'%s' is no address", address);
     }
-    fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0) {
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero); /* both families */
     }
-    if (fd < 0 ||
-        bind(fd, four ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-             four ? sizeof in : sizeof in6) < 0 ||
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&at, (socklen_t)size) < 0 ||
         listen(fd, 64) < 0) {
         int r = -errno;
 

@@ -3,6 +3,7 @@
 
 #include "lib/port/clock.h"
 #include "migration/core/mig_limits.h"
+#include "migration/io/mig_socket.h"
 #include "migration/io/mig_tls.h"
 
 #include <arpa/inet.h>
@@ -401,25 +402,6 @@ static int new_link(GMainContext *context,
     return 0;
 }
 
-static int parse_address(const char *address, unsigned port, struct sockaddr_storage *ret)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-
-    *ret = (struct sockaddr_storage){0};
-    if (inet_pton(AF_INET, address, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons((uint16_t)port);
-        return sizeof *in;
-    }
-    if (inet_pton(AF_INET6, address, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons((uint16_t)port);
-        return sizeof *in6;
-    }
-    return -EINVAL;
-}
-
 int mig_link_connect(GMainContext *context,
                      const MigIdentity *me,
                      const char *name,
@@ -430,7 +412,7 @@ int mig_link_connect(GMainContext *context,
                      Err *err)
 {
     struct sockaddr_storage to;
-    int size = parse_address(address, port, &to);
+    int size = mig_address_parse(address, port, &to);
     int fd;
 
     if (size < 0) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migration/io/mig_ports.h"
 
-#include <arpa/inet.h>
+#include "migration/io/mig_socket.h"
+
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,24 +42,21 @@ void mig_ports_free(MigPorts *p)
 
 static int listen_at(const char *address, unsigned port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    bool four = inet_pton(AF_INET, address, &in.sin_addr) == 1;
+    struct sockaddr_storage at;
+    int size = mig_address_parse(address, port, &at);
     int one = 1;
     int fd, r;
 
-    if (!four && inet_pton(AF_INET6, address, &in6.sin6_addr) != 1) {
-        return -EINVAL;
+    if (size < 0) {
+        return size;
     }
-    fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
     }
     /* Old connections of this port may be in TIME_WAIT; a live listener still refuses us. */
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, four ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-             four ? sizeof in : sizeof in6) < 0 ||
-        listen(fd, BACKLOG) < 0) {
+    if (bind(fd, (const struct sockaddr *)&at, (socklen_t)size) < 0 || listen(fd, BACKLOG) < 0) {
         r = -errno;
         (void)close(fd); /* nothing was sent */
         return r;

@@ -2,10 +2,9 @@
 #include "migration/io/mig_probe.h"
 
 #include "lib/port/clock.h"
+#include "migration/io/mig_socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -74,20 +73,18 @@ static int wait_connected(int fd)
 
 static int open_connection(const char *address, unsigned port, int *ret_fd)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    bool four = inet_pton(AF_INET, address, &in.sin_addr) == 1;
+    struct sockaddr_storage to;
+    int size = mig_address_parse(address, port, &to);
     int fd, r = 0;
 
-    if (!four && inet_pton(AF_INET6, address, &in6.sin6_addr) != 1) {
-        return -EINVAL;
+    if (size < 0) {
+        return size;
     }
-    fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return -errno;
     }
-    if (connect(fd, four ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-                four ? sizeof in : sizeof in6) < 0) {
+    if (connect(fd, (const struct sockaddr *)&to, (socklen_t)size) < 0) {
         r = errno == EINPROGRESS ? wait_connected(fd) : -errno;
     }
     if (r < 0) {

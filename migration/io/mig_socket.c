@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <glib.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -20,22 +20,36 @@ void mig_socket_timeout(int fd, unsigned timeout_ms)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
 }
 
-int mig_socket_connect(const char *address, unsigned port, unsigned timeout_ms, Err *err)
+int mig_address_parse(const char *address, unsigned port, struct sockaddr_storage *ret)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    bool four = inet_pton(AF_INET, address, &in.sin_addr) == 1;
+
+    if (inet_pton(AF_INET, address, &in.sin_addr) == 1) {
+        memcpy(ret, &in, sizeof in);
+        return sizeof in;
+    }
+    if (inet_pton(AF_INET6, address, &in6.sin6_addr) == 1) {
+        memcpy(ret, &in6, sizeof in6);
+        return sizeof in6;
+    }
+    return -EINVAL;
+}
+
+int mig_socket_connect(const char *address, unsigned port, unsigned timeout_ms, Err *err)
+{
+    struct sockaddr_storage to;
+    int size = mig_address_parse(address, port, &to);
     int fd;
 
-    if (!four && inet_pton(AF_INET6, address, &in6.sin6_addr) != 1) {
-        return err_setf(err, -EINVAL, "'%s' is no address", address);
+    if (size < 0) {
+        return err_setf(err, size, "'%s' is no address", address);
     }
-    fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
         mig_socket_timeout(fd, timeout_ms);
     }
-    if (fd < 0 || connect(fd, four ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-                          four ? sizeof in : sizeof in6) < 0) {
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&to, (socklen_t)size) < 0) {
         int r = -errno;
 
         if (fd >= 0) {
