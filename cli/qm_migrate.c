@@ -43,6 +43,7 @@ typedef struct Talk {
     bool json, tty;
     bool dirty_line; /* a line of progress stands on the terminal */
     int exit_code;   /* -1: not told yet */
+    guint problems;  /* that a dry run has named */
     sig_atomic_t cancelled;
     bool asked; /* the agent knows */
 } Talk;
@@ -154,6 +155,17 @@ static void show_progress(Talk *t, const JsonTree *m)
     (void)fflush(stdout); /* progress that cannot be shown is no failure */
 }
 
+static guint fatal_problems(const JsonTree *plan)
+{
+    const JsonTree *list = jsontree_get(plan, "problems");
+    guint n = 0;
+
+    for (guint i = 0; i < jsontree_count(list); i++) {
+        n += jsontree_get_bool(jsontree_at(list, i), "fatal", true);
+    }
+    return n;
+}
+
 static void show(Talk *t, const char *line, const JsonTree *m)
 {
     const char *event = jsontree_get_text(m, "event");
@@ -171,6 +183,8 @@ static void show(Talk *t, const char *line, const JsonTree *m)
         (void)fflush(stdout); /* as above */
     } else if (g_strcmp0(event, "progress") == 0) {
         show_progress(t, m);
+    } else if (g_strcmp0(event, "plan") == 0) {
+        t->problems = fatal_problems(m);
     } else if (g_strcmp0(event, "metrics") == 0) {
         printf("%s", text != NULL ? text : "");
         t->exit_code = 0;
@@ -209,6 +223,21 @@ static int take_lines(Talk *t, Err *err)
     }
 }
 
+/* What a dry run named line by line is not said once more; a cancel is what was asked for. */
+static void say_why(const Talk *t, Err *err)
+{
+    const char *why = qm_migrate_options.why != NULL ? qm_migrate_options.why : "failed";
+
+    if (t->exit_code == EXIT_CANCELLED) {
+        printf("%s", t->json ? "" : "migration cancelled\n");
+    } else if (t->exit_code > 0 && qm_migrate_options.dry_run && t->problems > 0) {
+        (void)err_setf(err, -EIO, "it would be refused: %u problem%s", t->problems,
+                       t->problems == 1 ? "" : "s");
+    } else if (t->exit_code > 0) {
+        (void)err_setf(err, -EIO, "%s", why);
+    }
+}
+
 /* Until the agent has said how it ended. */
 static int listen_until_end(Talk *t, Err *err)
 {
@@ -243,10 +272,7 @@ static int listen_until_end(Talk *t, Err *err)
             return r;
         }
     }
-    if (t->exit_code == 1 || t->exit_code == 2 || t->exit_code >= 4) {
-        (void)err_setf(err, -EIO, "%s",
-                       qm_migrate_options.why != NULL ? qm_migrate_options.why : "failed");
-    }
+    say_why(t, err);
     return t->exit_code;
 }
 

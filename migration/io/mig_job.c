@@ -334,27 +334,45 @@ static void append_log(MigJob *j, const char *text)
     }
 }
 
-void mig_job_say(MigJob *j, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    JsonTree *t;
-    va_list ap;
+/* Into both logs, and to the other side's. Caller frees. */
+static char *log_text(MigJob *j, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_strdelimit(text, "\r\n", ' ');
+static char *log_text(MigJob *j, const char *fmt, va_list ap)
+{
+    char *text = g_strdelimit(g_strdup_vprintf(fmt, ap), "\r\n", ' ');
+
     log_line(TRACE_INFO, "migrate", "vmid=%u %s: %s", j->vmid, j->is_source ? "out" : "in", text);
     append_log(j, text);
     if (!j->is_source && j->link != NULL) {
         g_autofree char *cut = g_strndup(text, WIRE_MIG_TEXT_MAX - 4);
+        JsonTree *t = jsontree_new_object();
 
-        t = jsontree_new_object();
         jsontree_set_text(t, "text", cut);
         mig_job_send(j, WIRE_MIG_LOG, t);
     }
+    return text;
+}
+
+void mig_job_log(MigJob *j, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_free(log_text(j, fmt, ap));
+    va_end(ap);
+}
+
+void mig_job_say(MigJob *j, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = log_text(j, fmt, ap);
+    va_end(ap);
     if (j->is_source) {
-        t = jsontree_new_object();
+        JsonTree *t = jsontree_new_object();
+
         jsontree_set_text(t, "event", "log");
         jsontree_set_text(t, "text", text);
         mig_agent_publish(j->setup->agent, j->id, t);

@@ -169,6 +169,8 @@ void mig_job_send(MigJob *j, WireMigType type, JsonTree *body);
 
 /* A line for the log of the task, the daemon's log and who watches. */
 void mig_job_say(MigJob *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For both logs only: who watches is told by the event that ends the move. */
+void mig_job_log(MigJob *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Progress for who watches; takes `t`. */
 void mig_job_progress(MigJob *j, JsonTree *t);
 

@@ -428,8 +428,8 @@ static void op_report(MigJob *j)
     const char *why = s->result == MIG_RESULT_PROBLEMS ? s->problem : s->why;
     JsonTree *t = jsontree_new_object();
 
-    if (j->request.dry_run) {
-        mig_job_say(j, "%s", s->result == MIG_RESULT_MOVED ? "nothing stands against it" : s->why);
+    if (j->request.dry_run && s->result == MIG_RESULT_MOVED) {
+        mig_job_say(j, "nothing stands against it");
     } else if (s->result == MIG_RESULT_MOVED) {
         say_figures(j);
         mig_job_say(j,
@@ -437,7 +437,8 @@ static void op_report(MigJob *j)
                     ".%03d s, guest stopped %" G_GINT64_FORMAT " ms)",
                     ms / 1000, (int)(ms % 1000), j->stats.stopped_ms);
     } else {
-        mig_job_say(j, "migration %s: %s", mig_result_name(s->result), why);
+        mig_job_log(j, "%s %s: %s", j->request.dry_run ? "dry run" : "migration",
+                    mig_result_name(s->result), why);
     }
     count_result(j, s->result);
     j->exit_code = exit_code_of(s->result);
