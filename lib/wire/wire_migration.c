@@ -63,7 +63,8 @@ static const WireMigField welcome_fields[] = {
     END,
 };
 static const WireMigField check_fields[] = {
-    TABLE("needs", "wait, memory, machine, qemu, kvm, cpu, bridges, storages, space, network"),
+    TABLE("needs",
+          "wait, memory, machine, qemu, kvm, cpu, bridges, mtus, storages, space, network"),
     BOOL("online", "the guest runs and shall go on running"),
     END,
 };

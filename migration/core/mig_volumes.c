@@ -121,6 +121,22 @@ static const char *format_of(const char *volid)
                                               : "raw";
 }
 
+/* "disk:100/base-100-disk-0.qcow2/101/vm-101-disk-0.qcow2": part of its data is in the base. */
+static bool is_linked_clone(const char *volid)
+{
+    const char *at = strstr(volid, "base-");
+
+    return at != NULL && (at[-1] == '/' || at[-1] == ':') && strchr(at, '/') != NULL;
+}
+
+/* What goes over the wire: a clone stands alone where it arrives. */
+static const char *stream_format(const char *volid)
+{
+    const char *format = is_linked_clone(volid) ? "raw" : format_of(volid);
+
+    return strcmp(format, "vmdk") == 0 ? "raw" : format;
+}
+
 /* ---- one drive ------------------------------------------------------------------------------- */
 
 /* `bwlimit: migration=N,default=M` of a storage; 0: none. */
@@ -155,10 +171,10 @@ static void add_local(MigVolumes *v,
     m->volid = g_strdup(volid);
     m->storage = g_strdup(storage);
     m->to = mig_map_storage(how->map, storage);
-    m->format = g_strdup(format_of(volid));
     m->size = size_of(size);
     m->limit_kib = mig_least_limit(limit_of(cfg, storage), limit_of(cfg, m->to));
     m->how = how->online && attached ? MIG_VOLUME_MIRROR : MIG_VOLUME_COPY;
+    m->format = g_strdup(m->how == MIG_VOLUME_COPY ? stream_format(volid) : format_of(volid));
     g_ptr_array_add(v->list, m);
     add_name(v->storages, m->to);
     v->has_disks = true;
@@ -292,6 +308,12 @@ MigVolumes *mig_volumes_plan(const VmConf *conf, const StorageCfg *cfg, const Mi
         MigVolume *m = g_ptr_array_index(v->list, i);
 
         m->snapshots = snapshots && m->how == MIG_VOLUME_COPY;
+        if (m->snapshots && is_linked_clone(m->volid)) {
+            problem(v,
+                    "%s: '%s' is a linked clone with snapshots, which cannot leave its base: "
+                    "remove them, or make it stand alone (qm move-disk)",
+                    m->drive, m->volid);
+        }
         if (snapshots && m->how == MIG_VOLUME_MIRROR) {
             problem(v,
                     "%s: the guest has snapshots on the local storage '%s', which a running "
@@ -445,6 +467,28 @@ void mig_volumes_rename(VmConf *conf, const JsonTree *pairs)
     for (guint i = 0; i < conf->sections->len; i++) {
         rename_section(g_ptr_array_index(conf->sections, i), pairs);
     }
+}
+
+JsonTree *mig_volumes_mtus(const VmConf *conf)
+{
+    const VmSection *s = vmconf_main(conf);
+    JsonTree *list = jsontree_new_array();
+
+    for (guint i = 0; i < s->entries->len; i++) {
+        const VmEntry *e = g_ptr_array_index(s->entries, i);
+        g_autofree char *bridge = numbered(e->key, "net") ? property(e->value, "bridge") : NULL;
+        g_autofree char *mtu = bridge != NULL ? property(e->value, "mtu") : NULL;
+        int64_t n = mtu != NULL ? g_ascii_strtoll(mtu, NULL, 10) : 0;
+
+        if (n > 0) {
+            JsonTree *one = jsontree_new_object();
+
+            jsontree_set_text(one, "bridge", bridge);
+            jsontree_set_int(one, "mtu", n);
+            jsontree_add(list, one);
+        }
+    }
+    return list;
 }
 
 JsonTree *mig_volumes_space(const MigVolumes *v)

@@ -63,6 +63,8 @@ void mig_volumes_rename(VmConf *conf, const JsonTree *pairs);
 JsonTree *mig_volumes_write(const MigVolumes *v);
 /* List of {storage, size, used}: bytes that the volumes need on each storage of the target. */
 JsonTree *mig_volumes_space(const MigVolumes *v);
+/* List of {bridge, mtu}: network cards with an MTU of their own; 1: that of the bridge. */
+JsonTree *mig_volumes_mtus(const VmConf *conf);
 /* What mig_volumes_write wrote, for a journal; never NULL. */
 MigVolumes *mig_volumes_restore(const JsonTree *list);
 /* Notes the new names of a `prepared`. -EBADMSG when one is missing. */

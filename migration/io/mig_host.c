@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migration/io/mig_host.h"
 
+#include "lib/cfs/cfsfile.h"
 #include "lib/port/log.h"
 
 #include <errno.h>
@@ -139,6 +140,18 @@ int mig_hosts_get(MigHosts *h, const char *arch, bool kvm, const MigHost **ret, 
     g_mutex_unlock(&h->lock);
     *ret = host;
     return host != NULL ? 0 : -EIO;
+}
+
+int64_t mig_host_mtu(const char *bridge)
+{
+    g_autofree char *path = NULL, *text = NULL;
+    Err err = ERR_INIT;
+
+    if (strchr(bridge, '/') != NULL) {
+        return 0;
+    }
+    path = g_build_filename("/sys/class/net", bridge, "mtu", NULL);
+    return cfsfile_read(path, 64, &text, NULL, &err) == 0 ? g_ascii_strtoll(text, NULL, 10) : 0;
 }
 
 static void *warm_main(void *data)

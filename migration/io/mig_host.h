@@ -31,4 +31,7 @@ int mig_hosts_get(MigHosts *h, const char *arch, bool kvm, const MigHost **ret, 
 /* Asks on a thread of its own what a first move would wait for. */
 void mig_hosts_warm(MigHosts *h);
 
+/* MTU of a bridge of this node; 0: there is none of that name. */
+int64_t mig_host_mtu(const char *bridge);
+
 #endif

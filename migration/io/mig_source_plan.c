@@ -6,6 +6,7 @@
 #include "migration/core/mig_cpu.h"
 #include "migration/core/mig_predict.h"
 #include "migration/io/mig_agent.h"
+#include "migration/io/mig_host.h"
 #include "migration/io/mig_probe.h"
 #include "migration/io/mig_source_ops.h"
 
@@ -303,6 +304,25 @@ static void add_running_needs(MigJob *j, JsonTree *t)
     jsontree_set_int(t, "ports", j->source.mirrors ? 2 : 1);
 }
 
+/* What the guest's network cards send goes through a bridge there, too. */
+static JsonTree *mtus(const VmConf *conf)
+{
+    g_autoptr(JsonTree) asked = mig_volumes_mtus(conf);
+    JsonTree *list = jsontree_new_array();
+
+    for (guint i = 0; i < jsontree_count(asked); i++) {
+        JsonTree *one = jsontree_copy(jsontree_at(asked, i));
+        int64_t mtu = jsontree_get_int(one, "mtu", 0);
+
+        if (mtu == 1) {
+            mtu = mig_host_mtu(jsontree_get_text(one, "bridge"));
+        }
+        jsontree_set_int(one, "mtu", mtu);
+        jsontree_add(list, one);
+    }
+    return list;
+}
+
 JsonTree *mig_source_needs(MigJob *j)
 {
     g_autoptr(VmConf) conf = NULL;
@@ -322,6 +342,7 @@ JsonTree *mig_source_needs(MigJob *j)
     }
     if (vmconf_parse(j->config, strlen(j->config), NULL, &conf, &err) == 0) {
         jsontree_set_text(t, "arch", vmsection_get(vmconf_main(conf), "arch"));
+        jsontree_set(t, "mtus", mtus(conf));
     }
     return t;
 }

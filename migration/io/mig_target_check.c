@@ -181,6 +181,25 @@ static void check_bridges(Check *c)
     }
 }
 
+static void check_mtus(Check *c)
+{
+    const JsonTree *list = jsontree_get(c->needs, "mtus");
+
+    for (guint i = 0; i < jsontree_count(list); i++) {
+        const JsonTree *one = jsontree_at(list, i);
+        const char *bridge = jsontree_get_text(one, "bridge");
+        int64_t mtu = jsontree_get_int(one, "mtu", 0);
+        int64_t have = bridge != NULL ? mig_host_mtu(bridge) : 0;
+
+        if (have > 0 && have < mtu) {
+            problem(c, "mtu", true,
+                    "bridge '%s' takes packets of %" G_GINT64_FORMAT
+                    " bytes, the guest sends them of %" G_GINT64_FORMAT,
+                    bridge, have, mtu);
+        }
+    }
+}
+
 static void check_storages(Check *c)
 {
     const MigTree *tree = &c->job->setup->tree;
@@ -513,6 +532,7 @@ void mig_target_check(MigJob *j)
 
     check_place(&c);
     check_bridges(&c);
+    check_mtus(&c);
     check_storages(&c);
     check_space(&c);
     check_guard(&c);
