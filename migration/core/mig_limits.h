@@ -36,6 +36,13 @@
 #define MIG_DOWNTIME_FIRST_MS                                                                      \
     30 /* QEMU stops the guest as soon as the rest fits into what it may take: so it is given      \
           little at first, and twice as much with each pass that does not come to an end */
+/* The guest stands still: so much longer than was promised, and the move is taken back. It is what
+ * a target is given that freezes with the last of the memory, or of a disk, on its way. */
+#define MIG_SWITCH_MS 5000
+/* Disks of which nothing goes through for so long (and for as long as a limited one may need for
+ * one piece) have a target that does not answer. */
+#define MIG_STALL_MS    60000
+#define MIG_STALL_PIECE ((int64_t)16 << 20)
 #define MIG_TIMEOUT_S 600 /* until the stated policy decides; never endless */
 
 #define MIG_CHANNELS_MAX 16 /* of multifd: more only cost memory */

@@ -52,7 +52,8 @@ void mig_source_init(MigSource *s)
     *s = (MigSource){.busy = MIG_OP_N,
                      .deadline = MONO_NEVER,
                      .quorate = true,
-                     .timeout_ms = (int64_t)MIG_TIMEOUT_S * 1000};
+                     .timeout_ms = (int64_t)MIG_TIMEOUT_S * 1000,
+                     .switch_ms = MIG_DOWNTIME_MS + MIG_SWITCH_MS};
 }
 
 bool mig_source_ended(const MigSource *s)
@@ -308,6 +309,7 @@ static void stopped_for_switch(MigSource *s, MigStep *out, MonoTime now)
         handover(s, out);
     } else {
         enter(s, out, MIG_SRC_SWITCH, MIG_OP_SWITCH, "the guest is stopped");
+        s->deadline = mono_add_ms(now, s->switch_ms);
     }
 }
 
@@ -651,6 +653,10 @@ static void tick(MigSource *s, const MigEvent *ev, MigStep *out)
     s->deadline = MONO_NEVER;
     if (s->state == MIG_SRC_MOVE) {
         move_overdue(s, ev, out);
+        return;
+    }
+    if (s->state == MIG_SRC_SWITCH) {
+        stop(s, out, ev->now, -ETIMEDOUT, "the target does not take the last of the guest in time");
         return;
     }
     if (s->busy != MIG_OP_N) {

@@ -153,6 +153,7 @@ typedef struct MigSource {
     bool online, dry_run, copies, mirrors, paused;
     MigPolicy policy;
     int64_t timeout_ms;
+    int64_t switch_ms; /* the guest may stand still so long for the switch */
     Tracer tracer;
 
     MigSrcState state;

@@ -492,6 +492,7 @@ static void ask_migrate(MigAgent *a, MigLocalClient *c, const JsonTree *t)
     j->source.dry_run = q.dry_run;
     j->source.policy = q.policy;
     j->source.timeout_ms = q.timeout_s * 1000;
+    j->source.switch_ms = q.downtime_ms + MIG_SWITCH_MS;
     mig_local_watch(c, id);
     if (!q.dry_run) {
         mig_agent_count(a, MIG_COUNT_STARTED, 1);

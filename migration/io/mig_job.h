@@ -51,6 +51,7 @@ typedef struct MigStats {
     MonoTime stopped_at;
     int64_t phase_us[MIG_SRC_N]; /* time spent in each state of the source */
     MonoTime phase_began;
+    MonoTime disks_moved; /* when something of a disk last got through */
 } MigStats;
 
 typedef struct MigJob MigJob;

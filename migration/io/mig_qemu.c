@@ -3,13 +3,14 @@
 
 #include "lib/port/clock.h"
 #include "lib/port/qmp.h"
+#include "migration/core/mig_limits.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define ANSWER_MS     20000 /* nothing we ask for takes long in a QEMU that works */
-#define MIRROR_END_MS 20000 /* last blocks of a ready mirror; measured 3 to 33 ms */
+#define MIRROR_END_MS 20000 /* of a mirror that is given up while the guest runs */
 #define TLS_ID        "migtls"
 #define AUTH_ID       "migauth"
 
@@ -115,6 +116,11 @@ static void try_call(MigQemu *q, const char *command, const char *key, const cha
     if (mig_qemu_call(q, command, arguments, NULL, &err) < 0) {
         return;
     }
+}
+
+int mig_qemu_answers(MigQemu *q, unsigned ms, Err *err)
+{
+    return mig_qemu_alive(q) ? qmp_call(q->qmp, "query-status", NULL, ms, NULL, err) : gone(err);
 }
 
 int mig_qemu_give_fd(MigQemu *q, const char *name, int fd, Err *err)
@@ -415,9 +421,9 @@ int mig_qemu_mirror_state(MigQemu *q,
 }
 
 /* Waits until the job has ended; its error, if it has one. */
-static int wait_concluded(MigQemu *q, const char *ds, Err *err)
+static int wait_concluded(MigQemu *q, const char *ds, unsigned ms, Err *err)
 {
-    MonoTime until = mono_add_ms(clock_mono(), MIRROR_END_MS);
+    MonoTime until = mono_add_ms(clock_mono(), ms);
 
     for (;;) {
         g_autofree char *status = NULL, *error = NULL;
@@ -452,7 +458,8 @@ int mig_qemu_mirror_end(MigQemu *q, const char *ds, bool force, Err *err)
         return r;
     }
     if (r == 0 || force) {
-        r = wait_concluded(q, ds, err);
+        /* The last blocks of a ready one took 3 to 33 ms, and the guest stands still for them. */
+        r = wait_concluded(q, ds, force ? MIRROR_END_MS : MIG_SWITCH_MS, err);
     }
     try_call(q, "job-dismiss", "id", name);
     delete_node(q, name);

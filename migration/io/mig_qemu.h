@@ -41,6 +41,9 @@ bool mig_qemu_alive(const MigQemu *q);
 /* Any command; `arguments` is taken; `ret` may be NULL. */
 int mig_qemu_call(MigQemu *q, const char *command, JsonTree *arguments, JsonTree **ret, Err *err)
     must_check;
+/* 0 when it answers a question within `ms`. */
+int mig_qemu_answers(MigQemu *q, unsigned ms, Err *err) must_check;
+
 int mig_qemu_give_fd(MigQemu *q, const char *name, int fd, Err *err) must_check;
 /* Cuts the connection of the memory stream (`node` NULL) or of a block node, whatever else hangs.
  */

@@ -150,6 +150,7 @@ void mig_source_mirror(MigJob *j)
     int r;
 
     j->speed_set = mig_source_limit(j, NULL);
+    j->stats.disks_moved = clock_mono();
     r = start_mirrors(j, &err);
 
     if (r < 0) {
@@ -165,6 +166,7 @@ static int look_at_mirrors(MigJob *j, Err *err)
 {
     JsonTree *t;
     bool all = true;
+    int64_t before = j->stats.disk_done;
 
     j->stats.disk_done = j->stats.disk_total = 0;
     for (guint i = 0; i < j->volumes->list->len; i++) {
@@ -188,6 +190,9 @@ static int look_at_mirrors(MigJob *j, Err *err)
         j->stats.disk_done += done;
         j->stats.disk_total += total;
     }
+    if (j->stats.disk_done != before) {
+        j->stats.disks_moved = clock_mono();
+    }
     t = progress(j);
     jsontree_set_int(t, "transferred", j->stats.disk_done);
     jsontree_set_int(t, "total", j->stats.disk_total);
@@ -195,11 +200,33 @@ static int look_at_mirrors(MigJob *j, Err *err)
     return all;
 }
 
+/* QEMU waits for ever for a target that keeps its connection and does nothing. */
+static int judge_silence(const MigJob *j, Err *err)
+{
+    int64_t silent_ms = mono_diff_us(clock_mono(), j->stats.disks_moved) / US_PER_MS;
+    int64_t slowest = j->speed_set;
+
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+
+        slowest = mig_least_limit(slowest, mig_source_limit(j, v));
+    }
+    if (silent_ms < MIG_STALL_MS + (slowest > 0 ? MIG_STALL_PIECE * 1000 / slowest : 0)) {
+        return 0;
+    }
+    return err_setf(err, -ETIMEDOUT,
+                    "the target has taken nothing of the disks for %" G_GINT64_FORMAT " s",
+                    silent_ms / 1000);
+}
+
 static void poll_mirrors(MigJob *j)
 {
     Err err = ERR_INIT;
     int r = look_at_mirrors(j, &err);
 
+    if (r == 0) {
+        r = judge_silence(j, &err);
+    }
     if (r != 0) {
         mig_source_done(j, MIG_OP_MIRROR, r < 0 ? r : 0, r < 0 ? err_text(&err) : NULL);
     }

@@ -285,7 +285,9 @@ static int let_run(MigJob *j, Err *err)
     if (r == 0) {
         r = open_qemu(j, err);
     }
-
+    if (r == 0) {
+        r = mig_qemu_answers(j->qemu, MIG_LOST_MS, err); /* one that is frozen is told nothing */
+    }
     if (r < 0) {
         return r;
     }
@@ -299,9 +301,9 @@ static int let_run(MigJob *j, Err *err)
         return 0;
     }
     r = mig_qemu_call(j->qemu, "cont", NULL, NULL, err);
-    if (r < 0 && !mig_qemu_alive(j->qemu)) {
-        mig_job_say(j, "QEMU ended as the guest began to run: %s", err_text(err));
-        r = 0; /* it may have run; it is this node's, stopped */
+    if (r == -ETIMEDOUT || (r < 0 && !mig_qemu_alive(j->qemu))) {
+        mig_job_say(j, "QEMU ended or froze as the guest began to run: %s", err_text(err));
+        r = 0; /* it may have run: it is this node's, whatever becomes of it */
     }
     return r;
 }

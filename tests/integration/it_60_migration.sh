@@ -18,7 +18,8 @@ done
 
 # ---- there and back
 
-guest 1 100
+guest 1 100 'scsi0: tank:100/vm-100-disk-0.qcow2,size=16M'
+check 'its disk is on a shared storage' volume 1 tank 100 vm-100-disk-0.qcow2 qcow2
 check 'the guest starts' on 1 qm start 100
 check 'a dry run finds nothing against it' on 1 qm migrate 100 node2 --online --dry-run
 check 'and changes nothing' placed 1 100
@@ -38,7 +39,22 @@ round_trips()
     done
 }
 check 'ten moves to and fro, and the count never goes back' round_trips
-check 'plain when asked for' on 2 qm migrate 100 node1 --online --migration_type insecure
+# Each line is an object; the last one tells how it ended, and what it took.
+told_as_json()
+{
+    on 2 qm migrate 100 node1 --online --migration_type insecure --output-format json \
+        >"$WORK/json" && python3 - "$WORK/json" <<'END'
+import json, sys
+events = [json.loads(line) for line in open(sys.argv[1], encoding='utf-8')]
+assert {'log', 'plan', 'end'} <= {one['event'] for one in events}, events
+end = events[-1]
+assert (end['event'], end['result'], end['exit']) == ('end', 'moved', 0), end
+assert end['stopped_ms'] > 0 and end['total_ms'] > 0 and end['transferred'] > 0, end
+assert 'handover' in end['phases_ms'] or 'move' in end['phases_ms'], end
+END
+}
+check 'plain when asked for, told as JSON' told_as_json
+check 'the shared disk is whole' same_content 1 tank 100 vm-100-disk-0.qcow2 qcow2
 check 'the log tells of it' on 1 grep -q 'migrat' /var/log/quorate/migrate-100.log
 metric()
 {
@@ -54,9 +70,18 @@ check 'running without --online: refused' exits 5 on 1 qm migrate 100 node2
 check 'a guest that is not here: refused' exits 5 on 1 qm migrate 999 node2
 on 1 sh -c 'echo "lock: backup" >>/etc/pve/nodes/node1/qemu-server/100.conf'
 check 'locked by another: refused' exits 5 on 1 qm migrate 100 node2 --online
+said_once()
+{
+    ! on 1 qm migrate 100 node2 --online >"$WORK/once" 2>&1 &&
+        equal "$(grep -c 'locked (backup)' "$WORK/once")" 1
+}
+check 'which is said once' said_once
 check 'and that lock stays' on 1 grep -q 'lock: backup' /etc/pve/nodes/node1/qemu-server/100.conf
 on 1 sed -i '/^lock/d' /etc/pve/nodes/node1/qemu-server/100.conf
 check 'and it runs on' runs_on 1 100
+lab kill 4 migrated
+check 'to a node whose agent does not answer: refused' exits 5 on 1 qm migrate 100 node4 --online
+lab start 4 migrated >/dev/null
 
 # ---- what a dry run finds on the target
 
@@ -94,6 +119,9 @@ weak_qemu
 check 'a flag of the CPU that the target lacks' against cx16 100 node3 --online
 guest 1 109 'net0: virtio=02:00:00:00:00:01,bridge=vmbr77'
 check 'a bridge that is missing' against vmbr77 109 node2
+guest 1 109 'net0: virtio=02:00:00:00:00:01,bridge=vmbr78,mtu=1500'
+lab exec 2 -- ip link add vmbr78 mtu 1280 type bridge
+check 'a bridge that takes smaller packets only' against '1280 bytes' 109 node2
 guest 1 109 'scsi0: disk:109/vm-109-disk-0.raw,size=16M'
 volume 1 disk 109 vm-109-disk-0.raw raw
 on 1 qm start 109 >/dev/null
@@ -106,6 +134,20 @@ on 1 qm stop 109 >/dev/null
 on 1 pvesm free disk:109/vm-109-disk-0.raw >/dev/null
 on 1 rm /etc/pve/nodes/node1/qemu-server/109.conf
 check 'and without all that it could go' on 1 qm migrate 100 node3 --online --dry-run
+
+# QEMU cannot start there: what it needs is on this node only.
+start_fails()
+{
+    lab exec 1 -- cp "$WORK/rom" /var/lib/rom &&
+        on 1 sed -i 's,^args.*,args: -bios /var/lib/rom,' \
+            /etc/pve/nodes/node1/qemu-server/108.conf &&
+        on 1 qm start 108 && exits 1 on 1 qm migrate 108 node2 --online >"$WORK/out" 2>&1 &&
+        grep -q 'could not load PC BIOS' "$WORK/out" && placed 1 108 && runs_on 1 108 &&
+        clean_on 2 108
+}
+guest 1 108
+check "QEMU on the target does not start: its own words, and the guest runs on" start_fails
+on 1 qm stop 108 >/dev/null
 
 # ---- another network for the streams
 
@@ -292,6 +334,30 @@ check 'unlocked' placed 1 100
 check 'the target is clean' within 60 clean_on 2 100
 on 1 rm /etc/pve/ha/resources.cfg
 
+# ---- the target's QEMU freezes with the last of the memory on its way
+
+# socket_buffers BYTES: what a new connection begins with. All of the guest fits into large ones, so
+# that the source goes on to its last step while the target reads nothing any more.
+socket_buffers()
+{
+    local n
+    for n in 1 2; do
+        lab exec "$n" -- sh -c "cd /proc/sys/net/ipv4 && echo '4096 $1 33554432' >tcp_rmem &&
+            echo '4096 $1 16777216' >tcp_wmem"
+    done
+}
+check 'large buffers' socket_buffers 8388608
+slow_move 100
+within 60 in_state 1 100 move
+lab exec 2 -- sh -c "kill -STOP \$(cat $RUN/100.pid)"
+set_speed 100 10000000000
+check 'a target that freezes: the move is taken back' ended 1
+check 'and says why' grep -q 'in time' "$WORK/move.log"
+socket_buffers 131072
+check 'it counts on where it was' goes_on 1 100 "$was"
+check 'unlocked' placed 1 100
+check 'the target is clean' within 60 clean_on 2 100
+
 slow_move 100
 within 60 in_state 1 100 move
 check 'cancelled while memory moves' on 1 qm migrate-cancel 100
@@ -302,6 +368,7 @@ check 'time over: the move is given up' exits 1 on 1 qm migrate 100 node2 --onli
 check 'and the guest counts on' goes_on 1 100 "$was"
 check 'now it moves' on 1 qm migrate 100 node2 --online
 check 'and counts on there' goes_on 2 100 "$was"
+check 'with its shared disk' same_content 2 tank 100 vm-100-disk-0.qcow2 qcow2
 
 # ---- connections that say nothing
 

@@ -35,7 +35,8 @@
     X(FAULT_PAUSE_TARGET, "target agent stalls")                                                   \
     X(FAULT_CLOCK, "clock jumps")                                                                  \
     X(FAULT_CANCEL, "cancel")                                                                      \
-    X(FAULT_GUARD, "target's HA guard lost")
+    X(FAULT_GUARD, "target's HA guard lost")                                                       \
+    X(FAULT_FREEZE, "target QEMU freezes")
 typedef enum Fault { FAULT_LIST(STRTAB_ENUM) FAULT_N } Fault;
 STRTAB_DECLARE(fault, Fault);
 
@@ -81,6 +82,7 @@ typedef struct World {
     MonoTime now;
     uint64_t order;
     bool verbose, online, copies, mirrors, full, storage_gone;
+    bool tgt_frozen;      /* the target's QEMU does nothing and answers nobody */
     bool unguarded;       /* the guest is HA's, and the target's LRM has lost its lease */
     MigSrcState phase[2]; /* where the faults strike */
     Fault fault[2];
@@ -127,6 +129,8 @@ void migsim_check(World *w);
 /* A new event in `ms`; the caller fills in the rest, until the next one is added. */
 Pending *migsim_add(World *w, int64_t ms, Kind kind);
 int64_t migsim_some_ms(World *w, int64_t lo, int64_t hi);
+/* The target's QEMU is there, and does nothing. */
+bool migsim_frozen(const World *w);
 /* Both agents live and hear each other. */
 bool migsim_reachable(const World *w);
 /* The link is gone; who is left notices: at once when the other side closed it, else by silence. */

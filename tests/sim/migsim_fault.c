@@ -132,6 +132,9 @@ void migsim_apply(World *w, Fault f)
     case FAULT_GUARD:
         w->unguarded = true;
         break;
+    case FAULT_FREEZE:
+        w->tgt_frozen = w->tgt_qemu != QEMU_NONE;
+        break;
     case FAULT_STORAGE:
         w->storage_gone = true;
         break;
@@ -165,7 +168,7 @@ void migsim_heal(World *w)
     migsim_say(w, "healed");
     w->cut = w->stalled = false;
     w->src_quorum = w->tgt_quorum = true;
-    w->full = w->storage_gone = w->unguarded = false;
+    w->full = w->storage_gone = w->unguarded = w->tgt_frozen = false;
 }
 
 void migsim_restart_source(World *w)

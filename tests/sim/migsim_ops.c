@@ -162,7 +162,7 @@ static int stream_step(World *w, MigOp op)
     if (op == MIG_OP_MIRROR && w->storage_gone) {
         return -EIO;
     }
-    if (w->cut || w->stalled) {
+    if (w->cut || w->stalled || migsim_frozen(w)) {
         return MIGSIM_LATER; /* hangs, until it is interrupted */
     }
     if (!stream_works(w)) {
@@ -190,7 +190,7 @@ static int cancel_now(World *w)
     if (w->src_qemu == QEMU_STOPPED) {
         w->src_qemu = QEMU_RUNS;
     }
-    if (w->tgt_qemu == QEMU_INCOMING && !w->cut && !w->stalled) {
+    if (w->tgt_qemu == QEMU_INCOMING && !w->cut && !w->stalled && !migsim_frozen(w)) {
         Pending *p = migsim_add(w, 5, KIND_TARGET);
 
         w->tgt_qemu = QEMU_NONE; /* it ends with its stream */
@@ -371,6 +371,7 @@ int migsim_tgt_effect(World *w, MigTop op)
         return w->mirrors && !w->tgt_volume ? -ENOSPC : 0;
     case MIG_TOP_START:
         w->tgt_qemu = QEMU_INCOMING;
+        w->tgt_frozen = false;
         return 0;
     case MIG_TOP_PLACE:
         return !w->tgt_quorum ? -EAGAIN : w->at_target;
@@ -381,6 +382,9 @@ int migsim_tgt_effect(World *w, MigTop op)
     case MIG_TOP_RUN:
         if (w->online && w->tgt_qemu != QEMU_LOADED) {
             return -ESRCH;
+        }
+        if (migsim_frozen(w)) {
+            return -ETIMEDOUT;
         }
         if (w->online && w->unguarded) {
             return -EPERM; /* what does not run is not HA's business until its LRM starts it */

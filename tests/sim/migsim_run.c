@@ -164,7 +164,8 @@ static bool tick(World *w, MonoTime limit)
         migsim_step_target(w, MIG_TEV_TICK, MIG_TOP_N, 0);
     } else if (src) {
         w->now = w->src.deadline.us > w->now.us ? w->src.deadline : w->now;
-        w->src.deadline = w->src.busy != MIG_OP_N && w->src.state != MIG_SRC_MOVE
+        w->src.deadline = w->src.busy != MIG_OP_N && w->src.state != MIG_SRC_MOVE &&
+                                      w->src.state != MIG_SRC_SWITCH
                               ? mono_add_ms(w->now, 10)
                               : w->src.deadline;
         migsim_step_source(w, MIG_EV_TICK, MIG_OP_N, 0);

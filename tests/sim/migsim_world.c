@@ -58,6 +58,11 @@ int64_t migsim_some_ms(World *w, int64_t lo, int64_t hi)
     return prng_range(&w->prng, lo, hi);
 }
 
+bool migsim_frozen(const World *w)
+{
+    return w->tgt_frozen && w->tgt_qemu != QEMU_NONE;
+}
+
 bool migsim_reachable(const World *w)
 {
     return !w->cut && !w->stalled && w->src_up && w->tgt_up;

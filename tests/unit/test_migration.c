@@ -14,14 +14,18 @@
 #include "migration/io/mig_job.h"
 #include "migration/io/mig_ports.h"
 #include "migration/io/mig_probe.h"
+#include "migration/io/mig_socket.h"
 #include "migration/io/mig_target_ops.h"
 #include "migration/io/mig_tls.h"
+#include "migration/io/mig_tree.h"
+#include "tests/lib/test_tree.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <openssl/pem.h>
-#include <sys/stat.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Nobody else is there, and no connection gets such a port by itself. */
 #define LOOPBACK "127.93.0.7"
@@ -150,6 +154,30 @@ static void test_policies(void)
     }
 }
 
+/* The guest stands still, and nothing more is heard: it goes on here, within what was promised and
+ * a few seconds. */
+static void test_switch_has_an_end(void)
+{
+    MigSource s;
+    MigStep out;
+
+    mig_source_init(&s);
+    s.online = s.mirrors = true;
+    source_until(&s, MIG_SRC_SWITCH);
+    out = source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, MIG_SWITCH_MS);
+    g_assert_cmpuint(out.n, ==, 0);
+    out = source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, 10 + MIG_DOWNTIME_MS + MIG_SWITCH_MS);
+    g_assert_cmpint(out.ops[0], ==, MIG_OP_INTERRUPT);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_SWITCH, -EINTR, 6000);
+    g_assert_cmpint(s.busy, ==, MIG_OP_CANCEL);
+    /* The target had it all the moment before: it is ended first, then the guest goes on. */
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_CANCEL, 1, 6001);
+    g_assert_cmpint(s.busy, ==, MIG_OP_ABORT);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_ABORT, 0, 6002);
+    g_assert_cmpint(s.busy, ==, MIG_OP_CONT);
+    g_assert_cmpint(s.code, ==, -ETIMEDOUT);
+}
+
 /* A target that says it has all pages ends post-copy, however the stream looks from here. */
 static void test_postcopy_recovery(void)
 {
@@ -214,6 +242,45 @@ static void test_goodbye(void)
         g_assert_cmpint(s.state, ==, cases[i].state);
         g_assert_cmpint(s.result, ==, MIG_RESULT_MOVED);
     }
+}
+
+/* ---- the tree --------------------------------------------------------------------------------
+ */
+
+static void write_conf(const char *path, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(path, text, -1, &error));
+}
+
+/* A node without quorum sees what was, not what the source has just given it. */
+static void test_unlock_needs_quorum(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("mig-tree-XXXXXX", NULL);
+    g_autofree char *own = g_build_filename(dir, "nodes", "b", "qemu-server", NULL);
+    g_autofree char *conf = g_build_filename(own, "100.conf", NULL);
+    g_autofree char *priv = g_build_filename(dir, "priv", NULL);
+    g_autofree char *claims = g_build_filename(priv, "migration", NULL);
+    g_autofree char *text = NULL;
+    MigTree t = {dir, "b", dir};
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(g_mkdir_with_parents(own, 0755), ==, 0);
+    g_assert_cmpint(g_mkdir_with_parents(priv, 0755), ==, 0);
+    /* A file where the directory of claims belongs: nothing can be made there. */
+    write_conf(claims, "");
+    g_assert_cmpint(mig_tree_settle(&t, 100, NULL, true, &err), <, 0);
+    err_clear(&err);
+    g_assert_cmpint(mig_tree_settle(&t, 100, NULL, false, &err), ==, 0);
+    g_assert_cmpint(g_remove(claims), ==, 0);
+    /* Now it can write, and so it sees all: the guest is not here. */
+    g_assert_cmpint(mig_tree_settle(&t, 100, NULL, true, &err), ==, 0);
+    write_conf(conf, "lock: migrate\nmemory: 64\n");
+    g_assert_cmpint(mig_tree_settle(&t, 100, NULL, true, &err), ==, 0);
+    g_assert_true(g_file_get_contents(conf, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "memory: 64\n");
+    test_remove_tree(dir);
 }
 
 /* ---- the target -------------------------------------------------------------------------------
@@ -461,6 +528,22 @@ static void test_plan(void)
     g_assert_cmpstr(g_ptr_array_index(v->bridges, 0), ==, "vmbr0");
 }
 
+/* Part of its data is in the base: what goes over the wire is all of it, as one disk. */
+static void test_plan_clone(void)
+{
+    static const char volid[] = "disk:7/base-7-disk-0.qcow2/100/vm-100-disk-0.qcow2";
+    g_autofree char *text = g_strdup_printf("scsi0: %s,size=8M\n", volid);
+
+    for (int online = 0; online < 2; online++) {
+        g_autoptr(MigVolumes) v = plan(text, online != 0, true);
+        const MigVolume *m = mig_volumes_find(v, volid);
+
+        g_assert_cmpuint(v->problems->len, ==, 0);
+        g_assert_nonnull(m);
+        g_assert_cmpstr(m->format, ==, online != 0 ? "qcow2" : "raw");
+    }
+}
+
 static void refused(const char *text, bool online, bool local_disks, const char *part)
 {
     g_autoptr(MigVolumes) v = plan(text, online, local_disks);
@@ -549,6 +632,26 @@ static void test_limits(void)
         g_assert_cmpstr(jsontree_get_text(jsontree_at(space, 0), "storage"), ==, m->to);
         g_assert_cmpint(jsontree_get_int(jsontree_at(space, 0), "size", 0), ==, m->size);
     }
+}
+
+static void test_mtus(void)
+{
+    static const char text[] = "net0: virtio=02:00:00:00:00:01,bridge=vmbr0,mtu=9000\n"
+                               "net1: virtio=02:00:00:00:00:02,bridge=vmbr1\n"
+                               "net2: virtio=02:00:00:00:00:03,mtu=1,bridge=vmbr2\n"
+                               "netz: bridge=vmbr3,mtu=1500\n[snap]\n"
+                               "net0: virtio=02:00:00:00:00:01,bridge=vmbr9,mtu=1500\n";
+    g_autoptr(VmConf) conf = NULL;
+    g_autoptr(JsonTree) list = NULL;
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(vmconf_parse(text, strlen(text), NULL, &conf, &err), ==, 0);
+    list = mig_volumes_mtus(conf);
+    g_assert_cmpuint(jsontree_count(list), ==, 2);
+    g_assert_cmpstr(jsontree_get_text(jsontree_at(list, 0), "bridge"), ==, "vmbr0");
+    g_assert_cmpint(jsontree_get_int(jsontree_at(list, 0), "mtu", 0), ==, 9000);
+    g_assert_cmpstr(jsontree_get_text(jsontree_at(list, 1), "bridge"), ==, "vmbr2");
+    g_assert_cmpint(jsontree_get_int(jsontree_at(list, 1), "mtu", 0), ==, 1);
 }
 
 static JsonTree *json(const char *text)
@@ -735,6 +838,27 @@ static void test_request_network(void)
 /* ---- ports ------------------------------------------------------------------------------------
  */
 
+static void test_addresses(void)
+{
+    static const char *const none[] = {"", "node1", "1.2.3", "::1%lo", "[::1]", "1.2.3.4:5"};
+    struct sockaddr_storage a = {0};
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&a;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a;
+
+    g_assert_cmpint(mig_address_parse("127.0.0.1", 60001, &a), ==, sizeof *in);
+    g_assert_cmpint(in->sin_family, ==, AF_INET);
+    g_assert_cmpint(in->sin_port, ==, htons(60001));
+    g_assert_cmpint(in->sin_addr.s_addr, ==, htonl(INADDR_LOOPBACK));
+    for (guint i = 0; i < G_N_ELEMENTS(none); i++) {
+        g_assert_cmpint(mig_address_parse(none[i], 1, &a), ==, -EINVAL);
+        g_assert_cmpint(in->sin_port, ==, htons(60001));
+    }
+    g_assert_cmpint(mig_address_parse("::1", 60002, &a), ==, sizeof *in6);
+    g_assert_cmpint(in6->sin6_family, ==, AF_INET6);
+    g_assert_cmpint(in6->sin6_port, ==, htons(60002));
+    g_assert_true(IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+}
+
 static void test_ports(void)
 {
     MigPorts *p = mig_ports_new(23311, 23312);
@@ -872,8 +996,10 @@ int main(int argc, char **argv)
                     test_silent_target_is_not_robbed);
     g_test_add_func("/migration/source/an-order-is-final", test_order_is_final);
     g_test_add_func("/migration/source/policies-at-the-deadline", test_policies);
+    g_test_add_func("/migration/source/the-switch-has-an-end", test_switch_has_an_end);
     g_test_add_func("/migration/source/post-copy-made-anew", test_postcopy_recovery);
     g_test_add_func("/migration/source/goodbye", test_goodbye);
+    g_test_add_func("/migration/tree/unlock-needs-quorum", test_unlock_needs_quorum);
     g_test_add_func("/migration/target/goodbye-again", test_goodbye_again);
     g_test_add_func("/migration/target/refuses-to-run", test_refused_to_run);
     g_test_add_func("/migration/target/guard-of-ha-guests", test_guard);
@@ -884,9 +1010,11 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/every-event-in-every-state", test_every_pair);
     g_test_add_func("/migration/map-of-storages", test_map);
     g_test_add_func("/migration/volumes/plan", test_plan);
+    g_test_add_func("/migration/volumes/linked-clone", test_plan_clone);
     g_test_add_func("/migration/volumes/what-cannot-move-is-named", test_plan_refuses);
     g_test_add_func("/migration/volumes/new-names-in-all-sections", test_new_names);
     g_test_add_func("/migration/volumes/limits-and-space", test_limits);
+    g_test_add_func("/migration/volumes/mtus", test_mtus);
     g_test_add_func("/migration/cpu-flags", test_cpu);
     g_test_add_func("/migration/prediction", test_predict);
     g_test_add_func("/migration/downtime-limit", test_downtime_limit);
@@ -894,6 +1022,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/request", test_request);
     g_test_add_func("/migration/request/numbers", test_request_numbers);
     g_test_add_func("/migration/request/network", test_request_network);
+    g_test_add_func("/migration/addresses", test_addresses);
     g_test_add_func("/migration/ports/crowd", test_ports_crowd);
     g_test_add_func("/migration/ports/probe", test_probe);
     g_test_add_func("/migration/ports/queue-in-order", test_ports);
