@@ -243,37 +243,17 @@ blows()
     while read -r what <&3; do
         ms=$((RANDOM % most))
         # shellcheck disable=SC2086 # words
-        check "$what in $state, after $ms ms" blow "$state" "$ms" $what
-    done 3<<<"${KINDS:-$ALL_KINDS}"
+        check "${what/ $WORK*/} in $state, after $ms ms" blow "$state" "$ms" $what
+    done 3<<<"${KINDS:-$BLOW_KINDS}"
 }
-ALL_KINDS='QEMU 1
-QEMU 2
-kill 1
-kill 2
-kill 1 migrated
-kill 2 migrated
-partition 1/2,3
-partition 1,3/2
-partition 1/2/3
-pause 1 migrated
-pause 2 migrated'
 part_states()
 {
+    local state most
     blow_guest
     for _ in $(seq "${ROUNDS:-1}"); do
-        blows handover 8
-        blows run 8
-        blows switch 50
-        blows move 300
-        blows mirror 300
-        blows clean 80
-        blows finish 15
-        blows copy 100
-        blows start 300
-        blows prepare 40
-        blows lock 15
-        blows check 30
-        blows connect 20
+        while read -r state most <&4; do
+            blows "$state" "$most"
+        done 4<<<"$BLOW_STATES"
     done
     home >/dev/null
     on 1 qm stop 400 >/dev/null

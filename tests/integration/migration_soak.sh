@@ -4,10 +4,11 @@
 # told: the guest runs on one side at most, its counter never goes back, its disks keep their
 # content, and no process, port, lock, journal or volume is left. By hand:
 # sudo tests/integration/migration_soak.sh [MINUTES]; QUORATE_SEED repeats a run's choices. KINDS
-# and STATES, one a line, are all that may strike and where. Logs of failures are kept in
+# and STATES, one a line as in mig_blow.sh, are all that may strike and where; what has struck least
+# strikes next. Logs of failures are kept in
 # soak-failures/ of the build directory.
 . "$(dirname "$0")/lib.sh"
-need qemu-system-x86_64 qemu-img qemu-io as ld nft python3 ss
+need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
 . "$(dirname "$0")/mig_blow.sh"
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
@@ -22,36 +23,8 @@ for n in 1 2 3; do
 done
 blow_guest
 
-# How long a state lasts, more or less, in milliseconds. An offline move has no start to switch.
-mapfile -t states <<<"${STATES:-connect 20
-check 30
-lock 15
-prepare 40
-copy 100
-start 300
-mirror 300
-move 300
-switch 50
-handover 8
-run 8
-clean 80
-finish 15}"
-mapfile -t kinds <<<"${KINDS:-QEMU 1
-QEMU 2
-kill 1
-kill 2
-kill 1 migrated
-kill 2 migrated
-partition 1/2,3
-partition 1,3/2
-partition 1/2/3
-exec 1 -- sh $WORK/deaf
-exec 2 -- sh $WORK/deaf
-pause 1 migrated
-pause 2 migrated
-CANCEL
-FULL
-GUARD}"
+mapfile -t states <<<"${STATES:-$BLOW_STATES}"
+mapfile -t kinds <<<"${KINDS:-$BLOW_KINDS}"
 mapfile -t moves <<'END'
 --online --with-local-disks
 --online --with-local-disks --migration_type insecure
@@ -74,23 +47,35 @@ keep_logs()
     echo "# logs: $to"
 }
 declare -A struck
+# Of those that have struck least, one.
+next_kind()
+{
+    local one least=${struck[${kinds[0]}]:-0} few=()
+    for one in "${kinds[@]}"; do
+        [ "${struck[$one]:-0}" -ge "$least" ] || least=${struck[$one]:-0}
+    done
+    for one in "${kinds[@]}"; do
+        [ "${struck[$one]:-0}" != "$least" ] || few+=("$one")
+    done
+    kind=${few[RANDOM % ${#few[@]}]}
+}
 while [ "$SECONDS" -lt "$UNTIL" ]; do
     read -r state most <<<"${states[RANDOM % ${#states[@]}]}"
-    kind=${kinds[RANDOM % ${#kinds[@]}]}
+    next_kind
     MOVE=${moves[RANDOM % ${#moves[@]}]}
     case "$MOVE $state $kind" in
     --target*' start '* | --target*' mirror '* | --target*' move '*) continue ;;
-    --target*' switch '* | --target*QEMU*) continue ;;
+    --target*' switch '* | --target*QEMU* | --target*FREEZE*) continue ;;
     *bwlimit*' mirror '* | *bwlimit*' move '*) most=$((most * 5)) ;;
     esac
     ms=$((RANDOM % most))
     before=$FAILED
     # shellcheck disable=SC2086 # words
-    check "${kind/$WORK\//} in $state, after $ms ms, moving with $MOVE" blow "$state" "$ms" $kind
+    check "${kind/ $WORK*/} in $state, after $ms ms, moving with $MOVE" blow "$state" "$ms" $kind
     struck[$kind]=$((${struck[$kind]:-0} + 1))
     [ "$before" = "$FAILED" ] || keep_logs
 done
-for kind in "${!struck[@]}"; do
-    echo "# ${struck[$kind]} x ${kind/$WORK\//}"
+for kind in "${kinds[@]}"; do
+    echo "# ${struck[$kind]:-0} x ${kind/ $WORK*/}"
 done
 finish

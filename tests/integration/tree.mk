@@ -2,6 +2,7 @@
 check_PROGRAMS += %D%/ackload
 %C%_ackload_SOURCES = %D%/ackload.c
 %C%_ackload_LDADD = $(GLIB_LIBS)
+EXTRA_DIST += %D%/clock_jump.c
 EXTRA_DIST += %D%/one_node.sh %D%/it_03_kill9.sh
 EXTRA_DIST += %D%/it_02_daemon.sh
 EXTRA_DIST += %D%/it_11_cluster_glue.sh
