@@ -273,10 +273,15 @@ void dfsm_rejoin(Dfsm *d)
     }
 }
 
-void dfsm_start(Dfsm *d, MonoTime now, WallTime wall)
+void dfsm_set_time(Dfsm *d, MonoTime now, WallTime wall)
 {
     d->now = now;
     d->wall = wall;
+}
+
+void dfsm_start(Dfsm *d, MonoTime now, WallTime wall)
+{
+    dfsm_set_time(d, now, wall);
     if (d->cfg.verify_interval_ms > 0) {
         d->verify_at = mono_add_ms(now, d->cfg.verify_interval_ms);
     }
@@ -974,8 +979,7 @@ void dfsm_group_event(Dfsm *d, const GroupEvent *ev, MonoTime now, WallTime wall
 {
     uint64_t count;
 
-    d->now = now;
-    d->wall = wall;
+    dfsm_set_time(d, now, wall);
     switch (ev->kind) {
     case GROUP_EV_CONNECTED:
         d->self = ev->self;
@@ -1038,8 +1042,7 @@ static void verify_when_due(Dfsm *d)
 
 void dfsm_tick(Dfsm *d, MonoTime now, WallTime wall)
 {
-    d->now = now;
-    d->wall = wall;
+    dfsm_set_time(d, now, wall);
     if (!mono_before(now, d->stall_at)) {
         report_stall(d);
     }
@@ -1051,8 +1054,7 @@ void dfsm_tick(Dfsm *d, MonoTime now, WallTime wall)
 
 void dfsm_verify(Dfsm *d, MonoTime now, WallTime wall)
 {
-    d->now = now;
-    d->wall = wall;
+    dfsm_set_time(d, now, wall);
     if (d->mode == GROUP_MODE_SYNCED && d->hooks.checksum != NULL) {
         request_verify(d);
     }

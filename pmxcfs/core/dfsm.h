@@ -126,6 +126,9 @@ void dfsm_verify(Dfsm *d, MonoTime now, WallTime wall); /* ask for a verificatio
 /* When dfsm_tick wants to be called next; MONO_NEVER: not at all. */
 MonoTime dfsm_next_tick(const Dfsm *d);
 
+/* What else happens at this time: messages that it leads to carry it. */
+void dfsm_set_time(Dfsm *d, MonoTime now, WallTime wall);
+
 /* ---- for the group's own code, also from inside hooks ---- */
 
 /* Numbers and multicasts a NORMAL message; its number. Only in a view (dfsm_in_view). */

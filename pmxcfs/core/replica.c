@@ -376,6 +376,9 @@ void replica_step(Replica *r, const ReplicaEvent *ev, ReplicaUpdate *up)
     r->up = up;
     r->now = ev->now;
     r->wall = ev->wall;
+    if (r->dfsm != NULL) {
+        dfsm_set_time(r->dfsm, ev->now, ev->wall);
+    }
     dispatch(r, ev);
     pump(r, ev->more);
     next = next_deadline(r);

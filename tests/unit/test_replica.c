@@ -24,6 +24,7 @@ typedef struct Rig {
     Memdb *db;
     Replica *r;
     MonoTime now;
+    WallTime wall;
     uint64_t tokens, stored_seq; /* of the last STORE action */
     GArray *answers;             /* of Answer */
     GPtrArray *sent;             /* of GBytes* */
@@ -91,7 +92,7 @@ static void step(Rig *rig, ReplicaEvent ev)
     g_auto(ReplicaUpdate) up;
 
     ev.now = rig->now;
-    ev.wall.sec = 1000;
+    ev.wall = rig->wall;
     replica_update_init(&up);
     replica_step(rig->r, &ev, &up);
     for (guint i = 0; i < up.actions->len; i++) {
@@ -112,6 +113,7 @@ static Rig *rig_new(bool local)
     g_array_set_clear_func(rig->answers, answer_clear);
     rig->sent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     rig->now.us = 1000000;
+    rig->wall.sec = 1000;
     rig->timer = MONO_NEVER;
     step(rig, (ReplicaEvent){.kind = REPLICA_EV_START});
     return rig;
@@ -708,6 +710,20 @@ static void refusal_of_a_message_sent_twice_is_unknown(void)
     expect_answer(rig, later, -EEXIST);
 }
 
+/* Goal: after a quiet hour a change is of its own time, not of that of the last event before. */
+static void change_carries_the_time_at_which_it_was_asked_for(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    g_autoptr(Entry) e = NULL;
+
+    rig->now = mono_add_sec(rig->now, 3600);
+    rig->wall.sec += 3600;
+    (void)submit(rig, TREE_OP_CREATE, "f");
+    deliver_own(rig);
+    g_assert_cmpint(memdb_lookup(rig->db, "f", &e), ==, 0);
+    g_assert_cmpuint(e->mtime, ==, 4600);
+}
+
 /* 18.1.1: no UPDATE can carry such a file. */
 static void hollow_file_of_a_peer_is_filled_before_it_must_be_sent(void)
 {
@@ -954,6 +970,7 @@ int main(int argc, char **argv)
         {"/replica/group/hollow-file-is-filled",
          hollow_file_of_a_peer_is_filled_before_it_must_be_sent},
         {"/replica/group/hollow-file-of-a-joiner", hollow_file_of_one_that_joins_is_left_as_it_is},
+        {"/replica/group/time-of-a-change", change_carries_the_time_at_which_it_was_asked_for},
         {"/replica/group/hollow-file-beside-twins", hollow_file_beside_twins_is_left_as_it_is},
         {"/replica/group/lost-target-is-stored", lost_target_of_a_rename_reaches_the_disk},
         {"/replica/group/rename-noreplace", rename_that_must_not_replace_is_left_to_the_caller},
