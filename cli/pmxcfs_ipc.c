@@ -371,6 +371,70 @@ static int run_verify_token(char **operands, Err *err)
     return rc == -ENOENT ? err_setf(err, rc, "no such token") : rc;
 }
 
+/* ---- verification ---- */
+
+/* One line for people; *ret_left: how many members left. */
+static int describe_verification(const char *data, gsize size, char **ret, gint64 *ret_left)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GString) nodes = g_string_new(NULL);
+    JsonNode *root;
+    JsonObject *o;
+    JsonArray *left;
+
+    if (!json_parser_load_from_data(parser, data, (gssize)size, NULL) ||
+        (root = json_parser_get_root(parser)) == NULL || !JSON_NODE_HOLDS_OBJECT(root) ||
+        !json_object_has_member(o = json_node_get_object(root), "left") ||
+        !json_object_has_member(o, "members") || !json_object_has_member(o, "checksum")) {
+        return -EBADMSG;
+    }
+    left = json_object_get_array_member(o, "left");
+    *ret_left = json_array_get_length(left);
+    for (guint i = 0; i < json_array_get_length(left); i++) {
+        g_string_append_printf(nodes, " %" G_GINT64_FORMAT, json_array_get_int_element(left, i));
+    }
+    *ret =
+        *ret_left == 0
+            ? g_strdup_printf("content is equal on %" G_GINT64_FORMAT " member(s): %s\n",
+                              json_object_get_int_member(o, "members"),
+                              json_object_get_string_member(o, "checksum"))
+            : g_strdup_printf("these nodes had other content, or stopped:%s; they left the group "
+                              "and take its content when they come back\n",
+                              nodes->str);
+    return 0;
+}
+
+static int run_verify(char **operands, Err *err)
+{
+    g_autoptr(GBytes) data = NULL;
+    g_autofree char *text = NULL;
+    bool json = false;
+    gint64 left = 0;
+    int rc = cli_wants_json(&json, err);
+
+    (void)operands;
+    if (rc == 0) {
+        rc = call(&(WireIpcRequest){.id = WIRE_IPC_VERIFY}, &data, err);
+    }
+    if (rc == -EBUSY) {
+        return err_setf(err, rc,
+                        "the node is not synchronised, or members came or went: ask again");
+    }
+    if (rc == -ENOTCONN) {
+        return err_setf(err, rc, "the node is in no cluster: there is nobody to compare with");
+    }
+    if (rc == 0) {
+        gsize size = data != NULL ? g_bytes_get_size(data) : 0;
+
+        rc =
+            describe_verification(size > 0 ? g_bytes_get_data(data, NULL) : "", size, &text, &left);
+    }
+    if (rc == 0) {
+        rc = json ? write_bytes(data, err) : write_output(text, strlen(text), err);
+    }
+    return rc == 0 && left > 0 ? err_setf(err, -EUCLEAN, "content differed") : rc;
+}
+
 /* ---- any bytes ---- */
 
 static int from_hex(const GByteArray *text, GByteArray *out, Err *err)
@@ -506,6 +570,11 @@ static GOptionEntry options_guest[] = {
     COMMON_OPTIONS,
     {0},
 };
+static GOptionEntry options_verify[] = {
+    CLI_OUTPUT_FORMAT_OPTION,
+    COMMON_OPTIONS,
+    {0},
+};
 static GOptionEntry options_raw[] = {
     {"size", 0, 0, G_OPTION_ARG_INT64, &opt_size, "Claim this size in the header", "BYTES"},
     {"whole", 0, 0, G_OPTION_ARG_NONE, &opt_whole, "Standard input has the header too", NULL},
@@ -529,6 +598,7 @@ static const CliVerb verbs[] = {
      run_guest_properties},
     {"verify-token", "", "Is the token on standard input known?", 0, 0, options_common,
      run_verify_token},
+    {"verify", "", "Have all members the same content?", 0, 0, options_verify, run_verify},
     {"raw", "ID", "Any request, payload as hex on standard input", 1, 1, options_raw, run_raw},
     {0},
 };

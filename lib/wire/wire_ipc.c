@@ -149,6 +149,7 @@ int wire_ipc_decode(const void *data, size_t size, WireIpcRequest *ret)
     case WIRE_IPC_GET_MEMBERS:
     case WIRE_IPC_GET_VMLIST:
     case WIRE_IPC_GET_RRD:
+    case WIRE_IPC_VERIFY:
         r.bad = reader_left(&r) > 0;
         break;
     case WIRE_IPC_SET_STATUS:
@@ -224,6 +225,7 @@ static void encode_payload(Writer *w, const WireIpcRequest *req)
     case WIRE_IPC_GET_MEMBERS:
     case WIRE_IPC_GET_VMLIST:
     case WIRE_IPC_GET_RRD:
+    case WIRE_IPC_VERIFY:
         break;
     case WIRE_IPC_SET_STATUS:
         writer_strfield(w, req->u.set_status.key, WIRE_IPC_FIELD_SIZE);

@@ -33,7 +33,8 @@
     X(WIRE_IPC_GET_RRD, 10, "rrd")                                                                 \
     X(WIRE_IPC_GUEST_PROPERTY, 11, "guest-property")                                               \
     X(WIRE_IPC_VERIFY_TOKEN, 12, "verify-token")                                                   \
-    X(WIRE_IPC_GUEST_PROPERTIES, 13, "guest-properties")
+    X(WIRE_IPC_GUEST_PROPERTIES, 13, "guest-properties")                                           \
+    X(WIRE_IPC_VERIFY, 1000, "verify") /* ours alone */
 #define WIRE_IPC_ENUM(value, number, name) value = number,
 typedef enum WireIpcId { WIRE_IPC_LIST(WIRE_IPC_ENUM) } WireIpcId;
 

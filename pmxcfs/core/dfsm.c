@@ -813,7 +813,7 @@ static void answer_verify(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
     put_state(d, WIRE_DFSM_VERIFY, &d->epoch, data, size);
 }
 
-static void compare_verify(Dfsm *d, const WireDfsmMessage *m)
+static void compare_verify(Dfsm *d, GroupMember sender, const WireDfsmMessage *m)
 {
     WireDfsmVerify v;
     bool equal;
@@ -835,7 +835,7 @@ static void compare_verify(Dfsm *d, const WireDfsmMessage *m)
           "dfsm[%s]: verification %" G_GUINT64_FORMAT ": %s", d->cfg.name, v.id,
           equal ? "content equal" : "content differs");
     if (d->hooks.verified != NULL) {
-        d->hooks.verified(d->hooks.ctx, equal);
+        d->hooks.verified(d->hooks.ctx, sender, v.csum, equal);
     }
     if (!equal) {
         leave(d, GROUP_MODE_LEAVE, "content differs from the verifying member");
@@ -877,7 +877,7 @@ static void react(Dfsm *d, const GroupEvent *ev, const WireDfsmMessage *m)
         answer_verify(d, ev->sender, m);
         break;
     case DFSM_COMPARE:
-        compare_verify(d, m);
+        compare_verify(d, ev->sender, m);
         break;
     case DFSM_REACTION_N:
         assert(false);
@@ -1052,12 +1052,13 @@ void dfsm_tick(Dfsm *d, MonoTime now, WallTime wall)
     verify_when_due(d);
 }
 
-void dfsm_verify(Dfsm *d, MonoTime now, WallTime wall)
+bool dfsm_verify(Dfsm *d)
 {
-    dfsm_set_time(d, now, wall);
-    if (d->mode == GROUP_MODE_SYNCED && d->hooks.checksum != NULL) {
-        request_verify(d);
+    if (d->mode != GROUP_MODE_SYNCED || d->hooks.checksum == NULL) {
+        return false;
     }
+    request_verify(d);
+    return true;
 }
 
 MonoTime dfsm_next_tick(const Dfsm *d)

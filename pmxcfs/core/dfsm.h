@@ -89,8 +89,12 @@ typedef struct DfsmHooks {
     void (*sent)(void *ctx); /* a message of ours went out: room for more */
     /* A NORMAL message of ours was refused for good and will never be delivered. */
     void (*send_failed)(void *ctx, uint64_t count, int code);
-    /* All members took part in a verification; `equal`: own checksum against the requester's. */
-    void (*verified)(void *ctx, bool equal);
+    /* All members took part in a verification that `asked` began; `equal`: own checksum against
+     * its. Who has another one leaves. */
+    void (*verified)(void *ctx,
+                     GroupMember asked,
+                     const uint8_t csum[WIRE_DFSM_CSUM_SIZE],
+                     bool equal);
     /* Asked in each new view before the documented exchange may begin (when alone: before being
      * SYNCED at once): true holds it back here, until dfsm_start_sync, the exchange of another
      * protocol, or the next view. */
@@ -110,7 +114,7 @@ typedef struct DfsmConfig {
      * Only where the content does not depend on the order of messages of different members: each
      * member goes on by its own clock. Documented members still wait. */
     int64_t answer_ms;
-    uint64_t seed;              /* for jitter */
+    uint64_t seed; /* for jitter */
 } DfsmConfig;
 
 Dfsm *dfsm_new(const DfsmConfig *cfg, const DfsmHooks *hooks, const Tracer *tracer); /* copied */
@@ -121,7 +125,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Dfsm, dfsm_free)
 void dfsm_start(Dfsm *d, MonoTime now, WallTime wall); /* first join */
 void dfsm_group_event(Dfsm *d, const GroupEvent *ev, MonoTime now, WallTime wall);
 void dfsm_tick(Dfsm *d, MonoTime now, WallTime wall);
-void dfsm_verify(Dfsm *d, MonoTime now, WallTime wall); /* ask for a verification round now */
+bool dfsm_verify(Dfsm *d); /* asks for a verification now; false: not SYNCED */
 
 /* When dfsm_tick wants to be called next; MONO_NEVER: not at all. */
 MonoTime dfsm_next_tick(const Dfsm *d);

@@ -93,6 +93,7 @@ void replica_free(Replica *r)
     g_queue_clear_full(&r->sent, (GDestroyNotify)request_free);
     native_free(r->native);
     ledger_free(r->ledger);
+    g_free(r->verify);
     g_free(r);
 }
 
@@ -196,7 +197,7 @@ static void on_sync(Replica *r, const ReplicaEvent *ev)
 /* Drops a request that was not sent, or only its caller when it was. */
 static void on_cancel(Replica *r, uint64_t token)
 {
-    if (ledger_cancel(r->ledger, token)) {
+    if (ledger_cancel(r->ledger, token) || replica_verify_cancel(r, token)) {
         return;
     }
     for (GList *l = r->inbox.head; l != NULL; l = l->next) {
@@ -286,7 +287,7 @@ static void expire(Replica *r)
 static MonoTime next_deadline(const Replica *r)
 {
     const Request *head = g_queue_peek_head((GQueue *)&r->inbox);
-    MonoTime at = ledger_next_deadline(r->ledger);
+    MonoTime at = mono_min(ledger_next_deadline(r->ledger), replica_verify_next_tick(r));
 
     if (head != NULL) {
         at = mono_min(at, head->deadline);
@@ -352,6 +353,7 @@ static void dispatch(Replica *r, const ReplicaEvent *ev)
         break;
     case REPLICA_EV_TICK:
         expire(r);
+        replica_verify_tick(r);
         if (r->dfsm != NULL) {
             dfsm_tick(r->dfsm, ev->now, ev->wall);
         }
@@ -360,9 +362,7 @@ static void dispatch(Replica *r, const ReplicaEvent *ev)
         }
         break;
     case REPLICA_EV_VERIFY:
-        if (r->dfsm != NULL) {
-            dfsm_verify(r->dfsm, ev->now, ev->wall);
-        }
+        replica_verify_ask(r, ev->token);
         break;
     case REPLICA_EV_N:
         assert(false);

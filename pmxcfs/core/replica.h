@@ -71,6 +71,12 @@ typedef struct ReplicaConfig {
 #define REPLICA_PROBE_FIRST_MS 1000
 #define REPLICA_PROBE_MAX_MS   10000
 
+/* How long who asks for a verification waits for it, and then for members that leave because of it;
+ * how many of these are named. */
+#define REPLICA_VERIFY_MS       10000
+#define REPLICA_VERIFY_LEAVE_MS 2000
+#define REPLICA_VERIFY_NAMED    8u
+
 /* Answer to a caller whose change was sent, when its fate is unknown (-EBUSY). */
 #define REPLICA_TEXT_UNKNOWN "the outcome is not known: the change may or may not have happened"
 
@@ -85,7 +91,7 @@ typedef enum ReplicaEventKind {
     REPLICA_EV_STORE_FAILED, /* deltas from `seq` on are lost (`code`): they are taken back */
     REPLICA_EV_PROBED,       /* outcome of REPLICA_ACT_STORE_PROBE: `code` 0 or -errno */
     REPLICA_EV_TICK,         /* time passed (sent when a REPLICA_ACT_TIMER is due) */
-    REPLICA_EV_VERIFY,       /* an administrator asks for a verification round now */
+    REPLICA_EV_VERIFY,       /* an administrator asks whether all members have the same content */
     REPLICA_EV_N
 } ReplicaEventKind;
 
@@ -104,7 +110,7 @@ typedef struct ReplicaEvent {
     uint32_t n_nodes;             /* 0: not known yet */
     const uint32_t *quorum_nodes; /* QUORUM: node ids that corosync's verdict is about; borrowed */
     uint32_t n_quorum_nodes;
-    uint64_t token;   /* SUBMIT, SYNC, CANCEL: chosen by the engine, unique, not 0 */
+    uint64_t token;   /* SUBMIT, SYNC, VERIFY, CANCEL: chosen by the engine, unique, not 0 */
     const TreeOp *op; /* SUBMIT: borrowed */
     ReplicaWait wait; /* SUBMIT */
     uint64_t seq;     /* SYNC, STORED, STORE_FAILED */

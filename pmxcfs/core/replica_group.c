@@ -384,6 +384,13 @@ static void on_checksum(void *ctx, uint8_t csum[WIRE_DFSM_CSUM_SIZE])
     memdb_checksum(((Replica *)ctx)->db, csum);
 }
 
+static void
+on_verified(void *ctx, GroupMember asked, const uint8_t csum[WIRE_DFSM_CSUM_SIZE], bool equal)
+{
+    (void)equal; /* who differs leaves: that is what is told */
+    replica_verify_compared(ctx, asked, csum);
+}
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static void on_send(void *ctx, GBytes *message)
@@ -413,6 +420,7 @@ static void on_view(void *ctx, const DfsmMember *members, uint32_t n)
     if (n == 0) {
         replica_group_lost(r);
     }
+    replica_verify_view(r, members, n);
     if (r->native != NULL) {
         native_view(r, members, n);
     }
@@ -489,6 +497,7 @@ void replica_group_init(Replica *r)
                        .commit = on_commit,
                        .deliver = on_deliver,
                        .checksum = on_checksum,
+                       .verified = on_verified,
                        .cleanup = on_cleanup,
                        .view = on_view,
                        .mode = on_mode,

@@ -4,6 +4,7 @@
  *
  *   replica.c         events, callers, deadlines, local mode
  *   replica_group.c   the configuration group: hooks of dfsm, changes by message, synchronisation
+ *   replica_verify.c  is the content of all members the same?
  *   replica_update.c  making actions
  *   native*           the native protocol
  *   ledger            what waits for the disk
@@ -17,6 +18,7 @@
 #include "pmxcfs/core/replica.h"
 
 typedef struct Ledger Ledger;
+typedef struct ReplicaVerify ReplicaVerify;
 
 /* A change asked for by a caller on this node and not applied yet. */
 struct Request {
@@ -52,6 +54,7 @@ struct Replica {
     uint32_t n_nodes;
     uint32_t quorum_nodes[GROUP_MEMBERS_MAX];
     uint32_t n_quorum_nodes;
+    ReplicaVerify *verify;    /* NULL: nobody asks */
     GHashTable *unlock_asked; /* path of a lock -> MonoTime* of our last UNLOCK_REQUEST */
 
     /* Of the event being handled. */
@@ -78,6 +81,16 @@ void replica_group_lost(Replica *r);        /* answers who waits for the deliver
 bool replica_group_alone(const Replica *r); /* no other member can have what we applied */
 void replica_group_disk_failed(Replica *r, int code);
 void replica_group_probed(Replica *r, int code);
+
+/* ---- replica_verify.c ---- */
+void replica_verify_ask(Replica *r, uint64_t token);
+void replica_verify_compared(Replica *r,
+                             GroupMember asked,
+                             const uint8_t csum[WIRE_DFSM_CSUM_SIZE]);
+void replica_verify_view(Replica *r, const DfsmMember *members, uint32_t n); /* n 0: we are out */
+void replica_verify_tick(Replica *r);
+bool replica_verify_cancel(Replica *r, uint64_t token); /* true: it was this caller */
+MonoTime replica_verify_next_tick(const Replica *r);
 
 /* ---- replica_update.c: each appends one action; references are taken, strings copied ---- */
 void update_store(ReplicaUpdate *up, MemdbDelta *delta, uint64_t seq);

@@ -144,7 +144,7 @@ static void do_or_push(Engine *e, Job *job)
 }
 
 /* Has `job` done and waits for its answer. */
-static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
+static int ask_for(Engine *e, Job *job, Waiter *ret, Err *err)
 {
     Waiter w = {.result = -EBUSY};
     struct timespec end = after_ms(ENGINE_ANSWER_MS);
@@ -180,10 +180,19 @@ static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
     if (w.result < 0) {
         return w.text[0] != '\0' ? err_setf(err, w.result, "%s", w.text) : w.result;
     }
-    if (ret_seq != NULL) {
+    *ret = w;
+    return w.result;
+}
+
+static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
+{
+    Waiter w;
+    int r = ask_for(e, job, &w, err);
+
+    if (r >= 0 && ret_seq != NULL) {
         *ret_seq = w.seq;
     }
-    return w.result;
+    return r;
 }
 
 int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
@@ -240,9 +249,15 @@ int engine_lock_poke(Engine *e, const char *path, Err *err)
     return engine_submit(e, &mtime_op, REPLICA_WAIT_DURABLE, NULL, err);
 }
 
-void engine_verify(Engine *e)
+int engine_verify(Engine *e, char **ret, Err *err)
 {
-    engine_push(e, engine_job_new(JOB_VERIFY));
+    Waiter w;
+    int r = ask_for(e, engine_job_new(JOB_VERIFY), &w, err);
+
+    if (r >= 0) {
+        *ret = g_strdup(w.text);
+    }
+    return r;
 }
 
 /* ---- listeners ----------------------------------------------------------------------------- */

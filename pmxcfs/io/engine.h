@@ -64,8 +64,11 @@ int engine_sync(Engine *e, uint64_t seq, Err *err) must_check;
  * then the MTIME operation whose result is returned. */
 int engine_lock_poke(Engine *e, const char *path, Err *err) must_check;
 
-/* Asks for a verification round of all members now. */
-void engine_verify(Engine *e);
+/* Have all members of the group the same content? Waits for the answer: how many of them left the
+ * group as they compared, since theirs differs (or they stopped just then), and all of it as JSON
+ * with node ids. -EBUSY: not synchronised, or the members changed meanwhile; -ENOTCONN: local mode.
+ */
+int engine_verify(Engine *e, char **ret, Err *err) must_check;
 
 /* ---- status: any thread; stored here first, then multicast --------------------------------- */
 

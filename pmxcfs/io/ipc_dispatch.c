@@ -311,6 +311,19 @@ static int get_properties(IpcDispatch *d, const WireIpcGuestProperties *req, GBy
     return 0;
 }
 
+/* ---- verification ---- */
+
+static int verify(IpcDispatch *d, GBytes **ret)
+{
+    char *text = NULL;
+    int rc = engine_verify(d->engine, &text, NULL);
+
+    if (rc >= 0) {
+        *ret = g_bytes_new_take(text, strlen(text));
+    }
+    return MIN(rc, 0);
+}
+
 /* ---- all of them ---- */
 
 static int perform(IpcDispatch *d, const IpcPeer *peer, const WireIpcRequest *req, GBytes **ret)
@@ -340,13 +353,16 @@ static int perform(IpcDispatch *d, const IpcPeer *peer, const WireIpcRequest *re
         return get_properties(d, &req->u.properties, ret);
     case WIRE_IPC_VERIFY_TOKEN:
         return verify_token(d, req->u.token);
+    case WIRE_IPC_VERIFY:
+        return verify(d, ret);
     }
     return -ECHRNG;
 }
 
+/* A verification makes who differs leave the group: that is for root. */
 static bool changes_something(int32_t id)
 {
-    return id == WIRE_IPC_SET_STATUS || id == WIRE_IPC_LOG;
+    return id == WIRE_IPC_SET_STATUS || id == WIRE_IPC_LOG || id == WIRE_IPC_VERIFY;
 }
 
 bool ipc_dispatch_is_slow(const void *request, size_t size)

@@ -112,6 +112,8 @@ check 'verify-token knows the token' sh -c "echo 'u@pam!t s3cret' | '$TOP/script
 refuse 'verify-token knows no other' sh -c "echo 'u@pam!t wrong' | '$TOP/scripts/lab' exec \
     --name '$LAB_NAME' 1 -- '$IPC' verify-token"
 
+check 'verify finds equal content' within 60 has 'content is equal on 3 member' ipc 2 verify
+
 # ---- status and log on all nodes ----
 
 check 'set-status' ipc 1 set-status --value='hello world' kv/test

@@ -9,8 +9,8 @@
 peer_up
 if [ $# = 0 ]; then
     set -- peer_changes our_changes at_once older_peer newer_peer fresh_product fresh_peer status \
-        ipc spoiled silent_leader silent_member falling_back beyond_limits restarts nonsense \
-        leader_dies leader_leaves quirks twins unfit
+        ipc spoiled spoiled_and_asked silent_leader silent_member falling_back beyond_limits \
+        restarts nonsense leader_dies leader_leaves quirks twins unfit
 fi
 scenes "$@"
 finish

@@ -211,6 +211,16 @@ static void private_files(Fixture *f, gconstpointer unused)
     g_assert_cmpint(get_file(f, &www, "//user.cfg"), ==, 0);
 }
 
+/* Who left is an answer, not an error. */
+static void verification(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *text = NULL;
+
+    (void)unused;
+    g_assert_cmpint(ask(f, &root, &(WireIpcRequest){.id = WIRE_IPC_VERIFY}, &text), ==, 0);
+    g_assert_cmpstr(text, ==, "{\"members\":3,\"checksum\":\"00ff\",\"left\":[2]}");
+}
+
 static void read_only_peers(Fixture *f, gconstpointer unused)
 {
     (void)unused;
@@ -218,6 +228,7 @@ static void read_only_peers(Fixture *f, gconstpointer unused)
     g_assert_cmpint(set_status(f, &www, "kv/x", "y", 2), ==, -EPERM);
     g_assert_cmpint(write_log(f, &www, 6, "x"), ==, -EPERM);
     g_assert_cmpint(write_log(f, &www, 9, "x"), ==, -EPERM);
+    g_assert_cmpint(ask(f, &www, &(WireIpcRequest){.id = WIRE_IPC_VERIFY}, NULL), ==, -EPERM);
     g_assert_cmpint(check_token(f, &www, "u@pam!t s"), ==, 0);
     for (int32_t id = WIRE_IPC_GET_VERSION; id <= WIRE_IPC_GET_VMLIST; id++) {
         g_assert_cmpint(ask(f, &www, &(WireIpcRequest){.id = id}, NULL), ==, 0);
@@ -495,6 +506,7 @@ int main(int argc, char **argv)
     ADD("captured-answers", captured_answers);
     ADD("captured-log", captured_log);
     ADD("access/private-files-however-spelled", private_files);
+    ADD("verification", verification);
     ADD("access/read-only-peers-change-nothing", read_only_peers);
     ADD("files/what-is-no-file", what_is_no_file);
     ADD("files/sizes", file_sizes);

@@ -724,6 +724,77 @@ static void change_carries_the_time_at_which_it_was_asked_for(void)
     g_assert_cmpuint(e->mtime, ==, 4600);
 }
 
+/* ---- verification ---- */
+
+static uint64_t ask_verification(Rig *rig)
+{
+    step(rig, (ReplicaEvent){.kind = REPLICA_EV_VERIFY, .token = ++rig->tokens});
+    return rig->tokens;
+}
+
+static void tick_at(Rig *rig, int64_t ms)
+{
+    rig->now = mono_add_ms(rig->now, ms);
+    step(rig, (ReplicaEvent){.kind = REPLICA_EV_TICK});
+}
+
+static void verification_tells_that_content_is_equal(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    uint64_t token = ask_verification(rig), other;
+
+    deliver_own(rig); /* the request; then the checksum */
+    deliver_own(rig);
+    other = ask_verification(rig);
+    expect_answer(rig, other, -EBUSY);
+    tick_at(rig, REPLICA_VERIFY_LEAVE_MS - 1);
+    expect_waiting(rig, token);
+    tick_at(rig, 1);
+    expect_answer(rig, token, 0);
+    g_assert_true(g_str_has_prefix(answer_to(rig, token)->text, "{\"members\":3,\"checksum\":\""));
+    g_assert_true(g_str_has_suffix(answer_to(rig, token)->text, ",\"left\":[]}"));
+}
+
+static void verification_names_who_leaves(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    uint64_t token = ask_verification(rig);
+
+    deliver_own(rig);
+    deliver_own(rig);
+    view(rig, 2);
+    view(rig, 3); /* it is back already */
+    tick_at(rig, REPLICA_VERIFY_LEAVE_MS);
+    expect_answer(rig, token, 1);
+    g_assert_true(g_str_has_suffix(answer_to(rig, token)->text, ",\"left\":[3]}"));
+}
+
+static void verification_that_cannot_be_is_refused(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    g_autoptr(Rig) local = rig_new(true);
+    uint64_t token = ask_verification(rig);
+
+    view(rig, 2);
+    expect_answer(rig, token, -EBUSY);                 /* the members changed */
+    expect_answer(rig, ask_verification(rig), -EBUSY); /* not synchronised */
+    expect_answer(local, ask_verification(local), -ENOTCONN);
+}
+
+static void verification_does_not_wait_for_ever(void)
+{
+    g_autoptr(Rig) rig = rig_in_group(3);
+    uint64_t token = ask_verification(rig);
+
+    tick_at(rig, REPLICA_VERIFY_MS);
+    expect_answer(rig, token, -ETIMEDOUT);
+    token = ask_verification(rig);
+    step(rig, (ReplicaEvent){.kind = REPLICA_EV_CANCEL, .token = token});
+    token = ask_verification(rig);
+    group(rig, (GroupEvent){.kind = GROUP_EV_DISCONNECTED, .code = -ECONNRESET});
+    expect_answer(rig, token, -EBUSY);
+}
+
 /* 18.1.1: no UPDATE can carry such a file. */
 static void hollow_file_of_a_peer_is_filled_before_it_must_be_sent(void)
 {
@@ -971,6 +1042,10 @@ int main(int argc, char **argv)
          hollow_file_of_a_peer_is_filled_before_it_must_be_sent},
         {"/replica/group/hollow-file-of-a-joiner", hollow_file_of_one_that_joins_is_left_as_it_is},
         {"/replica/group/time-of-a-change", change_carries_the_time_at_which_it_was_asked_for},
+        {"/replica/verify/equal", verification_tells_that_content_is_equal},
+        {"/replica/verify/who-leaves", verification_names_who_leaves},
+        {"/replica/verify/refused", verification_that_cannot_be_is_refused},
+        {"/replica/verify/bounded", verification_does_not_wait_for_ever},
         {"/replica/group/hollow-file-beside-twins", hollow_file_beside_twins_is_left_as_it_is},
         {"/replica/group/lost-target-is-stored", lost_target_of_a_rename_reaches_the_disk},
         {"/replica/group/rename-noreplace", rename_that_must_not_replace_is_left_to_the_caller},

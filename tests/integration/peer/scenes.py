@@ -528,6 +528,23 @@ def spoiled(scene):
     scene.agreed()
 
 
+def spoiled_and_asked(scene):
+    """The same, where an administrator of ours asks, and is told who it was."""
+    verify = os.path.join(os.environ['QUORATE_PROGRAMS'], 'cli', 'pmxcfs-ipc') + ' verify 2>&1 || :'
+    scene.settled()
+    scene.shell(2, 'echo x >spoil2')
+    scene.same()
+    scene.until('all is equal', lambda: 'equal on 3 member' in (said := scene.shell(2, verify))
+                or said)
+    scene.ask('spoil', 'spoil2')
+    said = scene.shell(2, verify)
+    if 'other content, or stopped: 1;' not in said:
+        raise Wrong(f'verify says {said}')
+    scene.until('it is back', lambda: scene.ask('groups')['conf']['members'] == [1, 2, 3] or 0)
+    scene.settled()
+    scene.agreed()
+
+
 NONSENSE = {'a header that is short': '0000', 'an older protocol': '0000010000000000' + '00' * 16,
             'an unknown change': '0000630001000000' + ZEROS + '0900000000000000' + '00' * 20,
             'a length that is wrong': '0000010001000000' + ZEROS + '0a00000000000000' + 'ff' * 20,
@@ -678,8 +695,8 @@ def restarts(scene):
 
 SCENES = {call.__name__: call for call in (
     peer_changes, our_changes, at_once, older_peer, newer_peer, fresh_product, fresh_peer, quirks,
-    twins, status, ipc, spoiled, nonsense, silent_leader, silent_member, falling_back,
-    beyond_limits, restarts, leader_dies, leader_leaves, unfit)}
+    twins, unfit, status, ipc, spoiled, spoiled_and_asked, nonsense, silent_leader, silent_member,
+    leader_dies, leader_leaves, falling_back, beyond_limits, restarts)}
 
 
 def main(arguments):
