@@ -2,6 +2,7 @@
 /*
  * Goal: an LRM keeps its lease as long as something may run on its node, and no longer. Method: the
  * LRM of one node of the simulator's cluster; the manager is the test, which writes its status.
+ * Requests run in line, or by workers that end when the test says so.
  */
 #include "ha-manager/core/ha_lrm_status.h"
 #include "ha-manager/sim/hasim_world.h"
@@ -20,7 +21,12 @@ typedef struct Rig {
     HaSimNode *node;
     GString *log;
     bool exited;
+    HaEnvOps ops;    /* of the simulator, with workers of the test */
+    GPtrArray *busy; /* HaJob *: copies of those that workers have */
+    GPtrArray *done; /* char *: services whose worker has ended, and is to be reaped */
 } Rig;
+
+static Rig *rig; /* the one there is: workers find it */
 
 static void keep(void *ctx, const char *level, int64_t time, const char *source, const char *text)
 {
@@ -90,8 +96,75 @@ static void guest_is_on(const Rig *r, const char *node)
     g->node = g_strdup(node);
 }
 
+static int start_worker(void *ctx, const HaJob *job)
+{
+    HaJob *copy = g_new0(HaJob, 1);
+
+    (void)ctx;
+    copy->sid = g_strdup(job->sid);
+    copy->uid = g_strdup(job->uid);
+    copy->state = job->state;
+    copy->target = g_strdup(job->target);
+    copy->timeout_s = job->timeout_s;
+    g_ptr_array_add(rig->busy, copy);
+    return 0;
+}
+
+static int reap_worker(void *ctx, HaWorkerExit *ret_exit)
+{
+    (void)ctx;
+    if (rig->done->len == 0) {
+        return 0;
+    }
+    *ret_exit = (HaWorkerExit){.sid = g_strdup(g_ptr_array_index(rig->done, 0)), .ran = true};
+    g_ptr_array_remove_index(rig->done, 0);
+    return 1;
+}
+
+/* The only worker there is carries out what it was asked for, and ends. */
+static void worker_ends(Rig *r)
+{
+    const HaJob *job;
+
+    g_assert_cmpuint(r->busy->len, ==, 1);
+    job = g_ptr_array_index(r->busy, 0);
+    if (job->state == HA_SERVICE_MIGRATE) {
+        guest_is_on(r, job->target);
+    } else if (job->state == HA_SERVICE_REQUEST_STOP) {
+        (void)strmap_remove(r->node->running, job->sid);
+    } else {
+        strmap_set(r->node->running, job->sid, GINT_TO_POINTER(1));
+    }
+    g_ptr_array_add(r->done, g_strdup(job->sid));
+    g_ptr_array_remove_index(r->busy, 0);
+}
+
+static bool poll_workers(Rig *r)
+{
+    return ha_lrm_poll(r->node->lrm.lrm, (HaNow){{r->w->time * US_PER_SEC}, {r->w->time}});
+}
+
+static void start_lrm(Rig *r, bool workers)
+{
+    HaSimDaemon *d = &r->node->lrm;
+
+    hasim_env_init(d);
+    d->env.seed = 1;
+    if (workers) {
+        r->ops = *d->env.ops;
+        r->ops.worker_start = start_worker;
+        r->ops.worker_reap = reap_worker;
+        d->env.ops = &r->ops;
+        d->env.max_workers = 4;
+    }
+    d->lrm = ha_lrm_new(&d->env, "boot-1");
+}
+
 static void set_up(Rig *r, gconstpointer data)
 {
+    rig = r;
+    r->busy = g_ptr_array_new_with_free_func(ha_job_free);
+    r->done = g_ptr_array_new_with_free_func(g_free);
     r->log = g_string_new(NULL);
     r->w = hasim_world_new(keep, r);
     r->w->conduct =
@@ -107,9 +180,13 @@ static void set_up(Rig *r, gconstpointer data)
     }
     (void)hasim_world_add_guest(r->w, SID, HERE);
     hasim_world_set_file(r->w, HA_FILE_RESOURCES, "vm: 100\n\tstate started\n\n");
-    hasim_start_lrm(r->node, r->w);
+    start_lrm(r, g_strcmp0(data, "workers") == 0);
     says(r, STARTED_HERE, "");
     run_rounds(r, 2);
+    if (g_strcmp0(data, "workers") == 0) {
+        worker_ends(r);
+        g_assert_false(poll_workers(r));
+    }
     g_assert_cmpint(state(r), ==, HA_LRM_ACTIVE);
     g_assert_true(is_guarded(r) && holds_lock(r));
     g_assert_true(strmap_has(r->node->running, SID));
@@ -120,6 +197,8 @@ static void tear_down(Rig *r, gconstpointer data)
     (void)data;
     hasim_world_free(r->w);
     g_string_free(r->log, TRUE);
+    g_ptr_array_unref(r->busy);
+    g_ptr_array_unref(r->done);
 }
 
 static void assert_stays_active(Rig *r, unsigned rounds)
@@ -225,6 +304,29 @@ static void node_in_maintenance_guards_what_strayed(Rig *r, gconstpointer data)
     g_assert_true(is_guarded(r) && holds_lock(r));
 }
 
+static void node_in_maintenance_that_is_cut_off(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, STARTED_HERE, MAINTENANCE);
+    run_rounds(r, 2);
+    g_assert_cmpint(state(r), ==, HA_LRM_MAINTENANCE);
+    r->node->network = false;
+    run_rounds(r, 1);
+    g_assert_cmpint(state(r), ==, HA_LRM_LOST_AGENT_LOCK);
+    g_assert_false(strmap_has(r->node->running, SID)); /* guests before hosts */
+}
+
+static void node_in_maintenance_to_be_fenced(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, STARTED_HERE, MAINTENANCE);
+    run_rounds(r, 2);
+    says(r, FENCE_HERE, MAINTENANCE);
+    run_rounds(r, 1);
+    g_assert_cmpint(state(r), ==, HA_LRM_LOST_AGENT_LOCK);
+    g_assert_true(was_said(r, "node needs to be fenced during maintenance mode"));
+}
+
 static void disarmed_node_holds_nothing(Rig *r, gconstpointer data)
 {
     (void)data;
@@ -265,6 +367,7 @@ static void node_to_be_fenced_stops_its_services(Rig *r, gconstpointer data)
     says(r, FENCE_HERE, "");
     run_rounds(r, 1);
     g_assert_cmpint(state(r), ==, HA_LRM_LOST_AGENT_LOCK);
+    g_assert_true(was_said(r, "node needs to be fenced - releasing agent_lock"));
     g_assert_false(strmap_has(r->node->running, SID));
     g_assert_false(is_guarded(r) || holds_lock(r));
     run_rounds(r, 3);
@@ -283,6 +386,10 @@ static void guest_that_does_not_stop_keeps_the_watchdog(Rig *r, gconstpointer da
     run_rounds(r, 3);
     g_assert_true(strmap_has(r->node->running, SID));
     g_assert_true(is_guarded(r) && holds_lock(r));
+    g_clear_pointer(&hasim_world_guest(r->w, SID)->lock, g_free);
+    run_rounds(r, 1); /* it is tried again and again */
+    g_assert_false(strmap_has(r->node->running, SID));
+    g_assert_false(is_guarded(r) || holds_lock(r));
 }
 
 static void asked_to_end(Rig *r, bool node, bool reboot)
@@ -337,6 +444,37 @@ static void shutdown_stops_all_and_tells(Rig *r, gconstpointer data)
     g_assert_true(ls->guests_stopped);
 }
 
+/* A reboot freezes: what is told of the guests decides whether the node may be given up. */
+static void reboot_tells_whether_all_is_stopped(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaLrmStatus) ls = NULL;
+
+    (void)data;
+    asked_to_end(r, true, true);
+    g_assert_cmpint(ha_lrm_mode(r->node->lrm.lrm), ==, HA_MODE_RESTART);
+    run_rounds(r, 1);
+    g_assert_false(strmap_has(r->node->running, SID));
+    g_assert_false(r->exited); /* nothing is frozen yet */
+    says(r, FROZEN_HERE, "");
+    run_rounds(r, 1);
+    g_assert_true(r->exited);
+    g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
+    g_assert_true(ls->guests_stopped);
+}
+
+static void reboot_with_a_guest_that_does_not_stop(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaLrmStatus) ls = NULL;
+
+    (void)data;
+    hasim_world_guest(r->w, SID)->lock = g_strdup("backup");
+    asked_to_end(r, true, true);
+    says(r, FROZEN_HERE, "");
+    run_rounds(r, 1);
+    g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
+    g_assert_false(ls->guests_stopped);
+}
+
 static void shutdown_with_a_guest_that_does_not_stop(Rig *r, gconstpointer data)
 {
     g_autoptr(HaLrmStatus) ls = NULL;
@@ -349,6 +487,137 @@ static void shutdown_with_a_guest_that_does_not_stop(Rig *r, gconstpointer data)
     g_assert_true(is_guarded(r) && holds_lock(r)); /* the reset is for it */
     g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
     g_assert_false(ls->guests_stopped);
+}
+
+/* What is on its way here is not here: nobody needs to stop it. */
+static void shutdown_leaves_alone_what_is_on_its_way(Rig *r, gconstpointer data)
+{
+    (void)data;
+    guest_is_on(r, OTHER);
+    says(r, COMING, "");
+    run_rounds(r, 1);
+    asked_to_end(r, true, false);
+    run_rounds(r, 1);
+    g_assert_true(r->exited);
+    g_assert_false(is_guarded(r) || holds_lock(r));
+    g_assert_false(was_said(r, "not on this node"));
+}
+
+static void lost_lock_with_nothing_running(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, STOPPED_HERE, "");
+    run_rounds(r, 1);
+    r->node->network = false;
+    run_rounds(r, 1);
+    g_assert_cmpint(state(r), ==, HA_LRM_LOST_AGENT_LOCK);
+    g_assert_true(is_guarded(r));
+    asked_to_end(r, false, false);
+    run_rounds(r, 1);
+    g_assert_true(r->exited);
+    g_assert_false(is_guarded(r));
+}
+
+/* ---- with workers ---- */
+
+static void node_in_maintenance_waits_for_its_worker(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, GOING, MAINTENANCE);
+    run_rounds(r, 2);
+    g_assert_cmpint(state(r), ==, HA_LRM_MAINTENANCE);
+    says(r, STOPPED_HERE, MAINTENANCE); /* the manager has given it up; the worker has not */
+    run_rounds(r, 20);
+    g_assert_cmpint(state(r), ==, HA_LRM_MAINTENANCE);
+    g_assert_true(is_guarded(r) && holds_lock(r));
+    worker_ends(r);
+    says(r, STARTED_OTHER, MAINTENANCE);
+    run_rounds(r, 1);
+    g_assert_false(is_guarded(r) || holds_lock(r));
+}
+
+static void restart_waits_for_its_worker(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, GOING, "");
+    run_rounds(r, 1);
+    asked_to_end(r, false, false);
+    says(r, STARTED_OTHER, "");
+    guest_is_on(r, OTHER);
+    run_rounds(r, 3);
+    g_assert_false(r->exited);
+    g_assert_true(is_guarded(r) && holds_lock(r));
+    worker_ends(r);
+    run_rounds(r, 1);
+    g_assert_true(r->exited);
+}
+
+static void shutdown_waits_for_its_worker(Rig *r, gconstpointer data)
+{
+    (void)data;
+    asked_to_end(r, true, false);
+    run_rounds(r, 3);
+    g_assert_false(r->exited);
+    g_assert_true(is_guarded(r) && holds_lock(r));
+    worker_ends(r);
+    run_rounds(r, 1);
+    g_assert_true(r->exited);
+    g_assert_false(is_guarded(r) || holds_lock(r));
+}
+
+static void disarm_waits_for_its_worker(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, "\"state\":\"request_stop\",\"node\":\"node1\",\"uid\":\"u9\"", "");
+    run_rounds(r, 1);
+    says(r, FROZEN_HERE, DISARM);
+    run_rounds(r, 3);
+    g_assert_cmpint(state(r), ==, HA_LRM_ACTIVE);
+    worker_ends(r);
+    run_rounds(r, 1);
+    g_assert_cmpint(state(r), ==, HA_LRM_WAIT_FOR_AGENT_LOCK);
+}
+
+/* Between rounds somebody looks whether the guests have ended, as long as there is a need to. */
+static void lost_lock_is_polled_until_all_is_stopped(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, FENCE_HERE, "");
+    run_rounds(r, 1);
+    g_assert_cmpint(state(r), ==, HA_LRM_LOST_AGENT_LOCK);
+    g_assert_true(poll_workers(r));
+    g_assert_true(is_guarded(r) && holds_lock(r));
+    worker_ends(r);
+    g_assert_false(poll_workers(r));
+    g_assert_false(is_guarded(r) || holds_lock(r));
+    g_assert_false(poll_workers(r));
+}
+
+static void answer_is_written_between_rounds(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaLrmStatus) ls = NULL;
+    const HaResult *res;
+
+    (void)data;
+    says(r, GOING "},\"vm:200\":{\"state\":\"stopped\",\"node\":\"node2\",\"uid\":\"u0\"", "");
+    run_rounds(r, 1);
+    g_assert_true(poll_workers(r));
+    worker_ends(r);
+    g_assert_false(poll_workers(r));
+    g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
+    res = strmap_get(ls->results, "u5");
+    g_assert_nonnull(res);
+    g_assert_cmpint(res->exit_code, ==, 0);
+    g_assert_cmpint(ls->timestamp, ==, r->w->time); /* of now, not of the last round */
+}
+
+static void idle_lrm_is_not_polled(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says(r, FROZEN_HERE, DISARM);
+    run_rounds(r, 1);
+    g_assert_cmpint(state(r), ==, HA_LRM_WAIT_FOR_AGENT_LOCK);
+    g_assert_false(poll_workers(r));
 }
 
 static void lost_lock_and_asked_to_end(Rig *r, gconstpointer data)
@@ -393,6 +662,8 @@ static void status_of_a_replaced_master_is_not_followed(Rig *r, gconstpointer da
 #define AS_DOCUMENTED(name, fn)                                                                    \
     g_test_add("/ha/lrm/" name, Rig, "documented", set_up, fn, tear_down)
 
+#define WITH_WORKERS(name, fn) g_test_add("/ha/lrm/" name, Rig, "workers", set_up, fn, tear_down)
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -405,6 +676,8 @@ int main(int argc, char **argv)
                   documented_lrm_counts_only_what_is_its_own);
     CASE("drained-node-holds-no-lock", drained_node_holds_no_lock);
     CASE("node-in-maintenance-guards-what-strayed", node_in_maintenance_guards_what_strayed);
+    CASE("node-in-maintenance-that-is-cut-off", node_in_maintenance_that_is_cut_off);
+    CASE("node-in-maintenance-to-be-fenced", node_in_maintenance_to_be_fenced);
     CASE("disarmed-node-holds-nothing", disarmed_node_holds_nothing);
     CASE("disarmed-out-of-maintenance", disarmed_out_of_maintenance);
     CASE("node-to-be-fenced-stops-its-services", node_to_be_fenced_stops_its_services);
@@ -413,7 +686,20 @@ int main(int argc, char **argv)
     CASE("restart-waits-until-all-is-frozen", restart_waits_until_all_is_frozen);
     CASE("restart-carries-out-a-move", restart_carries_out_a_move);
     CASE("shutdown-stops-all-and-tells", shutdown_stops_all_and_tells);
+    CASE("reboot-tells-whether-all-is-stopped", reboot_tells_whether_all_is_stopped);
+    CASE("reboot-with-a-guest-that-does-not-stop", reboot_with_a_guest_that_does_not_stop);
     CASE("shutdown-with-a-guest-that-does-not-stop", shutdown_with_a_guest_that_does_not_stop);
+    CASE("shutdown-leaves-alone-what-is-on-its-way", shutdown_leaves_alone_what_is_on_its_way);
+    AS_DOCUMENTED("lost-lock-with-nothing-running", lost_lock_with_nothing_running);
+    WITH_WORKERS("node-in-maintenance-waits-for-its-worker",
+                 node_in_maintenance_waits_for_its_worker);
+    WITH_WORKERS("restart-waits-for-its-worker", restart_waits_for_its_worker);
+    WITH_WORKERS("shutdown-waits-for-its-worker", shutdown_waits_for_its_worker);
+    WITH_WORKERS("disarm-waits-for-its-worker", disarm_waits_for_its_worker);
+    WITH_WORKERS("lost-lock-is-polled-until-all-is-stopped",
+                 lost_lock_is_polled_until_all_is_stopped);
+    WITH_WORKERS("answer-is-written-between-rounds", answer_is_written_between_rounds);
+    WITH_WORKERS("idle-lrm-is-not-polled", idle_lrm_is_not_polled);
     CASE("lost-lock-and-asked-to-end", lost_lock_and_asked_to_end);
     CASE("damaged-status-leaves-what-was-read", damaged_status_leaves_what_was_read);
     CASE("status-of-a-replaced-master-is-not-followed",
