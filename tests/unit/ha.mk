@@ -37,15 +37,18 @@ check_PROGRAMS += %D%/test_ha_work
 %C%_test_ha_work_LDADD = $(HA_CORE_LIBS)
 TESTS += %D%/test_ha_work
 
-# The stack with damaged files; its LRM where a manager says what no scenario says.
-check_PROGRAMS += %D%/test_ha_damage %D%/test_ha_lrm
+# The stack with damaged files; an LRM and a CRM alone, where the test is all the rest.
+check_PROGRAMS += %D%/test_ha_damage %D%/test_ha_lrm %D%/test_ha_crm
 %C%_test_ha_damage_SOURCES = %D%/test_ha_damage.c
 %C%_test_ha_damage_CFLAGS = $(ha_test_cflags)
 %C%_test_ha_damage_LDADD = $(HA_SIM_LIBS)
 %C%_test_ha_lrm_SOURCES = %D%/test_ha_lrm.c
 %C%_test_ha_lrm_CFLAGS = $(ha_test_cflags)
 %C%_test_ha_lrm_LDADD = $(HA_SIM_LIBS)
-TESTS += %D%/test_ha_damage %D%/test_ha_lrm
+%C%_test_ha_crm_SOURCES = %D%/test_ha_crm.c
+%C%_test_ha_crm_CFLAGS = $(ha_test_cflags)
+%C%_test_ha_crm_LDADD = $(HA_SIM_LIBS)
+TESTS += %D%/test_ha_damage %D%/test_ha_lrm %D%/test_ha_crm
 
 check_PROGRAMS += %D%/test_sectionconf
 %C%_test_sectionconf_SOURCES = %D%/test_sectionconf.c
