@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the database file.
-noinst_HEADERS += tests/lib/crashdisk.h tests/lib/storerig.h tests/lib/test_seed.h \
-	tests/lib/test_tree.h
+noinst_HEADERS += tests/lib/crashdisk.h tests/lib/storeplace.h tests/lib/storerig.h \
+	tests/lib/test_seed.h tests/lib/test_tree.h
 check_LIBRARIES += tests/lib/libstoretest.a
 tests_lib_libstoretest_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) -pthread
-tests_lib_libstoretest_a_SOURCES = tests/lib/crashdisk.c tests/lib/storerig.c
+tests_lib_libstoretest_a_SOURCES = tests/lib/crashdisk.c tests/lib/storeplace.c \
+	tests/lib/storerig.c
 
 store_libs = pmxcfs/io/libpmxcfs_store.a pmxcfs/core/libpmxcfs_core.a lib/wire/libwire.a \
 	lib/base/libbase.a $(SQLITE_LIBS) $(JSON_LIBS) $(CRYPTO_LIBS) $(GLIB_LIBS) -lpthread
@@ -22,6 +23,13 @@ check_PROGRAMS += %D%/test_store
 %C%_test_store_LDADD = tests/lib/libstoretest.a $(store_libs)
 TESTS += %D%/test_store
 THREADED_TESTS += %D%/test_store
+
+check_PROGRAMS += %D%/test_store_files
+%C%_test_store_files_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+%C%_test_store_files_SOURCES = %D%/test_store_files.c %D%/testdata.c
+%C%_test_store_files_LDADD = tests/lib/libstoretest.a $(store_libs)
+TESTS += %D%/test_store_files
+THREADED_TESTS += %D%/test_store_files
 
 check_PROGRAMS += %D%/test_pmxcfs_db
 %C%_test_pmxcfs_db_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS) $(JSON_CFLAGS)
