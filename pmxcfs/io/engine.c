@@ -86,6 +86,23 @@ static struct timespec after_ms(int64_t ms)
     return (struct timespec){.tv_sec = end.us / US_PER_SEC, .tv_nsec = end.us % US_PER_SEC * 1000};
 }
 
+/* wait_lock held. Who wants to be called goes from the table to the end of a list. */
+static void
+answer_locked(Engine *e, Waiter *w, int result, uint64_t seq, const char *text, Waiter ***last)
+{
+    w->done = true;
+    w->result = result;
+    w->seq = seq;
+    g_strlcpy(w->text, text != NULL ? text : "", sizeof w->text);
+    if (w->then != NULL) {
+        g_hash_table_remove(e->waiters, &w->token);
+        **last = w;
+        *last = &w->next;
+    } else {
+        pthread_cond_signal(&w->cond);
+    }
+}
+
 void engine_answer(Engine *e, uint64_t token, int result, uint64_t seq, const char *text)
 {
     Waiter *w;
@@ -93,32 +110,62 @@ void engine_answer(Engine *e, uint64_t token, int result, uint64_t seq, const ch
     pthread_mutex_lock(&e->wait_lock);
     w = g_hash_table_lookup(e->waiters, &token);
     if (w != NULL) {
-        w->done = true;
-        w->result = result;
-        w->seq = seq;
-        g_strlcpy(w->text, text != NULL ? text : "", sizeof w->text);
-        pthread_cond_signal(&w->cond);
+        answer_locked(e, w, result, seq, text, &e->answered_last);
     }
     pthread_mutex_unlock(&e->wait_lock);
 }
 
 void engine_answer_all(Engine *e, int result, const char *text)
 {
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
     GHashTableIter iter;
     gpointer value;
+    Waiter *first = NULL;
+    Waiter **last = &first;
 
     pthread_mutex_lock(&e->wait_lock);
     g_hash_table_iter_init(&iter, e->waiters);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Waiter *w = value;
+        g_ptr_array_add(all, value);
+    }
+    for (guint i = 0; i < all->len; i++) {
+        Waiter *w = g_ptr_array_index(all, i);
         if (!w->done) {
-            w->done = true;
-            w->result = result;
-            g_strlcpy(w->text, text, sizeof w->text);
-            pthread_cond_signal(&w->cond);
+            answer_locked(e, w, result, 0, text, &last);
         }
     }
     pthread_mutex_unlock(&e->wait_lock);
+    engine_call_answered(e, first);
+}
+
+static void count_done(bool change, TreeOpKind kind, int result, MonoTime start)
+{
+    int64_t us = mono_diff_us(clock_mono(), start);
+
+    if (!change) {
+        metrics_sync(result, us);
+        return;
+    }
+    metrics_change(kind, result, us);
+    if (result > 0) {
+        metrics_add(METRIC_BYTES_IN, (uint64_t)result);
+    }
+}
+
+void engine_call_answered(Engine *e, Waiter *first)
+{
+    (void)e;
+    for (Waiter *w = first, *next; w != NULL; w = next) {
+        Err err = ERR_INIT;
+
+        next = w->next;
+        if (w->result < 0 && w->text[0] != '\0') {
+            (void)err_setf(&err, w->result, "%s", w->text);
+        }
+        count_done(w->change, w->kind, w->result, w->start);
+        w->then(w->ctx, w->result, &err);
+        g_free(w);
+    }
 }
 
 static void give_up(Engine *e, uint64_t token)
@@ -195,23 +242,41 @@ static int ask(Engine *e, Job *job, uint64_t *ret_seq, Err *err)
     return r;
 }
 
+/* May this change be asked for at all? */
+static int check_change(Engine *e, const TreeOp *op, Err *err)
+{
+    if (!atomic_load(&e->quorate)) {
+        return err_setf(err, -EACCES, "no quorum"); /* whatever the cfs thread does (INV-3) */
+    }
+    return engine_check_conf(e, op, err);
+}
+
+static Job *change_job(const TreeOp *op, ReplicaWait wait)
+{
+    Job *job = engine_job_new(JOB_SUBMIT);
+
+    job->op = tree_op_copy(op);
+    job->wait = wait;
+    return job;
+}
+
+static Job *sync_job(uint64_t seq)
+{
+    Job *job = engine_job_new(JOB_SYNC);
+
+    job->seq = seq;
+    return job;
+}
+
 int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
 {
     MonoTime start = clock_mono();
-    int r;
+    int r = check_change(e, op, err);
 
-    if (!atomic_load(&e->quorate)) {
-        r = err_setf(err, -EACCES, "no quorum"); /* at once, whatever the cfs thread does (INV-3) */
-    } else if ((r = engine_check_conf(e, op, err)) == 0) {
-        Job *job = engine_job_new(JOB_SUBMIT);
-        job->op = tree_op_copy(op);
-        job->wait = wait;
-        r = ask(e, job, ret_seq, err);
+    if (r == 0) {
+        r = ask(e, change_job(op, wait), ret_seq, err);
     }
-    metrics_change(op->kind, r, mono_diff_us(clock_mono(), start));
-    if (r > 0) {
-        metrics_add(METRIC_BYTES_IN, (uint64_t)r);
-    }
+    count_done(true, op->kind, r, start);
     return r;
 }
 
@@ -221,12 +286,110 @@ int engine_sync(Engine *e, uint64_t seq, Err *err)
     int r = 0;
 
     if (seq != 0) {
-        Job *job = engine_job_new(JOB_SYNC);
-        job->seq = seq;
-        r = ask(e, job, NULL, err);
-        metrics_sync(r, mono_diff_us(clock_mono(), start));
+        r = ask(e, sync_job(seq), NULL, err);
+        count_done(false, TREE_OP_N, r, start);
     }
     return r;
+}
+
+/* ---- callers who do not wait --------------------------------------------------------------- */
+
+/* Writes what waits, holding nothing. */
+static void lead_store(Engine *e)
+{
+    bool may;
+
+    pthread_mutex_lock(&e->wait_lock);
+    may = !e->store_closes; /* else store_close writes it */
+    e->at_store += may;
+    pthread_mutex_unlock(&e->wait_lock);
+    if (!may) {
+        return;
+    }
+    store_lead(e->store);
+    pthread_mutex_lock(&e->wait_lock);
+    if (--e->at_store == 0) {
+        pthread_cond_signal(&e->at_store_cond);
+    }
+    pthread_mutex_unlock(&e->wait_lock);
+}
+
+static void do_and_lead(Engine *e, Job *job)
+{
+    if (e->local && engine_own(e)) {
+        e->caller_leads = true;
+        engine_do_job(e, job, false);
+        e->caller_leads = false;
+        engine_disown(e);
+        engine_job_free(job);
+        lead_store(e);
+    } else {
+        engine_push(e, job);
+    }
+}
+
+/* Has `job` done; takes both. */
+static void ask_then(Engine *e, Job *job, Waiter *w)
+{
+    bool closed;
+
+    pthread_mutex_lock(&e->wait_lock);
+    closed = e->closed;
+    if (!closed) {
+        w->token = job->token = ++e->last_token;
+        g_hash_table_insert(e->waiters, &w->token, w);
+    }
+    pthread_mutex_unlock(&e->wait_lock);
+    if (closed) {
+        engine_job_free(job);
+        w->result = -EBUSY;
+        g_strlcpy(w->text, "the daemon is stopping", sizeof w->text);
+        engine_call_answered(e, w);
+        return;
+    }
+    do_and_lead(e, job);
+}
+
+static Waiter *waiter_new(EngineThen then, void *ctx)
+{
+    Waiter *w = g_new(Waiter, 1);
+
+    w->done = false;
+    w->then = then;
+    w->ctx = ctx;
+    w->change = false;
+    w->kind = TREE_OP_N;
+    w->start = clock_mono();
+    w->next = NULL;
+    return w;
+}
+
+void engine_submit_then(Engine *e, const TreeOp *op, EngineThen then, void *ctx)
+{
+    Waiter *w = waiter_new(then, ctx);
+    Err err = ERR_INIT;
+    int r = check_change(e, op, &err);
+
+    w->change = true;
+    w->kind = op->kind;
+    if (r < 0) {
+        w->result = r;
+        g_strlcpy(w->text, err_text(&err), sizeof w->text);
+        engine_call_answered(e, w);
+        return;
+    }
+    ask_then(e, change_job(op, REPLICA_WAIT_DURABLE), w);
+}
+
+void engine_sync_then(Engine *e, uint64_t seq, EngineThen then, void *ctx)
+{
+    Err none = ERR_INIT;
+
+    if (seq == 0) {
+        then(ctx, 0, &none);
+        return;
+    }
+    ask_then(e, sync_job(seq), waiter_new(then, ctx));
 }
 
 int engine_lock_poke(Engine *e, const char *path, Err *err)
@@ -313,7 +476,9 @@ Engine *engine_new(const EngineConfig *cfg)
     pthread_mutex_init(&e->queue_lock, NULL);
     pthread_mutex_init(&e->seed_lock, NULL);
     cond_init_monotonic(&e->seed_cond);
+    cond_init_monotonic(&e->at_store_cond);
     e->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
+    e->answered_last = &e->answered;
     e->last = &e->first;
     e->seeds = g_ptr_array_new_with_free_func((GDestroyNotify)memdb_delta_unref);
     e->closed = true;
@@ -339,11 +504,18 @@ int engine_start(Engine *e, Err *err)
     return 0;
 }
 
+/* Waits for who leads; nobody new does. */
 static void close_store(Engine *e)
 {
     Store *store;
     int r;
 
+    pthread_mutex_lock(&e->wait_lock);
+    e->store_closes = true;
+    while (e->at_store > 0) {
+        pthread_cond_wait(&e->at_store_cond, &e->wait_lock);
+    }
+    pthread_mutex_unlock(&e->wait_lock);
     pthread_mutex_lock(&e->status_lock); /* `.metrics` looks at it */
     store = g_steal_pointer(&e->store);
     pthread_mutex_unlock(&e->status_lock);
@@ -409,6 +581,7 @@ void engine_free(Engine *e)
     feed_free(e->feed);
     g_ptr_array_unref(e->seeds);
     g_hash_table_destroy(e->waiters);
+    pthread_cond_destroy(&e->at_store_cond);
     pthread_cond_destroy(&e->seed_cond);
     pthread_mutex_destroy(&e->seed_lock);
     pthread_mutex_destroy(&e->queue_lock);

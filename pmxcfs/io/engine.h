@@ -60,6 +60,18 @@ int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_s
  * stands for nothing: it succeeds at once. */
 int engine_sync(Engine *e, uint64_t seq, Err *err) must_check;
 
+/* For who does not want to wait: `then` is called once, with the outcome, by whichever thread knows
+ * of it, also by this one before the call returns; with no lock held. It must neither ask for
+ * changes nor wait for anything. In local mode the call writes to the disk by itself where it can,
+ * which spares two hand-overs, and returns when that is done: when the disk hangs, never. `then`
+ * is called in time all the same (INV-4), so the caller must hold nothing that others wait for. */
+typedef void (*EngineThen)(void *ctx, int result, const Err *err);
+
+/* As engine_submit, REPLICA_WAIT_DURABLE. */
+void engine_submit_then(Engine *e, const TreeOp *op, EngineThen then, void *ctx);
+/* As engine_sync. */
+void engine_sync_then(Engine *e, uint64_t seq, EngineThen then, void *ctx);
+
 /* `utime(path, 0)` on a lock directory: ask for removal of an expired lock (reference chapter 6),
  * then the MTIME operation whose result is returned. */
 int engine_lock_poke(Engine *e, const char *path, Err *err) must_check;

@@ -159,7 +159,12 @@ bool engine_own(Engine *e)
 
 void engine_disown(Engine *e)
 {
+    Waiter *answered = e->answered;
+
+    e->answered = NULL;
+    e->answered_last = &e->answered;
     pthread_mutex_unlock(&e->owner_lock);
+    engine_call_answered(e, answered);
 }
 
 /* The store may hold back a change that more will follow; not while somebody waits for it. */
@@ -167,7 +172,7 @@ static void hurry_store(Engine *e, const ReplicaStatus *now)
 {
     if (now->waiting > 0 && e->submitted > e->hurried) {
         e->hurried = e->submitted;
-        store_hurry(e->store, e->submitted);
+        store_hurry(e->store, e->submitted, e->caller_leads);
     }
 }
 

@@ -16,7 +16,7 @@
 static const MemdbLimits read_limits = {CFS_FILE_SIZE_MAX_NATIVE, CFS_TOTAL_SIZE_MAX_NATIVE,
                                         16 * CFS_INODES_MAX};
 
-/* ---- callbacks of the store (its thread) --------------------------------------------------- */
+/* ---- callbacks of the store (from who writes) ---------------------------------------------- */
 
 /* While the first changes of a fresh database are written nobody else is there to hear of it. */
 static bool heard_as_seed(Engine *e, uint64_t stored, int code, const char *text)
@@ -299,7 +299,7 @@ int engine_write_seeds(Engine *e, Err *err)
     for (guint i = 0; i < e->seeds->len; i++) {
         (void)store_submit(e->store, g_ptr_array_index(e->seeds, i), i + 1 < e->seeds->len);
     }
-    store_hurry(e->store, e->seq_base);
+    store_hurry(e->store, e->seq_base, false);
     pthread_mutex_lock(&e->seed_lock);
     while (e->seed_stored < e->seq_base && e->seed_code == 0 && waited == 0) {
         waited = pthread_cond_timedwait(&e->seed_cond, &e->seed_lock, &end);

@@ -50,13 +50,21 @@ typedef struct Job {
     StatusGroupUpdate status; /* STATUS: actions still to be performed */
 } Job;
 
-/* A caller who waits, on its own stack; found by token, under wait_lock. */
+/* A caller who waits, found by token under wait_lock: in `ask`, on its own stack, or, when it wants
+ * to be called (`then`), from the heap. */
 typedef struct Waiter {
-    pthread_cond_t cond;
+    pthread_cond_t cond; /* for `ask` */
     bool done;
     int result;
     uint64_t seq;
     char text[ERR_TEXT_MAX];
+    EngineThen then;
+    void *ctx;
+    uint64_t token;
+    bool change;     /* it asked for a change, else for a sync */
+    TreeOpKind kind; /* of that change */
+    MonoTime start;
+    struct Waiter *next; /* among those that were answered and are to be called */
 } Waiter;
 
 typedef struct EngineListener {
@@ -93,7 +101,10 @@ struct Engine {
     pthread_mutex_t wait_lock;
     GHashTable *waiters; /* token -> Waiter */
     uint64_t last_token;
-    bool closed; /* nobody is accepted any more; under wait_lock */
+    bool closed;                  /* nobody is accepted any more; under wait_lock */
+    guint at_store;               /* callers who lead its writing now; under wait_lock */
+    bool store_closes;            /* no more of them; under wait_lock */
+    pthread_cond_t at_store_cond; /* the last of them has left */
 
     /* queue to the cfs thread */
     pthread_mutex_t queue_lock;
@@ -117,9 +128,11 @@ struct Engine {
      * thread with what it has committed, become the owner for the one step. Taken before any other
      * lock. */
     pthread_mutex_t owner_lock;
-    bool ended;         /* nothing more may be stepped; under owner_lock */
-    uint64_t submitted; /* newest number given to the store, its own counting */
-    uint64_t hurried;   /* of them, those that the store was told not to hold back */
+    bool ended;        /* nothing more may be stepped; under owner_lock */
+    bool caller_leads; /* no need to wake the store's thread: the caller looks after it */
+    Waiter *answered, **answered_last; /* called by who gives up the lock */
+    uint64_t submitted;                /* newest number given to the store, its own counting */
+    uint64_t hurried;                  /* of them, those that the store was told not to hold back */
     int64_t clock_lead; /* most that the clock was ahead of the time since boot, in seconds */
     bool clock_known;   /* it is set */
 
@@ -154,9 +167,10 @@ void engine_job_free(Job *job);
 void engine_push(Engine *e, Job *job); /* takes the job; any thread */
 Job *engine_take_all(Engine *e);       /* the whole queue, oldest first */
 bool engine_has_jobs(Engine *e);
-/* Hands an answer to who waits for `token`, if anybody still does. */
+/* Hands an answer to who waits for `token`, if anybody still does. Owner only. */
 void engine_answer(Engine *e, uint64_t token, int result, uint64_t seq, const char *text);
 void engine_answer_all(Engine *e, int result, const char *text);
+void engine_call_answered(Engine *e, Waiter *first); /* no lock held */
 void engine_notify(Engine *e, const EngineNotice *n);
 
 /* ---- engine_open.c ---- */
@@ -172,6 +186,7 @@ void engine_loop_done(Engine *e);
 gpointer engine_thread(gpointer data);
 /* To be the owner; true. False, and the lock is not held, when the engine has ended. */
 bool engine_own(Engine *e) must_check;
+/* Also calls those who were answered meanwhile and wanted that. No lock may be held. */
 void engine_disown(Engine *e);
 /* One event to the replica and all that follows from it; sets the times of `ev`. Owner only. */
 void engine_step(Engine *e, ReplicaEvent *ev);

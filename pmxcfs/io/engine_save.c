@@ -125,7 +125,7 @@ void engine_save_losing_tree(Engine *e, const ReplicaAction *a)
 
 static void submit(Engine *e, MemdbDelta *delta, uint64_t seq, bool more)
 {
-    e->submitted = store_submit(e->store, delta, more);
+    e->submitted = store_submit(e->store, delta, more || e->caller_leads);
     g_assert(e->submitted == seq + e->seq_base);
 }
 

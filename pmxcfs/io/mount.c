@@ -110,6 +110,8 @@ int mount_new(Engine *engine,
     m->gate = mount_gate_new(threads_of(m) - MOUNT_THREADS_FREE);
     g_mutex_init(&m->expect_lock);
     g_mutex_init(&m->views_lock);
+    g_mutex_init(&m->later_lock);
+    g_cond_init(&m->later_cond);
     g_mutex_init(&m->run_lock);
     g_cond_init(&m->run_cond);
     m->notify = mount_notify_new(m);
@@ -303,6 +305,7 @@ static int serve(Mount *m)
     fuse_loop_cfg_set_idle_threads(config, MOUNT_THREADS_IDLE);
     atomic_store(&m->serving, true);
     int r = fuse_session_loop_mt(m->session, config);
+    mount_commit_await(m);
     atomic_store(&m->serving, false);
     fuse_loop_cfg_destroy(config);
     return r;
@@ -383,6 +386,8 @@ void mount_free(Mount *m)
     mount_stats_free(m->stats);
     g_mutex_clear(&m->expect_lock);
     g_mutex_clear(&m->views_lock);
+    g_mutex_clear(&m->later_lock);
+    g_cond_clear(&m->later_cond);
     g_mutex_clear(&m->run_lock);
     g_cond_clear(&m->run_cond);
     g_free(m->mountpoint);

@@ -26,7 +26,7 @@ static void hold_locked(MountNode *n)
 {
     mount_file_hold(n);
     while (n->file->busy) {
-        g_cond_wait(&n->file->cond, &n->lock);
+        (void)mount_file_wait(n, 0);
     }
     n->file->busy = true;
 }
@@ -34,7 +34,7 @@ static void hold_locked(MountNode *n)
 static void release_locked(Mount *m, MountNode *n)
 {
     n->file->busy = false;
-    g_cond_broadcast(&n->file->cond);
+    mount_file_wake(n);
     mount_file_drop(m, n);
 }
 
@@ -171,13 +171,16 @@ static void saved_locked(MountNode *n)
     }
 }
 
-/* Submits what take_locked prepared, and drops its reference. Node lock not held, `busy` ours. */
-static int commit_inflight(Mount *m, MountNode *n, TreeOp *op, ReplicaWait wait, Err *err)
+/* Submits what take_locked prepared, or looks at what came of that already: `r`, where it is not
+ * that the path was another one. Drops the reference of `op`. Node lock not held, `busy` ours. */
+static int commit_inflight(Mount *m, MountNode *n, TreeOp *op, ReplicaWait wait, int r, Err *err)
 {
     MountFile *f = n->file;
     uint64_t seq = 0;
     bool gone = false;
-    int r = submit(m, n, op, wait, &seq, &gone, err);
+    if (r == -ENOENT || r == -ENOTDIR) {
+        r = submit(m, n, op, wait, &seq, &gone, err);
+    }
     g_clear_pointer(&op->data, g_bytes_unref);
     mount_stats_add(m->stats, MOUNT_COUNT_COMMITS, 1);
 
@@ -208,12 +211,10 @@ static int commit_inflight(Mount *m, MountNode *n, TreeOp *op, ReplicaWait wait,
     return MIN(r, 0);
 }
 
-/* Waits for what was only applied before, `seq`, and looks at what that and `r` mean for those who
- * wrote it. `busy` ours. */
-static int sync_applied(Mount *m, MountNode *n, uint64_t seq, int r, Err *err)
+/* What was only applied before, `seq`, ended with `s`: what that and `r` mean for those who wrote
+ * it. `busy` ours. */
+static int end_applied(Mount *m, MountNode *n, uint64_t seq, int s, const Err *why, int r, Err *err)
 {
-    Err sync_err = ERR_INIT;
-    int s = seq > 0 ? engine_sync(m->engine, seq, &sync_err) : 0;
     g_mutex_lock(&n->lock);
     if (n->file->seq == seq) {
         n->file->seq = 0;
@@ -229,36 +230,179 @@ static int sync_applied(Mount *m, MountNode *n, uint64_t seq, int r, Err *err)
     }
     if (s < 0 && r == 0) {
         r = s;
-        *err = sync_err;
+        *err = *why;
     }
     return r;
+}
+
+static int sync_applied(Mount *m, MountNode *n, uint64_t seq, int r, Err *err)
+{
+    Err why = ERR_INIT;
+    int s = seq > 0 ? engine_sync(m->engine, seq, &why) : 0;
+    return end_applied(m, n, seq, s, &why, r, err);
+}
+
+/* A commit that has `busy`. */
+typedef struct Commit {
+    Mount *m;
+    MountNode *node;
+    bool work; /* there is a change */
+    TreeOp op;
+    uint64_t seq; /* of what was only applied before, or 0 */
+    /* Of one that no thread waits for: */
+    char *path;
+    int result;
+    Err err;
+    void (*then)(void *ctx, int r);
+    void *ctx;
+} Commit;
+
+/* False when there is no file to commit. */
+static bool commit_begin(Commit *c, Mount *m, MountNode *n, bool all)
+{
+    c->m = m;
+    c->node = n;
+    c->op = (TreeOp){0};
+    g_mutex_lock(&n->lock);
+    bool there = n->file != NULL;
+    if (there) {
+        hold_locked(n);
+        c->work = take_locked(m, n, all, &c->op);
+        c->seq = n->file->seq;
+    }
+    g_mutex_unlock(&n->lock);
+    return there;
 }
 
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err)
 {
     Err none = ERR_INIT;
-    TreeOp op = {0};
+    Commit c;
     int r = 0;
     err = err != NULL ? err : &none;
 
-    g_mutex_lock(&n->lock);
-    if (n->file == NULL) {
-        g_mutex_unlock(&n->lock);
+    if (!commit_begin(&c, m, n, all)) {
         return 0;
     }
-    hold_locked(n);
-    bool work = take_locked(m, n, all, &op);
-    uint64_t seq = n->file->seq;
-    g_mutex_unlock(&n->lock);
-
-    if (work) {
-        r = commit_inflight(m, n, &op, wait, err);
+    if (c.work) {
+        r = commit_inflight(m, n, &c.op, wait, -ENOENT, err);
     }
     if (wait == REPLICA_WAIT_DURABLE) {
-        r = sync_applied(m, n, seq, r, err);
+        r = sync_applied(m, n, c.seq, r, err);
     }
     mount_path_release(m, n);
     return r;
+}
+
+/* ---- commits that no thread waits for ------------------------------------------------------ */
+
+static void commit_end(Commit *c, int r)
+{
+    Mount *m = c->m;
+    c->then(c->ctx, r);
+    g_free(c->path);
+    g_free(c);
+    g_mutex_lock(&m->later_lock);
+    if (--m->later == 0 && m->later_awaited) {
+        g_cond_broadcast(&m->later_cond);
+    }
+    g_mutex_unlock(&m->later_lock);
+}
+
+/* All went well, and no pages of before are to be dropped: nothing to wait for. Who wrote after
+ * what was only applied has that, too, on the disk. */
+static bool end_quickly(Commit *c)
+{
+    MountNode *n = c->node;
+    MountFile *f = n->file;
+    g_mutex_lock(&n->lock);
+    bool quick = c->result >= 0 && !(c->work && n->overtaken);
+    if (quick && c->work) {
+        overlay_op_clear(&f->inflight);
+        f->has_inflight = false;
+        mount_stats_add(c->m->stats, MOUNT_COUNT_COMMITS, 1);
+    }
+    if (quick) {
+        f->seq = f->seq == c->seq ? 0 : f->seq;
+        saved_locked(n);
+        release_locked(c->m, n);
+    }
+    g_mutex_unlock(&n->lock);
+    if (quick) {
+        g_clear_pointer(&c->op.data, g_bytes_unref);
+    }
+    return quick;
+}
+
+static gpointer end_slowly(gpointer data)
+{
+    Commit *c = data;
+    int r = 0;
+    if (c->work) {
+        r = commit_inflight(c->m, c->node, &c->op, REPLICA_WAIT_DURABLE, c->result, &c->err);
+        r = sync_applied(c->m, c->node, c->seq, r, &c->err);
+    } else {
+        r = end_applied(c->m, c->node, c->seq, c->result, &c->err, 0, &c->err);
+    }
+    mount_path_release(c->m, c->node);
+    commit_end(c, r);
+    return NULL;
+}
+
+/* The engine has the outcome. This thread must not wait; where there is no other, it has to. */
+static void on_outcome(void *ctx, int result, const Err *err)
+{
+    Commit *c = ctx;
+    c->result = result;
+    if (end_quickly(c)) {
+        commit_end(c, 0);
+        return;
+    }
+    c->err = *err;
+    GThread *thread = g_thread_try_new("commit", end_slowly, c, NULL);
+    if (thread == NULL) {
+        (void)end_slowly(c);
+        return;
+    }
+    g_thread_unref(thread);
+}
+
+void mount_commit_then(Mount *m, MountNode *n, bool all, void (*then)(void *ctx, int r), void *ctx)
+{
+    Commit *c = g_new(Commit, 1);
+    c->then = then;
+    c->ctx = ctx;
+    c->path = NULL;
+    g_mutex_lock(&m->later_lock);
+    m->later++;
+    g_mutex_unlock(&m->later_lock);
+    if (!commit_begin(c, m, n, all)) {
+        commit_end(c, 0);
+        return;
+    }
+    c->path = c->work ? engine_path(m->engine, mount_tree_of(n->ino)) : NULL;
+    if (!engine_is_local(m->engine) || (c->work && c->path == NULL)) {
+        Err err = ERR_INIT;
+        int r = c->work ? commit_inflight(m, n, &c->op, REPLICA_WAIT_DURABLE, -ENOENT, &err) : 0;
+        r = sync_applied(m, n, c->seq, r, &err);
+        mount_path_release(m, n);
+        commit_end(c, r);
+    } else if (c->work) {
+        c->op.path = c->path;
+        engine_submit_then(m->engine, &c->op, on_outcome, c);
+    } else {
+        engine_sync_then(m->engine, c->seq, on_outcome, c);
+    }
+}
+
+void mount_commit_await(Mount *m)
+{
+    g_mutex_lock(&m->later_lock);
+    m->later_awaited = true;
+    while (m->later > 0) {
+        g_cond_wait(&m->later_cond, &m->later_lock);
+    }
+    g_mutex_unlock(&m->later_lock);
 }
 
 void mount_commit_all(Mount *m)

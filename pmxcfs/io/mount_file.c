@@ -115,7 +115,7 @@ static void close_cached(Mount *m, uint64_t ino)
     g_mutex_lock(&n->lock);
     n->cached_opens -= MIN(n->cached_opens, 1);
     if (n->file != NULL) {
-        g_cond_broadcast(&n->file->cond);
+        mount_file_wake(n);
     }
     bool last = n->cached_opens == 0 && n->previous != NULL;
     g_mutex_unlock(&n->lock);

@@ -162,6 +162,26 @@ GArray *mount_nodes_list(MountNodes *t)
     return list;
 }
 
+bool mount_file_wait(MountNode *n, gint64 until)
+{
+    bool in_time = true;
+    n->file->waiting++;
+    if (until == 0) {
+        g_cond_wait(&n->file->cond, &n->lock);
+    } else {
+        in_time = g_cond_wait_until(&n->file->cond, &n->lock, until);
+    }
+    n->file->waiting--;
+    return in_time;
+}
+
+void mount_file_wake(MountNode *n)
+{
+    if (n->file->waiting > 0) {
+        g_cond_broadcast(&n->file->cond);
+    }
+}
+
 void mount_file_hold(MountNode *n)
 {
     if (n->file == NULL) {

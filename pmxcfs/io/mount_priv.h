@@ -85,7 +85,8 @@ void mount_guard_stop(Mount *m);
 /* A file that has handles which may write, or wait for the end of its creation. Guarded by the
  * lock of its node. */
 typedef struct MountFile {
-    GCond cond; /* `busy` ended */
+    GCond cond;    /* `busy` ended, or a reader through the page cache closed */
+    guint waiting; /* for that: to wake nobody costs a system call, too */
     uint32_t handles;
     bool busy;       /* an operation that names this file is with the engine: its path must stay */
     Overlay overlay; /* written, not yet submitted; over `inflight`, over the tree */
@@ -142,6 +143,11 @@ void mount_node_forget(MountNodes *t, uint64_t ino, uint64_t n);
 /* All node ids. Caller frees. */
 GArray *mount_nodes_list(MountNodes *t);
 
+/* Waits for, and tells of, what `cond` of the file is about; false when `until` (0: never) came.
+ * Node lock held, file there. */
+bool mount_file_wait(MountNode *n, gint64 until);
+void mount_file_wake(MountNode *n);
+
 /* Makes sure `n->file` exists and counts a handle; the opposite frees it when nothing is left.
  * Node lock held. */
 void mount_file_hold(MountNode *n);
@@ -178,6 +184,11 @@ struct Mount {
 
     GMutex expect_lock; /* guards `expect` */
     GSList *expect;     /* of MountExpect: own changes of names now with the engine */
+
+    GMutex later_lock; /* guards `later` */
+    GCond later_cond;
+    guint later; /* calls of mount_commit_then that have not ended */
+    bool later_awaited;
 
     GMutex run_lock; /* guards the rest */
     GCond run_cond;
@@ -304,11 +315,11 @@ int mount_child_path(Mount *m, uint64_t parent, const char *name, char **ret) mu
 typedef struct MountHandle {
     MountNode *node; /* one reference */
     bool writes;
-    bool direct; /* bypasses the page cache */
-    pid_t pid;   /* who opened it */
-    bool fresh;  /* opened and not used yet: a size set to 0 now is its O_TRUNC */
-    bool cuts;   /* cut the file to nothing; seen by its process at once, by others with the first
-                    bytes written by anyone, or with its close */
+    bool direct;  /* bypasses the page cache */
+    pid_t pid;    /* who opened it */
+    bool fresh;   /* opened and not used yet: a size set to 0 now is its O_TRUNC */
+    bool cuts;    /* cut the file to nothing; seen by its process at once, by others with the first
+                     bytes written by anyone, or with its close */
     bool unsaved; /* wrote or cut what is not known to be durable */
     int error;    /* what it wrote was dropped, perhaps by the close of another handle: told by its
                      next write, and once by its fsync or close */
@@ -370,6 +381,12 @@ void mount_truncate_locked(Mount *m, MountNode *n, const Entry *base, uint32_t s
  * lie on what another failed to. Each handle is told, and there is a log line. Only from a task, a
  * thread that serves nobody, or when nobody is served. */
 int mount_commit(Mount *m, MountNode *n, ReplicaWait wait, bool all, Err *err);
+/* The same, REPLICA_WAIT_DURABLE, without waiting in local mode: `then` is called once with the
+ * result, by any thread, and must not wait. The node and the mount must last until then. In local
+ * mode the call may write to the disk and hang with it, after which only this thread is missing.
+ */
+void mount_commit_then(Mount *m, MountNode *n, bool all, void (*then)(void *ctx, int r), void *ctx);
+void mount_commit_await(Mount *m); /* until all of these have been called */
 /* Commits what is still open when nobody is served any more. */
 void mount_commit_all(Mount *m);
 /* Commits files that were written and then left open without another write for some seconds. The

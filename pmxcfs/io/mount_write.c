@@ -86,7 +86,7 @@ static void await_readers(MountNode *n)
     gint64 until = g_get_monotonic_time() + MOUNT_READERS_WAIT_US;
     bool in_time = true;
     while (n->file->cuts > 0 && n->cached_opens > 0 && in_time) {
-        in_time = g_cond_wait_until(&n->file->cond, &n->lock, until);
+        in_time = mount_file_wait(n, until);
     }
 }
 
@@ -210,6 +210,19 @@ static bool open_elsewhere(pid_t pid, uint64_t ino)
     return found;
 }
 
+/* A flush that may end after its task. The handle lasts until it is answered. */
+typedef struct Flush {
+    MountCall call;
+    MountHandle *handle;
+} Flush;
+
+static void flush_end(void *ctx, int r)
+{
+    Flush *f = ctx;
+    mount_reply(&f->call, mount_handle_result(f->handle, r));
+    g_free(f);
+}
+
 static void run_flush(MountTask *t)
 {
     MountHandle *h = mount_handle_of(&t->fi);
@@ -222,8 +235,9 @@ static void run_flush(MountTask *t)
         pid_t pid = fuse_req_ctx(t->call.req)->pid;
         cuts = !open_elsewhere(pid, n->ino) && (pid == h->pid || !open_elsewhere(h->pid, n->ino));
     }
-    int r = mount_commit(t->call.m, n, REPLICA_WAIT_DURABLE, cuts, NULL);
-    mount_reply(&t->call, mount_handle_result(h, r));
+    Flush *f = g_new(Flush, 1);
+    *f = (Flush){t->call, h};
+    mount_commit_then(t->call.m, n, cuts, flush_end, f);
 }
 
 static void run_fsync(MountTask *t)

@@ -27,6 +27,10 @@ struct Store {
     pthread_cond_t meta_cond; /* store_set_meta: a batch is done */
     pthread_t thread;
     bool started, stop, failed;
+    bool busy;        /* somebody writes: the thread, or a caller in store_lead */
+    bool settle;      /* a caller left more to do in the file than its commit */
+    bool idle_wanted; /* store_db_idle, when nothing was written until `idle_at` */
+    MonoTime idle_at;
     int last_error;
     GQueue queue; /* of MemdbDelta*, owned */
     size_t backlog_bytes;
@@ -131,7 +135,7 @@ int store_read(Store *s,
     return rc;
 }
 
-/* ---- the store thread -------------------------------------------------------------------- */
+/* ---- writing: the store's thread, or a caller who leads ----------------------------------- */
 
 static int write_batch(Store *s, StoreBatch *b, Err *err)
 {
@@ -268,9 +272,6 @@ static void run_batch(Store *s, StoreBatch *b)
         answer_waiter(s, b, rc, &err);
         (void)pthread_mutex_unlock(&s->lock);
     }
-    (void)pthread_mutex_lock(&s->db_lock);
-    store_db_settle(s->db);
-    (void)pthread_mutex_unlock(&s->db_lock);
 }
 
 /* Under `lock`: moves what waits into the batch. */
@@ -294,24 +295,25 @@ static void take_batch(Store *s, StoreBatch *b)
 /* Under `lock`: is it time to write? Else *ret_until says until when to sleep. */
 static bool ready(Store *s, MonoTime now, MonoTime *ret_until)
 {
-    *ret_until = MONO_NEVER;
-    if (s->stop || (s->waited != NULL && s->meta_dirty != NULL)) {
+    *ret_until = s->idle_wanted ? s->idle_at : MONO_NEVER;
+    if (s->stop || s->settle || (s->waited != NULL && s->meta_dirty != NULL)) {
         return true;
     }
     if (g_queue_is_empty(&s->queue)) {
         return false;
     }
-    *ret_until = s->linger_until;
+    *ret_until = mono_min(*ret_until, s->linger_until);
     return s->urgent || !mono_before(now, s->linger_until);
 }
 
-/* Under `lock`: must the thread be woken, or does it look in time by itself? A wake-up costs the
- * caller more than handing over its change does. */
+/* Under `lock`: must the thread be woken, or does it look in time by itself, or does somebody who
+ * writes look when that is done? A wake-up costs the caller more than handing over its change does.
+ */
 static bool must_wake(Store *s)
 {
     MonoTime until;
 
-    return ready(s, now_mono(), &until) || mono_before(until, s->wakes_at);
+    return !s->busy && (ready(s, now_mono(), &until) || mono_before(until, s->wakes_at));
 }
 
 static void sleep_until(Store *s, MonoTime until)
@@ -327,64 +329,83 @@ static void sleep_until(Store *s, MonoTime until)
     s->wakes_at = (MonoTime){0};
 }
 
-static bool wants_idle(Store *s)
-{
-    bool wants;
-
-    (void)pthread_mutex_lock(&s->db_lock);
-    wants = store_db_wants_idle(s->db);
-    (void)pthread_mutex_unlock(&s->db_lock);
-    return wants;
-}
-
 static MonoTime idle_from(const Store *s, int64_t after_ms)
 {
     return s->opt.idle_at_once ? now_mono() : mono_add_ms(now_mono(), after_ms);
 }
 
+/* Under `lock`, which is given up meanwhile: writes what waits. `self`: the store's thread, which
+ * also does what may come after the answers. */
+static void work(Store *s, bool self)
+{
+    StoreBatch batch;
+    bool settle;
+    bool wants_idle;
+
+    store_batch_init(&batch);
+    take_batch(s, &batch);
+    s->busy = true;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (batch.deltas->len > 0 || batch.meta != NULL) {
+        run_batch(s, &batch);
+    }
+    store_batch_done(&batch);
+    (void)pthread_mutex_lock(&s->db_lock);
+    if (self) {
+        store_db_settle(s->db);
+    }
+    settle = store_db_wants_settle(s->db);
+    wants_idle = store_db_wants_idle(s->db);
+    (void)pthread_mutex_unlock(&s->db_lock);
+    (void)pthread_mutex_lock(&s->lock);
+    s->busy = false;
+    s->settle = settle;
+    s->idle_wanted = wants_idle;
+    s->idle_at = idle_from(s, STORE_DIRECT_IDLE_MS);
+}
+
+/* Under `lock`, which is given up meanwhile. Where it fails: again, but not at once. */
 static void go_idle(Store *s)
 {
+    bool wanted;
+
+    s->busy = true;
+    (void)pthread_mutex_unlock(&s->lock);
     (void)pthread_mutex_lock(&s->db_lock);
     store_db_idle(s->db);
+    wanted = store_db_wants_idle(s->db);
     (void)pthread_mutex_unlock(&s->db_lock);
+    (void)pthread_mutex_lock(&s->lock);
+    s->busy = false;
+    s->idle_wanted = wanted;
+    s->idle_at = mono_add_ms(now_mono(), 10 * STORE_DIRECT_IDLE_MS);
 }
+
+/* ---- the store's thread ------------------------------------------------------------------ */
 
 static void *store_thread(void *ctx)
 {
     Store *s = ctx;
-    bool idle_wanted = wants_idle(s);
-    MonoTime idle_at = idle_from(s, STORE_DIRECT_IDLE_MS);
+    bool wants_idle;
 
+    (void)pthread_mutex_lock(&s->db_lock);
+    wants_idle = store_db_wants_idle(s->db);
+    (void)pthread_mutex_unlock(&s->db_lock);
     (void)pthread_mutex_lock(&s->lock);
+    s->idle_wanted = wants_idle;
+    s->idle_at = idle_from(s, STORE_DIRECT_IDLE_MS);
     for (;;) {
         MonoTime now = now_mono();
-        MonoTime until;
+        MonoTime until = MONO_NEVER; /* while a caller is at work: until that one is done */
 
-        if (ready(s, now, &until)) {
-            g_auto(StoreBatch) batch;
-            bool something;
-
-            store_batch_init(&batch);
-            take_batch(s, &batch);
-            something = batch.deltas->len > 0 || batch.meta != NULL;
-            if (!something && s->stop) {
+        if (!s->busy && ready(s, now, &until)) {
+            if (s->stop && g_queue_is_empty(&s->queue) && s->meta_dirty == NULL) {
                 break;
             }
-            (void)pthread_mutex_unlock(&s->lock);
-            if (something) {
-                run_batch(s, &batch);
-                idle_wanted = wants_idle(s);
-                idle_at = idle_from(s, STORE_DIRECT_IDLE_MS);
-            }
-            (void)pthread_mutex_lock(&s->lock);
-        } else if (idle_wanted && !mono_before(now, idle_at)) {
-            (void)pthread_mutex_unlock(&s->lock);
+            work(s, true);
+        } else if (!s->busy && s->idle_wanted && !mono_before(now, s->idle_at)) {
             go_idle(s);
-            idle_wanted = wants_idle(s); /* it failed: again, but not at once */
-            idle_at = mono_add_ms(now_mono(), 10 * STORE_DIRECT_IDLE_MS);
-            (void)pthread_mutex_lock(&s->lock);
         } else {
-            until = idle_wanted ? mono_min(until, idle_at) : until;
             if (mono_diff_us(now, s->submitted_at) < STORE_LINGER_MS * US_PER_MS) {
                 /* More will come: looking by itself spares each of them a wake-up. */
                 until = mono_min(until, mono_add_ms(now, STORE_LINGER_MS));
@@ -404,11 +425,13 @@ int store_start(Store *s, Err *err)
     if (s->opt.read_only) {
         return err_setf(err, -EROFS, "the database is open for reading only");
     }
+    (void)pthread_mutex_lock(&s->lock);
     code = pthread_create(&s->thread, NULL, store_thread, s);
+    s->started = code == 0;
+    (void)pthread_mutex_unlock(&s->lock);
     if (code != 0) {
         return err_setf(err, -code, "cannot start the store thread: %s", g_strerror(code));
     }
-    s->started = true;
     return 0;
 }
 
@@ -445,7 +468,7 @@ uint64_t store_submit(Store *s, MemdbDelta *delta, bool more)
     return seq;
 }
 
-void store_hurry(Store *s, uint64_t seq)
+void store_hurry(Store *s, uint64_t seq, bool more)
 {
     const MemdbDelta *oldest;
     bool wake = false;
@@ -453,9 +476,22 @@ void store_hurry(Store *s, uint64_t seq)
     (void)pthread_mutex_lock(&s->lock);
     oldest = g_queue_peek_head(&s->queue);
     if (oldest != NULL && oldest->seq <= seq && !s->urgent) {
-        s->urgent = wake = true;
+        s->urgent = true;
+        wake = !more && must_wake(s);
     }
     unlock_and_wake(s, wake);
+}
+
+void store_lead(Store *s)
+{
+    MonoTime until;
+
+    (void)pthread_mutex_lock(&s->lock);
+    /* What was left to the thread comes first, or callers who hurry would keep it off for ever. */
+    if (s->started && !s->busy && !s->stop && !s->settle && ready(s, now_mono(), &until)) {
+        work(s, false);
+    }
+    unlock_and_wake(s, s->started && must_wake(s));
 }
 
 size_t store_backlog_bytes(Store *s)
@@ -524,7 +560,9 @@ static void set_or_remove(GHashTable *table, const char *key, GBytes *value)
 static int wait_for_meta(Store *s, GBytes *value, Err *err)
 {
     s->waited = value;
-    (void)pthread_cond_signal(&s->wake);
+    if (must_wake(s)) {
+        (void)pthread_cond_signal(&s->wake);
+    }
     while (s->waited != NULL) {
         (void)pthread_cond_wait(&s->meta_cond, &s->lock);
     }
@@ -625,6 +663,7 @@ int store_close(Store *s)
         (void)pthread_mutex_unlock(&s->lock);
         (void)pthread_join(s->thread, NULL);
     }
+    g_assert(!s->busy);
     rc = store_db_close(s->db, NULL);
     if (rc == 0 && s->failed) {
         rc = s->last_error;

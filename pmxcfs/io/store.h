@@ -15,8 +15,9 @@
  * with plain SQLite, none can write it. After kill -9 or power loss plain SQLite recovers all that
  * was reported as committed. How the bytes get there: docs/decisions/0001-store-format.md.
  *
- * Threads: one owner thread calls everything but store_backlog_bytes and store_stats, which any
- * thread may call; the callbacks come on the store's thread with no lock held.
+ * Threads: one owner at a time calls everything but store_backlog_bytes, store_stats and
+ * store_lead, which any thread may call; the callbacks come one at a time and with no lock held, on
+ * the store's thread or on one that leads.
  */
 #ifndef PMXCFS_IO_STORE_H
 #define PMXCFS_IO_STORE_H
@@ -42,8 +43,8 @@ typedef struct StoreOptions {
     size_t checkpoint_bytes; /* WAL content that is folded into the database */
     size_t direct_bytes_min; /* new content from which on a batch goes past the WAL */
     bool idle_at_once;       /* tests: back to WAL as soon as nothing waits */
-    /* Called on the store's thread, in order, never concurrently. `seq`: everything up to and
-     * including this delta is committed. */
+    /* Called by who writes, in order, never concurrently. `seq`: everything up to and including
+     * this delta is committed. */
     void (*on_committed)(void *ctx, uint64_t seq);
     /* All deltas from `first_seq` on are lost; `code` is -ENOSPC, -EDQUOT, -EROFS, -EFBIG or, for
      * all else, -EIO; `text`, borrowed, says what happened. */
@@ -88,14 +89,19 @@ int store_start(Store *s, Err *err) must_check;
 /* Queues a delta (takes its own reference) and returns its sequence number, also set in the delta;
  * ascending from 1. Never blocks on disk. While failed, the delta is dropped and a number is still
  * given: the owner must not submit between on_failed and store_resume. `more`: another delta is
- * submitted at once; the thread is left asleep for that, so that both cost one commit.
+ * submitted at once, or store_lead follows; the thread is left asleep for that.
  *
  * A CREATE waits up to STORE_LINGER_MS for the WRITE that nearly always follows, so that both cost
  * one commit; any other delta takes it along at once. See store_hurry. */
 uint64_t store_submit(Store *s, MemdbDelta *delta, bool more);
 
-/* Somebody waits for `seq`: do not linger. Cheap. */
-void store_hurry(Store *s, uint64_t seq);
+/* Somebody waits for `seq`: do not linger. Cheap. `more`: store_lead follows at once. */
+void store_hurry(Store *s, uint64_t seq, bool more);
+
+/* Does what is due on the calling thread, which spares both directions of a hand-over; where
+ * somebody is at work already, that one goes on with it. Blocks on the disk, for ever when that
+ * hangs: for who keeps nobody waiting. Not while or after store_close runs. */
+void store_lead(Store *s);
 
 #define STORE_LINGER_MS 20
 

@@ -318,6 +318,12 @@ void store_db_settle(StoreDb *d)
     }
 }
 
+bool store_db_wants_settle(const StoreDb *d)
+{
+    return d->mode == STORE_DB_WAL &&
+           (d->wal_pages >= d->fold_at_pages || store_vfs_keeps_exclusive(d->vfs));
+}
+
 bool store_db_wants_idle(const StoreDb *d)
 {
     return d->mode == STORE_DB_DIRECT && !d->wal_unusable;

@@ -75,6 +75,7 @@ int store_db_write(StoreDb *d, const StoreBatch *b, Err *err) must_check;
 /* After each store_db_write, when nobody waits any more: folds the WAL when it has grown. Trouble
  * here is met again, and reported, by a later write. */
 void store_db_settle(StoreDb *d);
+bool store_db_wants_settle(const StoreDb *d);
 
 /* Nothing was written for STORE_DIRECT_IDLE_MS: goes back to WAL. */
 void store_db_idle(StoreDb *d);

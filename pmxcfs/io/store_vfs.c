@@ -254,6 +254,11 @@ void store_vfs_keep_exclusive(StoreVfs *v, bool keep)
     }
 }
 
+bool store_vfs_keeps_exclusive(const StoreVfs *v)
+{
+    return v->keep_exclusive;
+}
+
 /* While more is held than SQLite knows of, the base VFS would take our own lock for that of a
  * writer at work, and SQLite would leave a journal alone that it has to play back. */
 static int file_check_reserved(sqlite3_file *f, int *ret)

@@ -34,6 +34,7 @@ void store_vfs_keep_write_lock(StoreVfs *v, bool keep);
 /* While set, an exclusive lock on the database file stays ours once SQLite has taken it. Bridges
  * changes of the journal mode; clearing it releases what SQLite does not hold itself. */
 void store_vfs_keep_exclusive(StoreVfs *v, bool keep);
+bool store_vfs_keeps_exclusive(const StoreVfs *v);
 
 /* From now on a WAL that is opened is collected and written in whole sectors (store_wal.h). Not for
  * connections whose commits are not synced. */

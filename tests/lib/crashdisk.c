@@ -59,6 +59,9 @@ struct CrashDisk {
     bool fault_met;
     uint64_t capacity;
     Prng prng;
+    bool hang;
+    unsigned hanging; /* syncs that wait for its end */
+    pthread_cond_t hang_ends;
 };
 
 struct CrashState {
@@ -463,6 +466,11 @@ static int cf_sync(sqlite3_file *file, int flags)
 
     (void)flags;
     (void)pthread_mutex_lock(&f->disk->lock);
+    f->disk->hanging++;
+    while (f->disk->hang) {
+        (void)pthread_cond_wait(&f->disk->hang_ends, &f->disk->lock);
+    }
+    f->disk->hanging--;
     fault = count(f->disk, CALL_SYNC, &stop);
     if (fault != FAULT_NONE) {
         rc = SQLITE_IOERR_FSYNC;
@@ -803,6 +811,7 @@ CrashDisk *crashdisk_new(const char *vfs_name)
 
     d->name = g_strdup(vfs_name);
     (void)pthread_mutex_init(&d->lock, NULL);
+    (void)pthread_cond_init(&d->hang_ends, NULL);
     dir_init(&d->dir);
     prng_init(&d->prng, 1);
     d->vfs = (sqlite3_vfs){
@@ -829,6 +838,7 @@ void crashdisk_free(CrashDisk *d)
 {
     g_assert(sqlite3_vfs_unregister(&d->vfs) == SQLITE_OK);
     dir_done(&d->dir);
+    (void)pthread_cond_destroy(&d->hang_ends);
     (void)pthread_mutex_destroy(&d->lock);
     g_free(d->name);
     g_free(d);
@@ -891,6 +901,24 @@ bool crashdisk_fault_met(CrashDisk *d)
     met = d->fault_met;
     (void)pthread_mutex_unlock(&d->lock);
     return met;
+}
+
+void crashdisk_hang(CrashDisk *d, bool hang)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    d->hang = hang;
+    (void)pthread_cond_broadcast(&d->hang_ends);
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
+unsigned crashdisk_hanging(CrashDisk *d)
+{
+    unsigned n;
+
+    (void)pthread_mutex_lock(&d->lock);
+    n = d->hanging;
+    (void)pthread_mutex_unlock(&d->lock);
+    return n;
 }
 
 void crashdisk_set_capacity(CrashDisk *d, uint64_t bytes)

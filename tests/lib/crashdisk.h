@@ -68,6 +68,10 @@ void crashdisk_fault(CrashDisk *d, FaultKind kind, uint64_t n, uint64_t length);
 /* Has the fault been met? */
 bool crashdisk_fault_met(CrashDisk *d);
 
+/* From now on syncs do not return until this is taken back. How many are there? */
+void crashdisk_hang(CrashDisk *d, bool hang);
+unsigned crashdisk_hanging(CrashDisk *d);
+
 /* Bytes that all files together may have; 0: no bound. */
 void crashdisk_set_capacity(CrashDisk *d, uint64_t bytes);
 uint64_t crashdisk_used(CrashDisk *d);

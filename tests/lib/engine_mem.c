@@ -206,6 +206,16 @@ static void take_back(Engine *e, const MemdbDelta *d)
     e->applied--;
 }
 
+/* What was to be lost is taken back: the code for it. Lock held. */
+static int lose(Engine *e)
+{
+    int code = e->lose_code;
+    take_back(e, e->lost);
+    g_clear_pointer(&e->lost, memdb_delta_unref);
+    e->lose_code = 0;
+    return code;
+}
+
 /* Lock held. */
 static int change(Engine *e, const TreeOp *op, bool own, ReplicaWait wait)
 {
@@ -223,6 +233,9 @@ static int change(Engine *e, const TreeOp *op, bool own, ReplicaWait wait)
         r = fail;
     } else if (wait == REPLICA_WAIT_APPLIED && e->lose_code != 0 && e->lost == NULL) {
         e->lost = g_steal_pointer(&d);
+    } else if (own && wait == REPLICA_WAIT_DURABLE && e->lost != NULL) {
+        take_back(e, d); /* what came after it goes with it */
+        r = lose(e);
     }
     return r;
 }
@@ -262,14 +275,25 @@ int engine_sync(Engine *e, uint64_t seq, Err *err)
     int r = 0;
     g_mutex_lock(&e->changes);
     if (e->lost != NULL) {
-        take_back(e, e->lost);
-        g_clear_pointer(&e->lost, memdb_delta_unref);
-        r = e->lose_code;
-        e->lose_code = 0;
+        r = lose(e);
     }
     wait_for_disk(e);
     g_mutex_unlock(&e->changes);
     return r;
+}
+
+void engine_submit_then(Engine *e, const TreeOp *op, EngineThen then, void *ctx)
+{
+    Err err = ERR_INIT;
+    int r = engine_submit(e, op, REPLICA_WAIT_DURABLE, NULL, &err);
+    then(ctx, r, &err);
+}
+
+void engine_sync_then(Engine *e, uint64_t seq, EngineThen then, void *ctx)
+{
+    Err err = ERR_INIT;
+    int r = engine_sync(e, seq, &err);
+    then(ctx, r, &err);
 }
 
 /* As in local mode: an expired lock goes, a live one refuses the time 0. */

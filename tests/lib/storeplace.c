@@ -68,7 +68,6 @@ char *place_sql(const char *path, const char *text)
     return g_string_free(g_steal_pointer(&out), FALSE);
 }
 
-
 void place_exec(const char *path, const char *text)
 {
     sqlite3 *db = NULL;

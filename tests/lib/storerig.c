@@ -259,7 +259,7 @@ int storerig_wait(StoreRig *r, uint64_t seq)
     int code = 0;
     int timed_out = 0;
 
-    store_hurry(r->store, seq);
+    store_hurry(r->store, seq, false);
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += WAIT_SECONDS;
     (void)pthread_mutex_lock(&r->lock);

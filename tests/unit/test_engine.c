@@ -17,6 +17,7 @@ typedef struct Fix {
     EngineConfig cfg;
     Engine *e;
     Err err;
+    bool then; /* changes are asked for by engine_submit_then */
 } Fix;
 
 static void setup(Fix *f, gconstpointer data)
@@ -83,10 +84,72 @@ static void restart(Fix *f)
     start(f);
 }
 
+/* What engine_submit_then calls. */
+typedef struct Outcome {
+    GMutex lock;
+    GCond cond;
+    int calls, result;
+    Err err;
+    GThread *by;
+} Outcome;
+
+static void on_outcome(void *ctx, int result, const Err *err)
+{
+    Outcome *o = ctx;
+
+    g_mutex_lock(&o->lock);
+    o->calls++;
+    o->result = result;
+    o->err = *err;
+    o->by = g_thread_self();
+    g_cond_signal(&o->cond);
+    g_mutex_unlock(&o->lock);
+}
+
+static bool has_outcome(Outcome *o)
+{
+    g_mutex_lock(&o->lock);
+    bool has = o->calls > 0;
+    g_mutex_unlock(&o->lock);
+    return has;
+}
+
+static int await_outcome(Outcome *o)
+{
+    gint64 end = g_get_monotonic_time() + 90 * G_USEC_PER_SEC;
+
+    g_mutex_lock(&o->lock);
+    while (o->calls == 0) {
+        g_assert_true(g_cond_wait_until(&o->cond, &o->lock, end));
+    }
+    g_assert_cmpint(o->calls, ==, 1);
+    g_mutex_unlock(&o->lock);
+    return o->result;
+}
+
+static int submit_then(Engine *e, const TreeOp *op, Err *err, GThread **ret_by)
+{
+    Outcome o = {.calls = 0};
+    int r;
+
+    g_mutex_init(&o.lock);
+    g_cond_init(&o.cond);
+    engine_submit_then(e, op, on_outcome, &o);
+    r = await_outcome(&o);
+    g_mutex_clear(&o.lock);
+    g_cond_clear(&o.cond);
+    *err = o.err;
+    *ret_by = o.by;
+    return r;
+}
+
 static int submit(Fix *f, TreeOp op)
 {
+    GThread *by;
+
     err_clear(&f->err);
-    return engine_submit(f->e, &op, REPLICA_WAIT_DURABLE, NULL, &f->err);
+    return f->then ? submit_then(f->e, &op, &f->err, &by)
+                   : engine_submit(f->e, &op, REPLICA_WAIT_DURABLE, NULL, &f->err);
 }
 
 static int make(Fix *f, const char *path)
@@ -150,6 +213,51 @@ static void test_changes_survive(Fix *f, gconstpointer data)
     g_assert_cmpint(lookup(f, "a/b"), ==, -ENOENT);
     g_autofree char *metrics = view(f, ".metrics");
     g_assert_nonnull(strstr(metrics, "pmxcfs_tree_version 5\n"));
+}
+
+/* The same, asked for without waiting; what is refused is told, too. */
+static void test_then_survives(Fix *f, gconstpointer data)
+{
+    Outcome o = {.calls = 0};
+
+    f->then = true;
+    test_changes_survive(f, data);
+    engine_sync_then(f->e, 0, on_outcome, &o);
+    g_assert_cmpint(await_outcome(&o), ==, 0);
+    engine_stop(f->e);
+    g_assert_cmpint(make(f, "late"), ==, -EBUSY);
+    g_assert_nonnull(strstr(err_text(&f->err), "stopping"));
+}
+
+static void test_sync_then(Fix *f, gconstpointer data)
+{
+    TreeOp op = {.kind = TREE_OP_CREATE, .path = "x"};
+    Outcome o = {.calls = 0};
+    uint64_t seq = 0;
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(engine_submit(f->e, &op, REPLICA_WAIT_APPLIED, &seq, &f->err), ==, 0);
+    engine_sync_then(f->e, seq, on_outcome, &o);
+    g_assert_cmpint(await_outcome(&o), ==, 0);
+    restart(f);
+    g_assert_cmpint(lookup(f, "x"), ==, 0);
+}
+
+/* Who does not wait writes to the disk itself, unless somebody is at it already. */
+static void test_then_leads(Fix *f, gconstpointer data)
+{
+    gint64 end = g_get_monotonic_time() + 90 * G_USEC_PER_SEC;
+    TreeOp op = {.kind = TREE_OP_MTIME, .path = "x", .mtime = 1};
+    GThread *by = NULL;
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(make(f, "x"), ==, 0);
+    while (by != g_thread_self() && g_get_monotonic_time() < end) {
+        g_assert_cmpint(submit_then(f->e, &op, &f->err, &by), ==, 0);
+    }
+    g_assert_true(by == g_thread_self());
 }
 
 /* A change that was only applied is durable after engine_sync of its number. */
@@ -459,6 +567,95 @@ static void test_disk_broken(Fix *f, gconstpointer data)
     assert_content(f, "x", "after");
 }
 
+typedef struct Writer {
+    Engine *e;
+    const char *path;
+    bool then;
+    Outcome *outcome;
+    gint returned;
+} Writer;
+
+static gpointer write_mtime(gpointer data)
+{
+    Writer *w = data;
+    TreeOp op = {.kind = TREE_OP_MTIME, .path = w->path, .mtime = 7};
+
+    if (w->then) {
+        engine_submit_then(w->e, &op, on_outcome, w->outcome);
+    } else {
+        on_outcome(w->outcome,
+                   engine_submit(w->e, &op, REPLICA_WAIT_DURABLE, NULL, &w->outcome->err),
+                   &w->outcome->err);
+    }
+    g_atomic_int_set(&w->returned, 1);
+    return NULL;
+}
+
+static void await(bool (*fn)(void *ctx), void *ctx)
+{
+    for (int i = 0; i < 90000 && !fn(ctx); i++) {
+        g_usleep(1000);
+    }
+    g_assert_true(fn(ctx));
+}
+
+static bool disk_hangs(void *ctx)
+{
+    (void)ctx;
+    return crashdisk_hanging(disk) > 0;
+}
+
+static bool has_returned(void *ctx)
+{
+    return g_atomic_int_get(&((Writer *)ctx)->returned) != 0;
+}
+
+/* A disk that does not come back keeps the one thread that writes to it, and no other: what it was
+ * asked for is visible, readers read, and who comes after gets the thread back. */
+static void test_disk_hangs(Fix *f, gconstpointer data)
+{
+    Outcome outcomes[3] = {{.calls = 0}};
+    Writer writers[3];
+    GThread *threads[3];
+
+    (void)data;
+    g_assert_cmpint(make(f, "0"), ==, 0);
+    crashdisk_hang(disk, true);
+    for (int i = 0; i < 3; i++) {
+        writers[i] = (Writer){f->e, "0", i < 2, &outcomes[i], 0};
+        threads[i] = g_thread_new("writer", write_mtime, &writers[i]);
+        if (i == 0) {
+            await(disk_hangs, NULL);
+        } else if (i == 1) {
+            await(has_returned, &writers[i]);
+        }
+    }
+    g_autoptr(Entry) e = NULL;
+    g_assert_cmpint(engine_lookup(f->e, "0", &e), ==, 0);
+    g_assert_cmpuint(e->mtime, ==, 7);
+    for (int i = 0; i < 3; i++) {
+        g_assert_false(has_outcome(&outcomes[i])); /* nothing is durable */
+    }
+    g_assert_cmpuint(crashdisk_hanging(disk), ==, 1);
+    crashdisk_hang(disk, false);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(await_outcome(&outcomes[i]), ==, 0);
+        g_thread_join(threads[i]);
+    }
+}
+
+static void test_then_disk_full(Fix *f, gconstpointer data)
+{
+    f->then = true;
+    test_disk_full(f, data);
+}
+
+static void test_then_disk_broken(Fix *f, gconstpointer data)
+{
+    f->then = true;
+    test_disk_broken(f, data);
+}
+
 /* All that a reader sees, as text. */
 static void snapshot_dir(Fix *f, uint64_t dir, const char *path, GString *out)
 {
@@ -635,6 +832,12 @@ static void test_crowd(Fix *f, gconstpointer data)
     g_assert_cmpuint(list->len, ==, WRITERS);
 }
 
+static void test_then_each_call(Fix *f, gconstpointer data)
+{
+    f->then = true;
+    test_disk_each_call(f, data);
+}
+
 /* Callers that wait while the engine stops get an answer. */
 static gpointer write_until_stopped(gpointer data)
 {
@@ -643,7 +846,10 @@ static gpointer write_until_stopped(gpointer data)
 
     do {
         TreeOp op = {.kind = TREE_OP_MTIME, .path = "x", .mtime = 1};
-        r = engine_submit(c->f->e, &op, REPLICA_WAIT_DURABLE, NULL, NULL);
+        Err err = ERR_INIT;
+        GThread *by;
+        r = c->f->then ? submit_then(c->f->e, &op, &err, &by)
+                       : engine_submit(c->f->e, &op, REPLICA_WAIT_DURABLE, NULL, NULL);
     } while (r >= 0);
     return GINT_TO_POINTER(r);
 }
@@ -666,6 +872,12 @@ static void test_stop_under_load(Fix *f, gconstpointer data)
     }
 }
 
+static void test_then_stop_under_load(Fix *f, gconstpointer data)
+{
+    f->then = true;
+    test_stop_under_load(f, data);
+}
+
 #define ADD(name, fn)      g_test_add("/engine/" name, Fix, NULL, setup, fn, teardown)
 #define ADD_DISK(name, fn) g_test_add("/engine/" name, Fix, NULL, setup_disk, fn, teardown_disk)
 
@@ -674,6 +886,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("changes/survive-a-restart", test_changes_survive);
     ADD("changes/sync-makes-durable", test_sync);
+    ADD("then/survives-a-restart", test_then_survives);
+    ADD("then/sync-makes-durable", test_sync_then);
+    ADD("then/writes-itself", test_then_leads);
     ADD("lock/poke-of-a-live-lock-is-refused", test_lock_poke);
     ADD("lock/renewal-only-forward", test_lock_renewal);
     ADD("open/fresh-file-has-version-1", test_fresh_record);
@@ -686,9 +901,14 @@ int main(int argc, char **argv)
     ADD("notices/heard-before-the-answer", test_notices);
     ADD("stop/changes-are-refused-reads-go-on", test_after_stop);
     ADD("stop/waiting-callers-are-answered", test_stop_under_load);
+    ADD("then/stop", test_then_stop_under_load);
     ADD("threads/whole-files-only", test_crowd);
     ADD_DISK("disk/full-and-space-returns", test_disk_full);
     ADD_DISK("disk/broken-and-repaired", test_disk_broken);
     ADD_DISK("disk/each-call-fails-once", test_disk_each_call);
+    ADD_DISK("disk/hangs", test_disk_hangs);
+    ADD_DISK("then/disk-full", test_then_disk_full);
+    ADD_DISK("then/disk-broken", test_then_disk_broken);
+    ADD_DISK("then/each-call-fails-once", test_then_each_call);
     return g_test_run();
 }

@@ -52,10 +52,10 @@ static void test_fresh_file(Place *p, gconstpointer unused)
     place_assert_sql(p->db, "PRAGMA journal_mode", "wal"); /* as the original leaves it */
     place_assert_sql(p->db, "SELECT group_concat(name) FROM sqlite_schema", "tree");
     place_assert_sql(p->db,
-               "SELECT name || ':' || type || ':' || pk || ':' || \"notnull\""
-               " FROM pragma_table_info('tree')",
-               "inode:INTEGER:1:1 parent:INTEGER:0:1 version:INTEGER:0:1 writer:INTEGER:0:1 "
-               "mtime:INTEGER:0:1 type:INTEGER:0:1 name:TEXT:0:1 data:BLOB:0:0");
+                     "SELECT name || ':' || type || ':' || pk || ':' || \"notnull\""
+                     " FROM pragma_table_info('tree')",
+                     "inode:INTEGER:1:1 parent:INTEGER:0:1 version:INTEGER:0:1 writer:INTEGER:0:1 "
+                     "mtime:INTEGER:0:1 type:INTEGER:0:1 name:TEXT:0:1 data:BLOB:0:0");
     g_autofree char *refused =
         place_sql(p->db, "INSERT INTO tree VALUES (9, 'x', 1, 1, 1, 8, 'n', NULL)");
     g_assert_true(g_str_has_prefix(refused, "error 19"));
@@ -570,9 +570,9 @@ static void test_original_goes_on(Place *p, gconstpointer unused)
     g_assert_cmpint(store_set_meta(storerig_store(rig), "k", "v", 1, true, NULL), ==, 0);
     place_close(rig);
     place_exec(p->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                     "CREATE TABLE IF NOT EXISTS tree (inode INTEGER PRIMARY KEY NOT NULL, x);"
-                     "BEGIN; REPLACE INTO tree VALUES (4, 0, 4, 2, 9, 8, 'theirs', x'414243');"
-                     "REPLACE INTO tree VALUES (0, 0, 4, 2, 9, 8, '__version__', NULL); COMMIT");
+                      "CREATE TABLE IF NOT EXISTS tree (inode INTEGER PRIMARY KEY NOT NULL, x);"
+                      "BEGIN; REPLACE INTO tree VALUES (4, 0, 4, 2, 9, 8, 'theirs', x'414243');"
+                      "REPLACE INTO tree VALUES (0, 0, 4, 2, 9, 8, '__version__', NULL); COMMIT");
     rig = place_open(p->db);
     g_assert_cmpint(memdb_lookup(storerig_tree(rig), "theirs", &e), ==, 0);
     g_assert_cmpuint(e->size, ==, 3);
@@ -587,7 +587,7 @@ static void test_large_pages_stay(Place *p, gconstpointer unused)
 
     (void)unused;
     place_exec(p->db, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
-                     "CREATE TABLE other (a); INSERT INTO other VALUES (7)");
+                      "CREATE TABLE other (a); INSERT INTO other VALUES (7)");
     rig = place_open(p->db);
     g_assert_true(storerig_fresh(rig));
     (void)storerig_create(rig, "big");

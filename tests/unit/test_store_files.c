@@ -233,8 +233,8 @@ static void test_row_faults(Place *p, gconstpointer unused)
 
     (void)unused;
     place_exec(p->db, "CREATE TABLE tree (inode INTEGER PRIMARY KEY, " GOOD_COLUMNS ");"
-                     "INSERT INTO tree VALUES (11, 0, 2, -1, -1, 264, 'text', 'typed as text'),"
-                     " (12, 11, 2, 0, 1, 8, '..', NULL)");
+                      "INSERT INTO tree VALUES (11, 0, 2, -1, -1, 264, 'text', 'typed as text'),"
+                      " (12, 11, 2, 0, 1, 8, '..', NULL)");
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *text = g_strconcat("INSERT INTO tree VALUES ", cases[i].row, NULL);
 
@@ -266,8 +266,8 @@ static void test_read_is_bounded(Place *p, gconstpointer unused)
 
     (void)unused;
     place_exec(p->db, "CREATE TABLE tree (inode INTEGER PRIMARY KEY, " GOOD_COLUMNS ");"
-                     "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 100)"
-                     " INSERT INTO tree SELECT i, 0, i, 0, 1, 8, 'f' || i, zeroblob(1000) FROM n");
+                      "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 100)"
+                      " INSERT INTO tree SELECT i, 0, i, 0, 1, 8, 'f' || i, zeroblob(1000) FROM n");
     tight[0].inodes_max = 99;
     tight[1].total_size_max = 99999;
     for (size_t i = 0; i < G_N_ELEMENTS(tight); i++) {
@@ -294,7 +294,7 @@ static void test_triggers_are_dead(Place *p, gconstpointer unused)
     (void)storerig_create(rig, "f");
     place_close(rig);
     place_exec(p->db, "CREATE TRIGGER t AFTER INSERT ON tree BEGIN DELETE FROM tree; END;"
-                     "CREATE TRIGGER u AFTER UPDATE ON tree BEGIN DELETE FROM tree; END");
+                      "CREATE TRIGGER u AFTER UPDATE ON tree BEGIN DELETE FROM tree; END");
     rig = place_open(p->db);
     (void)storerig_create(rig, "g");
     (void)storerig_fill(rig, "f", 10, 1);
