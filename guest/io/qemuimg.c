@@ -27,7 +27,7 @@ static void read_percent(void *ctx, const char *line)
 static int run(GPtrArray *argv, const ImageProgress *progress, char **ret_out, Err *err)
 {
     ImageProgress p = progress != NULL ? *progress : (ImageProgress){0};
-    ProcessOptions options = {.timeout_ms = COPY_MS, .cancel = p.cancel};
+    ProcessOptions options = {.timeout_ms = COPY_MS, .name = PROGRAM, .cancel = p.cancel};
 
     if (p.percent != NULL) {
         options.line = read_percent;
@@ -87,6 +87,17 @@ int qemuimg_resize(const char *path, const char *format, uint64_t size, Err *err
     return run(argv, NULL, NULL, err);
 }
 
+/* When this process is killed, its copy ends: it would keep the source locked for as long as it
+ * takes, and nobody waits for it. */
+static void die_with_us(GPtrArray *argv)
+{
+    static const char *const before[] = {"setpriv", "--pdeathsig", "KILL"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(before); i++) {
+        g_ptr_array_insert(argv, (gint)i, g_strdup(before[i]));
+    }
+}
+
 int qemuimg_copy(const ImageCopy *c, const ImageProgress *progress, Err *err)
 {
     g_autoptr(GPtrArray) argv =
@@ -106,6 +117,7 @@ int qemuimg_copy(const ImageCopy *c, const ImageProgress *progress, Err *err)
     }
     g_ptr_array_add(argv, g_strdup(c->from));
     g_ptr_array_add(argv, g_strdup(c->to));
+    die_with_us(argv);
     return run(argv, progress, NULL, err);
 }
 

@@ -316,7 +316,8 @@ int process_check(const char *const *argv, const ProcessOptions *options, char *
     }
     if (result.status != 0) {
         g_autofree char *said = last_line(result.err);
-        g_autofree char *name = g_path_get_basename(argv[0]);
+        g_autofree char *name = g_path_get_basename(
+            options != NULL && options->name != NULL ? options->name : argv[0]);
         gsize n = strlen(name);
 
         if (strncmp(said, name, n) == 0 && (said[n] == ':' || said[n] == ' ')) {

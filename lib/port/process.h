@@ -13,6 +13,7 @@
 
 typedef struct ProcessOptions {
     unsigned timeout_ms; /* 0: PROCESS_TIMEOUT_MS */
+    const char *name;    /* of the program in errors; NULL: the first word of the command */
     gsize output_max;    /* bytes kept of each stream, 0: PROCESS_OUTPUT_MAX; the rest is dropped */
     int keep_fd;         /* a descriptor the program inherits under the same number; 0: none */
     const int *keep_fds; /* more of them; borrowed */
