@@ -349,7 +349,7 @@ static int hand_over(char **operands, Err *err)
     g_autofree char *sid = g_strdup_printf("vm:%s", operands[0]);
     GuestHost *h = NULL;
     uint32_t vmid = 0;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     if (r == 0) {
         r = qm_run_ask_ha(h, vmid, "migration",

@@ -38,7 +38,7 @@ int qm_reset(char **operands, Err *err)
 {
     g_autoptr(GuestHost) h = NULL;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     if (r == 0) {
         r = check_running(h, vmid, err);
@@ -53,7 +53,7 @@ int qm_reboot(char **operands, Err *err)
     GuestStopOptions stop = {0};
     GuestStartOptions start = GUEST_START_OPTIONS_INIT;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     if (r == 0) {
         r = qm_run_timeout(&stop.timeout_ms, err);
@@ -71,7 +71,7 @@ int qm_suspend(char **operands, Err *err)
 {
     g_autoptr(GuestHost) h = NULL;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     if (r == 0 && qm_run.state_storage != NULL && !qm_run.to_disk) {
         r = err_setf(err, -EINVAL, "--statestorage needs --todisk");
@@ -89,7 +89,7 @@ int qm_resume(char **operands, Err *err)
     g_autoptr(GuestHost) h = NULL;
     g_autoptr(VmConf) conf = NULL;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     if (r == 0 && !qm_run.nocheck) {
         r = guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, err);

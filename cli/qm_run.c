@@ -4,6 +4,7 @@
 
 #include "cli/qm_verbs.h"
 #include "guest/core/volid.h"
+#include "guest/io/guest_recover.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/sectionlines.h"
 #include "lib/port/process.h"
@@ -45,6 +46,16 @@ int qm_run_begin(char **operands, GuestHost **ret, uint32_t *ret_vmid, Err *err)
     int r = vmid_parse(operands[0], ret_vmid, err);
 
     return r < 0 ? r : qm_run_open(ret, err);
+}
+
+int qm_run_change(char **operands, GuestHost **ret, uint32_t *ret_vmid, Err *err)
+{
+    int r = qm_run_begin(operands, ret, ret_vmid, err);
+
+    if (r == 0) {
+        guest_recover(*ret, *ret_vmid);
+    }
+    return r;
 }
 
 int qm_run_check_here(const GuestHost *h, uint32_t vmid, Err *err)

@@ -49,6 +49,10 @@ int qm_run_open(GuestHost **ret, Err *err) must_check;
 /* qm_run_open, and the VMID of the first operand. */
 int qm_run_begin(char **operands, GuestHost **ret, uint32_t *ret_vmid, Err *err) must_check;
 
+/* The same for a verb that changes the guest: what a command that was killed has left is put right
+ * first (guest_recover). */
+int qm_run_change(char **operands, GuestHost **ret, uint32_t *ret_vmid, Err *err) must_check;
+
 /* The guest is configured on this node. */
 int qm_run_check_here(const GuestHost *h, uint32_t vmid, Err *err) must_check;
 

@@ -16,7 +16,7 @@ int qm_snapshot(char **operands, Err *err)
     GuestSnapshotOptions options = {
         .name = operands[1], .description = qm_run.description, .memory = qm_run.vmstate != 0};
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     return r < 0 ? r : guest_snapshot_take(h, vmid, &options, err);
 }
@@ -25,7 +25,7 @@ int qm_rollback(char **operands, Err *err)
 {
     g_autoptr(GuestHost) h = NULL;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     return r < 0 ? r : guest_snapshot_rollback(h, vmid, operands[1], qm_run.start_after != 0, err);
 }
@@ -34,7 +34,7 @@ int qm_delsnapshot(char **operands, Err *err)
 {
     g_autoptr(GuestHost) h = NULL;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     return r < 0 ? r : guest_snapshot_remove(h, vmid, operands[1], qm_run.force != 0, err);
 }

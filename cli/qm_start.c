@@ -91,7 +91,7 @@ int qm_start(char **operands, Err *err)
     g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
     GuestStartOptions options = GUEST_START_OPTIONS_INIT;
     uint32_t vmid;
-    int r = qm_run_begin(operands, &h, &vmid, err);
+    int r = qm_run_change(operands, &h, &vmid, err);
 
     if (r == 0) {
         r = check_incoming(h, err);

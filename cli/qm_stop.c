@@ -15,7 +15,7 @@
 
 static int begin(char **operands, GuestHost **h, uint32_t *vmid, GuestStopOptions *o, Err *err)
 {
-    int r = qm_run_begin(operands, h, vmid, err);
+    int r = qm_run_change(operands, h, vmid, err);
 
     o->skiplock = qm_run.skiplock != 0;
     o->migrated_from = qm_run.migrated_from;

@@ -6,6 +6,7 @@
 #include "cli/qm_run.h"
 #include "guest/core/confschema.h"
 #include "guest/core/volid.h"
+#include "guest/io/guest_recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +91,13 @@ int qm_store_begin(char **operands, GuestStore **ret, uint32_t *ret_vmid, Err *e
 {
     int r = vmid_parse(operands[0], ret_vmid, err);
 
-    return r == 0 ? qm_store_open(ret, err) : r;
+    if (r == 0) {
+        r = qm_store_open(ret, err);
+    }
+    if (r == 0) {
+        guest_recover((*ret)->host, *ret_vmid);
+    }
+    return r;
 }
 
 GPtrArray *qm_words(const char *list)

@@ -43,6 +43,8 @@ dist_man_MANS += %D%/vmid.conf.5
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_tree.c %D%/io/guest_tree.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_edit.c %D%/io/guest_edit.h
 %C%_io_libguest_io_a_SOURCES += %D%/io/guest_leftover.c %D%/io/guest_leftover.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_work.c %D%/io/guest_work.h
+%C%_io_libguest_io_a_SOURCES += %D%/io/guest_recover.c %D%/io/guest_recover.h
 
 %C%_core_libguest_core_a_SOURCES += %D%/core/snapplan.c %D%/core/snapplan.h
 %C%_core_libguest_core_a_SOURCES += %D%/core/startorder.c %D%/core/startorder.h

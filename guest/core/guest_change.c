@@ -482,6 +482,12 @@ int guest_check_lock(const VmConf *conf, bool skip, Err *err)
                         "removes what there is of it",
                         lock);
     }
+    if (strcmp(lock, "rollback") == 0) {
+        return err_setf(err, -EBUSY,
+                        "the guest is locked (%s): when nothing takes it back any more, "
+                        "'qm rollback' again does it whole",
+                        lock);
+    }
     return err_setf(
         err, -EBUSY,
         "the guest is locked (%s); when nothing works on it any more, 'qm unlock' helps", lock);

@@ -8,6 +8,7 @@
 #include "guest/io/guest_mirror.h"
 #include "guest/io/guest_nodes.h"
 #include "guest/io/guest_qmp.h"
+#include "guest/io/guest_recover.h"
 #include "guest/io/rawhead.h"
 #include "guest/io/volume.h"
 #include "lib/base/sizetext.h"
@@ -42,8 +43,12 @@ static int
 begin(GuestStore *s, uint32_t vmid, const char *digest, bool skiplock, GuestEdit **ret, Err *err)
 {
     GuestEditOptions options = {.digest = digest, .skiplock = skiplock};
+    int r = guest_edit_begin(s->host->tree, vmid, &options, ret, err);
 
-    return guest_edit_begin(s->host->tree, vmid, &options, ret, err);
+    if (r == 0) {
+        guest_store_works_on(s, vmid);
+    }
+    return r;
 }
 
 /* ------------------------------------------------------------------ resize */
@@ -210,6 +215,8 @@ static int write_moved(const Move *m, const char *volid, Err *err)
     vmsection_set(vmconf_main(conf), m->how->disk, value);
     if (!m->how->delete_source) {
         r = guest_keep_unused(conf, m->disk->volid, err);
+    } else {
+        guest_store_note(m->s, GUEST_WORK_VOLUME, m->disk->volid);
     }
     return r < 0 ? r : guest_edit_commit(m->edit, err);
 }
@@ -489,16 +496,6 @@ static int update_sizes(GuestStore *s, uint32_t vmid, VmConf *conf, Err *err)
     return r;
 }
 
-static bool is_named(const GuestStore *s, const GPtrArray *named, const char *volid)
-{
-    for (guint i = 0; i < named->len; i++) {
-        if (volume_same(s->set, named->pdata[i], volid)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int add_unused(GuestStore *s, uint32_t vmid, VmConf *conf, Err *err)
 {
     g_autoptr(GPtrArray) items = volume_list_all(s->set, vmid, warn, s);
@@ -507,7 +504,7 @@ static int add_unused(GuestStore *s, uint32_t vmid, VmConf *conf, Err *err)
 
     for (guint i = 0; r == 0 && i < items->len; i++) {
         const VolumeItem *item = items->pdata[i];
-        if (!is_named(s, named, item->volume)) {
+        if (!volume_is_among(s->set, named, item->volume)) {
             r = guest_keep_unused(conf, item->volume, err);
             guest_say(s->host, GUEST_SAY_PROGRESS, "VM %u: add unreferenced volume '%s' as unused",
                       vmid, item->volume);
@@ -519,8 +516,10 @@ static int add_unused(GuestStore *s, uint32_t vmid, VmConf *conf, Err *err)
 static int rescan_one(GuestStore *s, uint32_t vmid, bool dryrun, Err *err)
 {
     g_autoptr(GuestEdit) edit = NULL;
-    int r = begin(s, vmid, NULL, false, &edit, err);
+    int r;
 
+    guest_recover(s->host, vmid);
+    r = begin(s, vmid, NULL, false, &edit, err);
     if (r == 0) {
         r = update_sizes(s, vmid, guest_edit_conf(edit), err);
     }

@@ -328,6 +328,7 @@ int guest_clone(GuestStore *s, uint32_t vmid, const GuestClone *how, Err *err)
     }
     r = guest_edit_begin(s->host->tree, vmid, NULL, &source, err);
     if (r == 0) {
+        guest_store_works_on(s, vmid);
         r = plan(&job, guest_edit_conf(source), &from, err);
     }
     if (r == 0) {

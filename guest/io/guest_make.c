@@ -270,6 +270,9 @@ static int apply(GuestStore *s, uint32_t vmid, GuestSet *set, GuestEdit *edit, E
     if (r == 0) {
         r = guest_change_apply(conf, &set->change, freed, err);
     }
+    for (guint i = 0; r == 0 && i < freed->len; i++) {
+        guest_store_note(s, GUEST_WORK_VOLUME, freed->pdata[i]);
+    }
     if (r == 0) {
         r = guest_edit_commit(edit, err);
     }
@@ -288,5 +291,9 @@ int guest_set(GuestStore *s, uint32_t vmid, GuestSet *set, Err *err)
     g_autoptr(GuestEdit) edit = NULL;
     int r = guest_edit_begin(s->host->tree, vmid, &options, &edit, err);
 
-    return r == 0 ? apply(s, vmid, set, edit, err) : r;
+    if (r < 0) {
+        return r;
+    }
+    guest_store_works_on(s, vmid);
+    return apply(s, vmid, set, edit, err);
 }

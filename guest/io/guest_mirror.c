@@ -222,6 +222,7 @@ int guest_mirror_add(GuestMirror *m,
 {
     g_autofree char *name = g_strconcat(JOB_PREFIX, disk->key, NULL);
     g_autofree char *volid = NULL;
+    g_autofree char *note = NULL;
     g_auto(JobState) old = {0};
     bool nodes = false;
     Job *job;
@@ -240,6 +241,8 @@ int guest_mirror_add(GuestMirror *m,
         return err_wrapf(err, r, "%s", disk->key);
     }
     guest_store_add(m->store, volid);
+    note = g_strdup_printf("%s %s", disk->key, volid);
+    guest_store_note(m->store, GUEST_WORK_COPY, note);
     job = g_new0(Job, 1);
     *job = (Job){.name = g_strdup(name), .key = g_strdup(disk->key), .nodes = nodes};
     g_ptr_array_add(m->jobs, job); /* also when it is not known whether it began */
@@ -357,6 +360,37 @@ int guest_mirror_part(GuestMirror *m, bool agent, Err *err)
         guest_agent_call(run_dir, m->vmid, "guest-fsfreeze-thaw", NULL, 0, NULL, &back) < 0) {
         guest_say(m->store->host, GUEST_SAY_WARNING, "its file systems may be frozen: %s",
                   err_text(&back));
+    }
+    return r;
+}
+
+/* ---------------------------------------------------- after killed commands */
+
+int guest_mirror_recover(QmpClient *qmp, const char *key, bool takes, Err *err)
+{
+    const GuestMirror m = {.qmp = qmp};
+    g_autofree char *name = g_strconcat(JOB_PREFIX, key, NULL);
+    g_auto(JobState) state = {0};
+    int r = job_state(&m, name, &state, err);
+
+    if (r < 0 || state.status[0] == '\0') {
+        return r;
+    }
+    if (takes && strcmp(state.status, "ready") == 0) {
+        r = tell_job(&m, "block-job-complete", "device", name, err);
+        if (r == 0) {
+            r = job_end(&m, name, err);
+        }
+    } else if (takes) {
+        r = err_setf(err, -EIO,
+                     "%s: the copy that the file names is not complete (%s): the guest writes to "
+                     "the old volume",
+                     key, state.error != NULL ? state.error : state.status);
+    } else {
+        job_abort(&m, name);
+    }
+    if (r == 0) {
+        guest_nodes_drop_copies(qmp, key);
     }
     return r;
 }

@@ -14,6 +14,7 @@
 #include "guest/io/guest_store.h"
 #include "guest/io/volume.h"
 #include "lib/base/err.h"
+#include "lib/port/qmp.h"
 
 #include <stdint.h>
 
@@ -44,5 +45,9 @@ int guest_mirror_switch(GuestMirror *m, Err *err) must_check;
 /* The copies stay as they are now, all at one moment: file systems are frozen by the agent, or the
  * guest stands still for it. */
 int guest_mirror_part(GuestMirror *m, bool agent, Err *err) must_check;
+
+/* For guest_recover: ends the copy of a disk that a killed command has begun. `takes`: the
+ * configuration names the copy already. Nothing to do is no error. */
+int guest_mirror_recover(QmpClient *qmp, const char *key, bool takes, Err *err) must_check;
 
 #endif

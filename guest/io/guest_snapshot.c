@@ -10,6 +10,7 @@
 #include "guest/io/guest_start.h"
 #include "guest/io/guest_state.h"
 #include "guest/io/guest_stop.h"
+#include "guest/io/guest_work.h"
 #include "guest/io/volume.h"
 #include "lib/port/clock.h"
 
@@ -22,6 +23,7 @@
 #define LOCK_ROLLBACK "rollback"
 #define FREEZE_MS     60000u
 #define ALIVE_MS      3000u
+#define GONE_MS       1000u /* for a QEMU that was killed to be seen as such */
 
 typedef struct Snap {
     const GuestHost *host;
@@ -32,7 +34,8 @@ typedef struct Snap {
     char *vmstate;      /* volume with the memory, or NULL */
     GuestProc proc;
     QmpClient *qmp; /* NULL when the guest does not run */
-    bool resume;    /* it ran before we stopped it */
+    GuestWork *work;
+    bool resume; /* it ran before we stopped it */
     bool frozen;
 } Snap;
 
@@ -42,6 +45,7 @@ static void snap_clear(Snap *s)
     g_clear_pointer(&s->volumes, g_ptr_array_unref);
     g_clear_pointer(&s->vmstate, g_free);
     g_clear_pointer(&s->qmp, qmp_client_free);
+    g_clear_pointer(&s->work, guest_work_end);
     guest_proc_clear(&s->proc);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Snap, snap_clear)
@@ -59,6 +63,30 @@ static int open_snap(Snap *s, Err *err)
         r = guest_qmp_open(s->host->run_dir, s->vmid, &s->qmp, err);
     }
     return MIN(r, 0);
+}
+
+static bool is_gone(Snap *s)
+{
+    return qmp_call(s->qmp, "query-status", NULL, 0, NULL, NULL) < 0 &&
+           guest_proc_wait(&s->proc, GONE_MS);
+}
+
+static void note_volume(void *ctx, uint32_t vmid, const char *volid)
+{
+    (void)vmid; /* no other guest's are made here */
+    guest_work_note(ctx, GUEST_WORK_VOLUME, volid);
+}
+
+/* With the configuration's lock held, before its `lock:` word is written. */
+static int begin_work(Snap *s, Err *err)
+{
+    int r = guest_work_begin(s->host->tree, s->vmid, GUEST_WORK_WAIT_MS, &s->work, err);
+
+    if (r == 0) {
+        s->set->made = note_volume;
+        s->set->made_ctx = s->work;
+    }
+    return r;
 }
 
 /* QEMU's name of the disk: it has it open, so only QEMU may touch it. */
@@ -185,6 +213,9 @@ static int begin_take(Snap *s, const GuestSnapshotOptions *o, Err *err)
         conf = guest_edit_conf(edit);
         r = snapplan_prepare(conf, o->name, o->description, clock_wall().sec, &section, err);
     }
+    if (r == 0) {
+        r = begin_work(s, err);
+    }
     if (r < 0) {
         return r;
     }
@@ -247,6 +278,9 @@ static int pause_guest(Snap *s, Err *err)
 
     if (r == 0) {
         s->resume = jsontree_get_bool(answer, "running", false);
+        if (s->resume) {
+            guest_work_note(s->work, GUEST_WORK_RAN, "");
+        }
         r = qmp_call(s->qmp, "stop", NULL, 0, NULL, err);
     }
     return r;
@@ -262,12 +296,21 @@ static void resume_guest(Snap *s)
     s->resume = false;
 }
 
-static void drop_live_disks(Snap *s)
+/* A QEMU that has died leaves it in the images, which are files then; `taken` false: it may have
+ * died before or after it took them. */
+static void drop_disks(Snap *s, bool taken)
 {
-    for (guint i = 0; i < s->volumes->len; i += 2) {
+    bool gone = is_gone(s);
+
+    for (guint i = 0; i < s->volumes->len && (gone || taken); i += 2) {
         Err err = ERR_INIT;
-        if (live_disk_delete(s, s->volumes->pdata[i], &err) < 0) {
-            guest_say(s->host, GUEST_SAY_WARNING, "%s", err_text(&err));
+        int r = gone ? volume_snapshot(s->set, s->volumes->pdata[i + 1], IMAGE_SNAPSHOT_DELETE,
+                                       s->name, &err)
+                     : live_disk_delete(s, s->volumes->pdata[i], &err);
+
+        if (r < 0 && taken) {
+            guest_say(s->host, GUEST_SAY_WARNING, "%s: %s", (const char *)s->volumes->pdata[i],
+                      err_text(&err));
         }
     }
 }
@@ -287,8 +330,8 @@ static int take_with_memory(Snap *s, Err *err)
         r = guest_state_save(s->host, s->set, s->qmp, s->vmstate, err);
     }
     resume_guest(s); /* disks are usable again only now, when the memory was written */
-    if (r < 0 && disks) {
-        drop_live_disks(s);
+    if (r < 0) {
+        drop_disks(s, disks);
     }
     return r;
 }
@@ -308,6 +351,9 @@ static int take_disks(Snap *s, bool agent, Err *err)
     }
     r = s->volumes->len > 0 ? live_disks_take(s, err) : 0;
     thaw(s);
+    if (r < 0) {
+        drop_disks(s, false);
+    }
     return r;
 }
 
@@ -399,6 +445,9 @@ static int begin_remove(Snap *s, bool force, Err *err)
     if (r == 0) {
         r = snapplan_find(guest_edit_conf(edit), s->name, force, &section, err);
     }
+    if (r == 0 && s->work == NULL) {
+        r = begin_work(s, err);
+    }
     if (r < 0) {
         return r;
     }
@@ -413,11 +462,20 @@ static int begin_remove(Snap *s, bool force, Err *err)
 static int remove_disk(Snap *s, GHashTable *attached, guint i, Err *err)
 {
     g_autofree char *device = qemu_device(s->volumes->pdata[i]);
-    int r = attached != NULL && g_hash_table_contains(attached, device)
-                ? live_disk_delete(s, s->volumes->pdata[i], err)
-                : volume_snapshot(s->set, s->volumes->pdata[i + 1], IMAGE_SNAPSHOT_DELETE, s->name,
-                                  err);
+    bool live = attached != NULL && g_hash_table_contains(attached, device);
+    int r = live ? live_disk_delete(s, s->volumes->pdata[i], err) : 0;
+    bool gone = r < 0 && is_gone(s);
 
+    if (gone) {
+        err_clear(err); /* so it is a file now, which has the snapshot still or not */
+    }
+    if (!live || gone) {
+        r = volume_snapshot(s->set, s->volumes->pdata[i + 1], IMAGE_SNAPSHOT_DELETE, s->name, err);
+    }
+    if (gone && r == -ENOENT) {
+        err_clear(err);
+        r = 0;
+    }
     return r < 0 ? err_wrapf(err, r, "%s", (const char *)s->volumes->pdata[i]) : 0;
 }
 
@@ -427,6 +485,10 @@ static int remove_disks(Snap *s, bool force, Err *err)
     g_autoptr(GHashTable) attached = NULL;
     int r = s->qmp != NULL ? attached_drives(s->qmp, &attached, err) : 0;
 
+    if (r < 0 && is_gone(s)) {
+        err_clear(err); /* all of them are files now */
+        r = 0;
+    }
     for (guint i = 0; r == 0 && i < s->volumes->len; i += 2) {
         r = remove_disk(s, attached, i, err);
         if (r < 0 && force) {
@@ -457,26 +519,55 @@ static int end_remove(Snap *s, bool done, Err *err)
     return guest_edit_commit(edit, err);
 }
 
-int guest_snapshot_remove(const GuestHost *h, uint32_t vmid, const char *name, bool force, Err *err)
+static int remove_now(Snap *s, bool force, Err *err)
 {
-    g_auto(Snap) s = {.host = h, .vmid = vmid, .name = name, .proc = GUEST_PROC_INIT};
     Err unlock = ERR_INIT;
-    int r = open_snap(&s, err);
+    int r = open_snap(s, err);
 
     if (r == 0) {
-        r = begin_remove(&s, force, err);
+        r = begin_remove(s, force, err);
     }
     if (r < 0) {
         return r;
     }
-    r = remove_disks(&s, force, err);
+    r = remove_disks(s, force, err);
     if (r == 0) {
-        return end_remove(&s, true, err);
+        return end_remove(s, true, err);
     }
-    if (end_remove(&s, false, &unlock) < 0) {
-        guest_say(h, GUEST_SAY_WARNING, "%s", err_text(&unlock));
+    if (end_remove(s, false, &unlock) < 0) {
+        guest_say(s->host, GUEST_SAY_WARNING, "%s", err_text(&unlock));
     }
-    return err_wrapf(err, r, "snapshot '%s' is partly removed; --force removes the rest", name);
+    return err_wrapf(err, r, "snapshot '%s' is partly removed; --force removes the rest", s->name);
+}
+
+int guest_snapshot_remove(const GuestHost *h, uint32_t vmid, const char *name, bool force, Err *err)
+{
+    g_auto(Snap) s = {.host = h, .vmid = vmid, .name = name, .proc = GUEST_PROC_INIT};
+
+    return remove_now(&s, force, err);
+}
+
+int guest_snapshot_take_back(
+    const GuestHost *h, uint32_t vmid, GuestWork *work, const char *word, Err *err)
+{
+    g_autoptr(VmConf) conf = NULL;
+    int r = guest_edit_lock_word(h->tree, vmid, word, NULL, err);
+
+    if (r == 0) {
+        r = guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, err);
+    }
+    for (guint i = 0; r == 0 && i < conf->sections->len; i++) {
+        const VmSection *section = conf->sections->pdata[i];
+        Snap s = {.host = h, .vmid = vmid, .name = section->name, .work = work};
+
+        if (section->kind == VM_SECTION_SNAPSHOT && vmsection_get(section, "snapstate") != NULL) {
+            s.proc = (GuestProc)GUEST_PROC_INIT;
+            r = remove_now(&s, true, err);
+            s.work = NULL; /* the caller's */
+            snap_clear(&s);
+        }
+    }
+    return r;
 }
 
 /* --------------------------------------------------------------- going back */
@@ -502,13 +593,28 @@ static int check_back(Snap *s, Err *err)
     return 0;
 }
 
+/* With the work lock held, the word of a rollback is that of one that was interrupted. */
+static int check_lock_back(const VmConf *conf, Err *err)
+{
+    const char *word = vmsection_get(vmconf_main(conf), "lock");
+
+    return guest_check_lock(conf, g_strcmp0(word, LOCK_ROLLBACK) == 0, err);
+}
+
 /* What must be there is there; then the file says what is being done. */
 static int begin_back(Snap *s, Err *err)
 {
     g_autoptr(GuestEdit) edit = NULL;
     VmSection *section = NULL;
-    int r = guest_edit_begin(s->host->tree, s->vmid, NULL, &edit, err);
+    int r = guest_edit_begin(s->host->tree, s->vmid, &(GuestEditOptions){.skiplock = true}, &edit,
+                             err);
 
+    if (r == 0) {
+        r = begin_work(s, err);
+    }
+    if (r == 0) {
+        r = check_lock_back(guest_edit_conf(edit), err);
+    }
     if (r == 0) {
         r = snapplan_find(guest_edit_conf(edit), s->name, false, &section, err);
     }
@@ -608,8 +714,8 @@ int guest_snapshot_rollback(
     }
     if (r < 0) {
         return err_wrapf(err, r,
-                         "rollback to '%s' is not complete, the guest stays locked; try again "
-                         "after 'qm unlock %u'",
+                         "rollback to '%s' is not complete, the guest stays locked until "
+                         "'qm rollback %u' succeeds",
                          name, vmid);
     }
     return finish_back(&s, start, err);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#define NOTE_WAIT_MS 1000u /* for a verb that is just ending */
+
 static int read_datacenter(GuestStore *s, Err *err)
 {
     g_autofree char *path = g_build_filename(s->host->tree->root, "datacenter.cfg", NULL);
@@ -63,12 +65,40 @@ void guest_store_close(GuestStore *s)
     if (s->set != NULL) {
         guest_store_undo(s);
     }
+    guest_work_end(s->work); /* nothing of what was noted is left by now */
     g_ptr_array_unref(s->made);
     storage_set_free(s->set);
     vmconf_free(s->datacenter);
     guest_host_free(s->host);
     g_free(s->qemu);
     g_free(s);
+}
+
+void guest_store_note(GuestStore *s, const char *word, const char *rest)
+{
+    if (s->work == NULL && s->vmid != 0 &&
+        guest_work_begin(s->host->tree, s->vmid, NOTE_WAIT_MS, &s->work, NULL) < 0) {
+        return; /* a note is a help for later, no reason to fail now */
+    }
+    if (s->work != NULL) {
+        guest_work_note(s->work, word, rest);
+    }
+}
+
+static void note_made(void *ctx, uint32_t vmid, const char *volid)
+{
+    GuestStore *s = ctx;
+
+    if (vmid == s->vmid) { /* another guest that is being made says so itself by its `lock:` */
+        guest_store_note(s, GUEST_WORK_VOLUME, volid);
+    }
+}
+
+void guest_store_works_on(GuestStore *s, uint32_t vmid)
+{
+    s->vmid = vmid;
+    s->set->made = note_made;
+    s->set->made_ctx = s;
 }
 
 void guest_store_add(GuestStore *s, const char *volid)

@@ -9,6 +9,7 @@
 
 #include "guest/core/guest_fresh.h"
 #include "guest/io/guest_host.h"
+#include "guest/io/guest_work.h"
 #include "guest/io/storage_set.h"
 #include "lib/base/err.h"
 #include "lib/conf/vmconf.h"
@@ -23,6 +24,8 @@ typedef struct GuestStore {
     VmConf *datacenter; /* datacenter.cfg: `key: value` lines; owned */
     GPtrArray *made;    /* char *: volumes made since the last guest_store_keep */
     char *qemu;         /* version that is installed, or NULL */
+    uint32_t vmid;      /* whose configuration the verb holds; 0: none */
+    GuestWork *work;    /* once there was something to note */
 } GuestStore;
 
 /* Takes `host` over, also on failure. */
@@ -37,6 +40,12 @@ void guest_store_add(GuestStore *s, const char *volid);
 void guest_store_keep(GuestStore *s);
 /* The verb failed: what was made goes, newest first. */
 void guest_store_undo(GuestStore *s);
+
+/* From here on the verb holds the configuration of this guest: notes (guest_work) of volumes that
+ * it makes for it let the next verb take them back when this one is killed. */
+void guest_store_works_on(GuestStore *s, uint32_t vmid);
+/* A note, as guest_work_note: before the file is written that does not name the volume any more. */
+void guest_store_note(GuestStore *s, const char *word, const char *rest);
 
 /* Frees volumes (char *) that the guest's file does not name any more; what stays is told. */
 void guest_store_free(GuestStore *s, uint32_t vmid, const GPtrArray *freed);

@@ -8,6 +8,7 @@
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_qmp.h"
 #include "guest/io/guest_state.h"
+#include "guest/io/guest_work.h"
 #include "guest/io/volume.h"
 
 #include <errno.h>
@@ -109,6 +110,7 @@ typedef struct Sleep {
     StorageSet *set;
     GuestProc proc;
     QmpClient *qmp;
+    GuestWork *work;
     char *vmstate;
 } Sleep;
 
@@ -117,9 +119,16 @@ static void sleep_clear(Sleep *s)
     g_clear_pointer(&s->set, storage_set_free);
     g_clear_pointer(&s->qmp, qmp_client_free);
     g_clear_pointer(&s->vmstate, g_free);
+    g_clear_pointer(&s->work, guest_work_end);
     guest_proc_clear(&s->proc);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sleep, sleep_clear)
+
+static void note_volume(void *ctx, uint32_t vmid, const char *volid)
+{
+    (void)vmid; /* no other guest's are made here */
+    guest_work_note(ctx, GUEST_WORK_VOLUME, volid);
+}
 
 static int begin_sleep(Sleep *s, const char *storage, bool skiplock, Err *err)
 {
@@ -130,9 +139,14 @@ static int begin_sleep(Sleep *s, const char *storage, bool skiplock, Err *err)
     int r = guest_edit_begin(s->host->tree, s->vmid, &(GuestEditOptions){.skiplock = skiplock},
                              &edit, err);
 
+    if (r == 0) {
+        r = guest_work_begin(s->host->tree, s->vmid, GUEST_WORK_WAIT_MS, &s->work, err);
+    }
     if (r < 0) {
         return r;
     }
+    s->set->made = note_volume;
+    s->set->made_ctx = s->work;
     main = vmconf_main(guest_edit_conf(edit));
     r = guest_state_note(&s->proc, s->qmp, main, err);
     if (r == 0) {
@@ -226,6 +240,7 @@ int guest_sleep(const GuestHost *h, uint32_t vmid, const char *storage, bool ski
     if (r < 0) {
         return r;
     }
+    guest_work_note(s.work, GUEST_WORK_RAN, "");
     r = qmp_call(s.qmp, "stop", NULL, 0, NULL, err);
     if (r == 0) {
         r = guest_state_save(h, s.set, s.qmp, s.vmstate, err);
@@ -273,28 +288,15 @@ static int wake(const GuestHost *h,
     return r;
 }
 
-int guest_wake(const GuestHost *h, uint32_t vmid, const GuestStartOptions *options, Err *err)
+/* It runs: the saved memory must never be used a second time. */
+static int
+end_wake(const GuestHost *h, uint32_t vmid, const StorageSet *set, GuestEdit *edit, Err *err)
 {
-    g_autoptr(StorageSet) set = NULL;
-    g_autofree char *vmstate = NULL;
-    g_autoptr(GuestEdit) edit = NULL;
-    VmSection *main;
+    VmSection *main = vmconf_main(guest_edit_conf(edit));
+    g_autofree char *vmstate = g_strdup(vmsection_get(main, "vmstate"));
     Err after = ERR_INIT;
-    int r = storage_set_open(h->tree, &set, err);
+    int r;
 
-    if (r == 0) {
-        r = guest_edit_begin(h->tree, vmid, &(GuestEditOptions){.my_lock = GUEST_LOCK_SUSPENDED},
-                             &edit, err);
-    }
-    if (r == 0) {
-        r = wake(h, vmid, set, edit, options, err);
-    }
-    if (r < 0) {
-        return r;
-    }
-    /* It runs: the saved memory must never be used a second time. */
-    main = vmconf_main(guest_edit_conf(edit));
-    vmstate = g_strdup(vmsection_get(main, "vmstate"));
     (void)vmsection_unset(main, "lock");
     for (size_t i = 0; i < G_N_ELEMENTS(state_keys); i++) {
         (void)vmsection_unset(main, state_keys[i]);
@@ -303,8 +305,82 @@ int guest_wake(const GuestHost *h, uint32_t vmid, const GuestStartOptions *optio
     if (r < 0) {
         return err_wrapf(err, r, "VM %u runs, but its file still says that it sleeps", vmid);
     }
-    if (volume_free_of(set, vmid, vmstate, &after) < 0) {
+    if (vmstate != NULL && volume_free_of(set, vmid, vmstate, &after) < 0) {
         guest_say(h, GUEST_SAY_WARNING, "%s", err_text(&after));
     }
     return 0;
+}
+
+static int begin_wake(
+    const GuestHost *h, uint32_t vmid, StorageSet **ret_set, GuestEdit **ret_edit, Err *err)
+{
+    int r = storage_set_open(h->tree, ret_set, err);
+
+    return r < 0 ? r
+                 : guest_edit_begin(h->tree, vmid,
+                                    &(GuestEditOptions){.my_lock = GUEST_LOCK_SUSPENDED}, ret_edit,
+                                    err);
+}
+
+int guest_wake(const GuestHost *h, uint32_t vmid, const GuestStartOptions *options, Err *err)
+{
+    g_autoptr(GuestWork) work = NULL; /* goes last: nobody is to take the word for a leftover */
+    g_autoptr(StorageSet) set = NULL;
+    g_autoptr(GuestEdit) edit = NULL;
+    int r = begin_wake(h, vmid, &set, &edit, err);
+
+    if (r == 0) {
+        r = guest_work_begin(h->tree, vmid, GUEST_WORK_WAIT_MS, &work, err);
+    }
+    if (r == 0) {
+        r = wake(h, vmid, set, edit, options, err);
+    }
+    return r == 0 ? end_wake(h, vmid, set, edit, err) : r;
+}
+
+/* ---------------------------------------------------- after killed commands */
+
+int guest_sleep_take_back(const GuestHost *h, uint32_t vmid, Err *err)
+{
+    g_autoptr(StorageSet) set = NULL;
+    g_autoptr(VmConf) conf = NULL;
+    g_autofree char *vmstate = NULL;
+    int r = guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, err);
+
+    if (r == 0) {
+        vmstate = g_strdup(vmsection_get(vmconf_main(conf), "vmstate"));
+        r = storage_set_open(h->tree, &set, err);
+    }
+    if (r == 0) {
+        r = end_sleep(h, vmid, LOCK_SUSPENDING, NULL, err);
+    }
+    return r == 0 && vmstate != NULL ? volume_free_of(set, vmid, vmstate, err) : r;
+}
+
+int guest_sleep_settle(const GuestHost *h, uint32_t vmid, QmpClient *qmp, Err *err)
+{
+    Sleep s = {.host = h, .vmid = vmid, .proc = GUEST_PROC_INIT, .qmp = qmp};
+    g_autoptr(StorageSet) set = NULL;
+    g_autoptr(GuestEdit) edit = NULL;
+    g_autoptr(JsonTree) answer = NULL;
+    const char *status;
+    int r = qmp_call(qmp, "query-status", NULL, RESUME_MS, &answer, err);
+
+    if (r < 0) {
+        return r;
+    }
+    status = jsontree_get_text(answer, "status");
+    if (g_strcmp0(status, "running") == 0) {
+        r = begin_wake(h, vmid, &set, &edit, err);
+        return r == 0 ? end_wake(h, vmid, set, edit, err) : r;
+    }
+    if (g_strcmp0(status, "postmigrate") != 0) {
+        return 0; /* for people to decide */
+    }
+    r = find_running(h, vmid, &s.proc, err);
+    if (r == 0) {
+        r = end_qemu(&s, err);
+    }
+    guest_proc_clear(&s.proc);
+    return r;
 }

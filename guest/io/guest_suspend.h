@@ -10,6 +10,7 @@
 #include "guest/io/guest_host.h"
 #include "guest/io/guest_start.h"
 #include "lib/base/err.h"
+#include "lib/port/qmp.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +33,11 @@ int guest_sleep(const GuestHost *h, uint32_t vmid, const char *storage, bool ski
 /* Starts a guest that sleeps on disk. On failure it still sleeps. */
 int guest_wake(const GuestHost *h, uint32_t vmid, const GuestStartOptions *options, Err *err)
     must_check;
+
+/* For guest_recover, after a command that was killed. The first: it was about to sleep (`lock:
+ * suspending`), and does not. The second: by its file it sleeps, and QEMU is there: the one of
+ * before, with nothing more to do, or one that has got the memory and runs. */
+int guest_sleep_take_back(const GuestHost *h, uint32_t vmid, Err *err) must_check;
+int guest_sleep_settle(const GuestHost *h, uint32_t vmid, QmpClient *qmp, Err *err) must_check;
 
 #endif

@@ -16,6 +16,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define STORAGE_LOCK_DIR        "/var/lock/pve-manager"
 #define STORAGE_LOCK_TIMEOUT_MS 30000
@@ -25,6 +26,9 @@ typedef struct StorageSet {
     StorageCfg *cfg;
     HostFacts facts;        /* only what finding volumes needs */
     ImageProgress progress; /* of all work done through this set */
+    /* A volume of guest `vmid` has got its name and is about to be made; may be NULL. */
+    void (*made)(void *ctx, uint32_t vmid, const char *volid);
+    void *made_ctx;
 } StorageSet;
 
 /* `tree` must live as long. An absent storage.cfg is an empty one. */

@@ -176,11 +176,14 @@ static int make(const StorageSet *set,
     if (r < 0) {
         return r;
     }
-    r = base != NULL ? at->kind->fill_clone(at->storage, &at->name, base, err)
-                     : at->kind->fill(at->storage, &at->name, spec, &set->progress, err);
     volid = base != NULL
                 ? g_strdup_printf("%s:%u/%s/%s", at->storage->id, base->owner, base->name, volume)
                 : g_strdup_printf("%s:%s", at->storage->id, volume);
+    if (set->made != NULL) {
+        set->made(set->made_ctx, spec->vmid, volid);
+    }
+    r = base != NULL ? at->kind->fill_clone(at->storage, &at->name, base, err)
+                     : at->kind->fill(at->storage, &at->name, spec, &set->progress, err);
     if (r == 0) {
         r = sync_volume(set, volid, err);
     }
@@ -528,6 +531,16 @@ bool volume_same(const StorageSet *set, const char *a, const char *b)
     return strcmp(a, b) == 0 ||
            (volume_path(set, a, &first, NULL) == 0 && volume_path(set, b, &second, NULL) == 0 &&
             strcmp(first, second) == 0);
+}
+
+bool volume_is_among(const StorageSet *set, const GPtrArray *volids, const char *volid)
+{
+    for (guint i = 0; i < volids->len; i++) {
+        if (volume_same(set, volids->pdata[i], volid)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int volume_can_snapshot(const StorageSet *set, const char *volid, Err *err)

@@ -51,6 +51,8 @@ int volume_free_of(const StorageSet *set, uint32_t vmid, const char *volid, Err 
 
 /* Both name the same data. */
 bool volume_same(const StorageSet *set, const char *a, const char *b);
+/* One of the list (char *) does. */
+bool volume_is_among(const StorageSet *set, const GPtrArray *volids, const char *volid);
 
 /* Only larger; -EINVAL otherwise. */
 int volume_resize(const StorageSet *set, const char *volid, uint64_t size, Err *err) must_check;

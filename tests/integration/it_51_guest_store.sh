@@ -464,6 +464,31 @@ check 'a clone is killed' killed
 check '... and says how to go on' says "qm destroy" qm start 145
 check '... which removes all of it' qm destroy 145
 check '... whole' storages_clean
+killed_move()
+{
+    rm -f "$WORK/cut"
+    "$QM" move-disk 100 scsi0 d2 --bwlimit 256 --root "$PVE" --run-dir "$WORK/run" \
+        >"$WORK/cut" 2>&1 &
+    within 60 is_copying || { cat "$WORK/cut"; return 1; }
+    kill -KILL $!
+    wait $!
+    return 0
+}
+is_copying()
+{
+    [ "$(find "$D2" -type f -size +0 | wc -l)" -gt "$had" ]
+}
+check 'start' qm start 100
+had=$(find "$D2" -type f -size +0 | wc -l)
+check 'a move while it runs is killed' killed_move
+check '... the next command takes the copy away' grep -q 'goes, which a command that was killed' \
+    <(qm set 100 --description 'after the kill')
+check '... whole' jobs_none
+check 'options that wait' qm set 100 --memory 96
+check '... say why' grep -q '^why memory: the option hotplug does not have' \
+    <(qm pending 100 --why)
+check 'stop' qm stop 100
+check '... storages are clean' storages_clean
 
 # ---- without quorum ----
 

@@ -9,6 +9,11 @@ check_PROGRAMS += %D%/test_guest_edit
 %C%_test_guest_edit_LDADD = $(guest_io_ldadd)
 TESTS += %D%/test_guest_edit
 
+check_PROGRAMS += %D%/test_guest_work
+%C%_test_guest_work_SOURCES = %D%/test_guest_work.c
+%C%_test_guest_work_LDADD = $(guest_io_ldadd)
+TESTS += %D%/test_guest_work
+
 check_PROGRAMS += %D%/test_storagecfg_edit
 %C%_test_storagecfg_edit_SOURCES = %D%/test_storagecfg_edit.c
 %C%_test_storagecfg_edit_LDADD = lib/conf/libconf.a lib/base/libbase.a $(GLIB_LIBS)
