@@ -6,6 +6,7 @@
 #include "guest/core/guest_change.h"
 #include "guest/core/volid.h"
 #include "guest/io/guest_edit.h"
+#include "guest/io/guest_hot.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -109,7 +110,7 @@ int qm_config(char **operands, Err *err)
 
 /* ----------------------------------------------------------------- pending */
 
-static void print_pending(const GuestPending *p)
+static void print_pending(const GuestPending *p, const char *why)
 {
     if (p->current != NULL) {
         printf("cur %s: %s\n", p->key, qm_shown_value(p->key, p->current));
@@ -121,9 +122,12 @@ static void print_pending(const GuestPending *p)
         printf("del %s: %s\n", p->key,
                p->current != NULL ? qm_shown_value(p->key, p->current) : "");
     }
+    if (why != NULL) {
+        printf("why %s: %s\n", p->key, why);
+    }
 }
 
-static void add_pending(JsonTree *list, const GuestPending *p)
+static void add_pending(JsonTree *list, const GuestPending *p, const char *why)
 {
     JsonTree *o = jsontree_new_object();
 
@@ -137,12 +141,29 @@ static void add_pending(JsonTree *list, const GuestPending *p)
     if (p->removed) {
         jsontree_set_int(o, "delete", 1);
     }
+    if (why != NULL) {
+        jsontree_set_text(o, "why", why);
+    }
     jsontree_add(list, o);
+}
+
+/* *ret is NULL when nobody asked. */
+static int find_reasons(uint32_t vmid, VmConf *conf, GHashTable **ret, Err *err)
+{
+    g_autoptr(GuestStore) store = NULL;
+    int r;
+
+    if (qm_store.why != 1) {
+        return 0;
+    }
+    r = qm_store_open(&store, err);
+    return r == 0 ? guest_hot_explain(store, vmid, conf, ret, err) : r;
 }
 
 int qm_pending(char **operands, Err *err)
 {
     g_autoptr(JsonTree) list = jsontree_new_array();
+    g_autoptr(GHashTable) reasons = NULL;
     g_autoptr(GuestTree) tree = NULL;
     g_autoptr(VmConf) conf = NULL;
     g_autoptr(GArray) items = NULL;
@@ -153,16 +174,20 @@ int qm_pending(char **operands, Err *err)
     if (r == 0) {
         r = load(operands, &vmid, &tree, &conf, err);
     }
+    if (r == 0) {
+        r = find_reasons(vmid, conf, &reasons, err);
+    }
     if (r < 0) {
         return r;
     }
     items = guest_pending_list(conf);
     for (guint i = 0; i < items->len; i++) {
         const GuestPending *p = &g_array_index(items, GuestPending, i);
+        const char *why = reasons != NULL ? g_hash_table_lookup(reasons, p->key) : NULL;
         if (json) {
-            add_pending(list, p);
+            add_pending(list, p, why);
         } else {
-            print_pending(p);
+            print_pending(p, why);
         }
     }
     if (json) {

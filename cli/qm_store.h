@@ -39,6 +39,7 @@ typedef struct QmStoreOptions {
     int live_restore;
     int ha_managed;
     int current;
+    int why; /* of pending changes */
     int full;
     int purge;
     int unreferenced;
@@ -53,7 +54,8 @@ GOptionEntry *qm_config_options(const GOptionEntry *more);
 
 /* The host and its storages; progress on stdout, an end by Ctrl-C that cleans up. */
 int qm_store_open(GuestStore **ret, Err *err) must_check;
-/* qm_store_open, and the VMID of the first operand. */
+/* qm_store_open, and the VMID of the first operand, of whose guest the traces of killed commands
+ * are removed first. */
 int qm_store_begin(char **operands, GuestStore **ret, uint32_t *ret_vmid, Err *err) must_check;
 
 /* Words of a list separated by `,`, `;` or blanks. char *, owned by the caller. */

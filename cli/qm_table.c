@@ -71,6 +71,7 @@ static GOptionEntry config_options[] = {
 };
 
 static GOptionEntry pending_options[] = {
+    CLI_FLAG("why", qm_store.why, "With the reason why each change waits"),
     CLI_OUTPUT_FORMAT_OPTION,
     QM_ROOT_OPTION,
     QM_RUN_DIR_OPTION,

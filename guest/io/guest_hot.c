@@ -26,11 +26,13 @@
 
 #define MIB            (INT64_C(1) << 20)
 #define MEMORY_DEFAULT 512
+#define CLOUDINIT_MARK "cloudinit" /* such a drive gets its disc at a start */
 
 typedef struct Hot {
     GuestStore *s;
     uint32_t vmid;
-    GuestEdit *edit;
+    VmConf *conf;
+    GuestEdit *edit; /* whose conf it is; NULL: nothing is done or written */
     HostWorld *world;
 } Hot;
 
@@ -54,7 +56,7 @@ static void change_free(void *change)
 
 static VmSection *main_of(const Hot *h)
 {
-    return vmconf_main(guest_edit_conf(h->edit));
+    return vmconf_main(h->conf);
 }
 
 static void request_of(const Change *c, GuestChange *ret)
@@ -72,7 +74,7 @@ static void request_of(const Change *c, GuestChange *ret)
 static int draft_with(const Hot *h, const Change *c, VmConf **ret, Err *err)
 {
     g_autoptr(GPtrArray) freed = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(VmConf) draft = vmconf_copy(guest_edit_conf(h->edit));
+    g_autoptr(VmConf) draft = vmconf_copy(h->conf);
     g_auto(GuestChange) change;
     int r;
 
@@ -218,17 +220,26 @@ static int change_disc(const Hot *h, const Change *c, const PropString *p, Err *
                  : disc_as_drive(qmp, c->key, path, err);
 }
 
-/* 1: another disc is in the CD drive, of whatever bus; 0: this is no such change. */
-static int try_disc(const Hot *h, const Change *c, Err *err)
+/* Another disc, which QEMU takes at any time. */
+static bool is_disc(const Hot *h, const Change *c)
 {
     bool disk = c->option != NULL && c->option->flags & CONF_DISK;
     g_autoptr(PropString) old = disk ? read_drive(c, vmsection_get(main_of(h), c->key)) : NULL;
     g_autoptr(PropString) next = disk ? read_drive(c, c->next) : NULL;
+
+    return is_cdrom(old) && is_cdrom(next) && strstr(c->next, CLOUDINIT_MARK) == NULL;
+}
+
+/* 1: another disc is in the CD drive, of whatever bus; 0: this is no such change. */
+static int try_disc(const Hot *h, const Change *c, Err *err)
+{
+    g_autoptr(PropString) next = NULL;
     int r;
 
-    if (!is_cdrom(old) || !is_cdrom(next) || strstr(c->next, "cloudinit") != NULL) {
+    if (!is_disc(h, c)) {
         return 0;
     }
+    next = read_drive(c, c->next);
     r = change_disc(h, c, next, err);
     return r < 0 ? r : 1;
 }
@@ -412,7 +423,7 @@ static void bound_memory(const Hot *h, const GuestConf *gc)
 static int change_amount(Hot *h, const Change *c, const VmSection *after, Err *err)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(VmConf) before = vmconf_copy(guest_edit_conf(h->edit));
+    g_autoptr(VmConf) before = vmconf_copy(h->conf);
     g_autoptr(GuestConf) from = NULL;
     g_autoptr(GuestConf) to = NULL;
     g_autoptr(GPtrArray) steps = NULL;
@@ -523,7 +534,10 @@ static int settle(Hot *h, const Change *c, Err *err)
     int r;
 
     request_of(c, &change);
-    r = guest_change_apply(guest_edit_conf(h->edit), &change, freed, err);
+    r = guest_change_apply(h->conf, &change, freed, err);
+    for (guint i = 0; r == 0 && i < freed->len; i++) {
+        guest_store_note(h->s, GUEST_WORK_VOLUME, freed->pdata[i]);
+    }
     if (r == 0) {
         r = guest_edit_commit(h->edit, err);
     }
@@ -558,8 +572,8 @@ static GPtrArray *list_changes(const VmConf *conf)
 
 int guest_hot_apply(GuestStore *s, uint32_t vmid, GuestEdit *edit, Err *err)
 {
-    g_autoptr(GPtrArray) changes = list_changes(guest_edit_conf(edit));
-    Hot h = {.s = s, .vmid = vmid, .edit = edit};
+    Hot h = {.s = s, .vmid = vmid, .conf = guest_edit_conf(edit), .edit = edit};
+    g_autoptr(GPtrArray) changes = list_changes(h.conf);
     int r = 0;
 
     for (guint i = 0; r == 0 && i < changes->len; i++) {
@@ -575,4 +589,57 @@ int guest_hot_apply(GuestStore *s, uint32_t vmid, GuestEdit *edit, Err *err)
     }
     host_world_free(h.world);
     return r;
+}
+
+/* ------------------------------------------------------------------ telling */
+
+/* What perform() would run into, as far as it shows without trying. */
+static int look_ahead(Hot *h, const Change *c, Err *err)
+{
+    g_autoptr(GPtrArray) steps = NULL;
+    g_autoptr(PropString) old = NULL;
+    g_autoptr(PropString) next = NULL;
+    g_autoptr(VmConf) draft = NULL;
+    bool replace = true;
+    int r = is_disc(h, c) ? 0 : check_allowed(h, c, err);
+
+    if (r == 0) {
+        r = draft_with(h, c, &draft, err);
+    }
+    if (r < 0 || is_disc(h, c)) {
+        return r;
+    }
+    if (c->option->flags & CONF_DISK) {
+        old = read_drive(c, vmsection_get(main_of(h), c->key));
+        next = read_drive(c, c->next);
+        replace = old == NULL || next == NULL ||
+                  g_strcmp0(propstring_text(old, "file"), propstring_text(next, "file")) != 0;
+    } else if (strcmp(c->key, "memory") == 0 || strcmp(c->key, "vcpus") == 0) {
+        replace = false;
+    }
+    return plan(h, vmconf_main(draft), replace, &steps, err);
+}
+
+int guest_hot_explain(
+    GuestStore *s, uint32_t vmid, VmConf *conf, GHashTable **ret_reasons, Err *err)
+{
+    g_autoptr(GHashTable) reasons = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GPtrArray) changes = list_changes(conf);
+    Hot h = {.s = s, .vmid = vmid, .conf = conf};
+    int running = guest_store_running(s, vmid, err);
+
+    for (guint i = 0; running >= 0 && i < changes->len; i++) {
+        const Change *c = changes->pdata[i];
+        Err why = ERR_INIT;
+        const char *text = running == 0 ? "the guest is off: it counts at the next start"
+                           : look_ahead(&h, c, &why) < 0
+                               ? err_text(&why)
+                               : "QEMU or the guest did not take it: set it again to try again";
+        g_hash_table_insert(reasons, g_strdup(c->key), g_strdup(text));
+    }
+    host_world_free(h.world);
+    if (running >= 0) {
+        *ret_reasons = g_steal_pointer(&reasons);
+    }
+    return MIN(running, 0);
 }

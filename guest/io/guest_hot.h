@@ -17,4 +17,9 @@
  * writes that as done, one option at a time. For all others it says why they go on waiting. */
 int guest_hot_apply(GuestStore *s, uint32_t vmid, GuestEdit *edit, Err *err) must_check;
 
+/* Why each pending change of `conf` waits: key -> reason, both char *. Nothing is tried or written.
+ * The caller owns the table. */
+int guest_hot_explain(
+    GuestStore *s, uint32_t vmid, VmConf *conf, GHashTable **ret_reasons, Err *err) must_check;
+
 #endif
