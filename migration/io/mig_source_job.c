@@ -10,6 +10,7 @@
 
 #define STOP_MS       60000 /* for `qm stop` and `pvesm free` */
 #define STREAM_MIN_MS 50    /* a shorter one says nothing about the speed */
+#define STREAM_MIN    (INT64_C(32) << 20) /* nor does one of fewer bytes: it is all handshake */
 
 void mig_source_done(MigJob *j, MigOp op, int r, const char *text)
 {
@@ -316,7 +317,7 @@ static void note_stream(MigJob *j)
     int64_t ms = s->total_ms - s->setup_ms;
 
     if (j->source.online && j->speed_set == 0 && s->throttle == 0 && !j->compress &&
-        !j->source.postcopy && ms >= STREAM_MIN_MS) {
+        !j->source.postcopy && ms >= STREAM_MIN_MS && s->transferred >= STREAM_MIN) {
         mig_agent_note_stream(j->setup->agent, j->peer, !j->request.insecure,
                               s->transferred / ms * 1000);
     }
