@@ -37,9 +37,8 @@ int64_t mig_downtime_limit(int64_t promise_ms, unsigned pass);
 
 /* Does it pay to compress? Only on a link that is slower than a core compresses (zstd, level 1,
  * some 400 MB/s, and then only if pages shrink), so: up to 1 Gbit/s. With a limit never: QEMU 7.2
- * counts the bytes before they are compressed against it. In TLS it would save most system calls,
- * but pages that shrink a lot wait in the buffers of sockets by the hundred MiB: QEMU takes them
- * for sent and stops the guest too early; it stands still until the target has unpacked them. */
+ * counts the bytes before they are compressed against it. In TLS it saves most system calls, but
+ * for pages that shrink to a half or a third it costs the processor what it saves there. */
 bool mig_compression_pays(int64_t link_speed, int64_t limit);
 
 /* Channels for a stream in TLS over a link (bytes per second, 0: not known) between nodes with so

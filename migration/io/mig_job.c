@@ -270,6 +270,19 @@ MigLinkHandlers mig_job_link_handlers(MigJob *j)
     return (MigLinkHandlers){on_link_ready, on_link_message, on_link_lost, j};
 }
 
+int64_t mig_job_qemu_pid(const MigJob *j)
+{
+    g_autofree char *path = g_strdup_printf("%s/%u.pid", j->setup->run_dir, j->vmid);
+    g_autofree char *text = NULL;
+    Err err = ERR_INIT;
+    gint64 pid = 0;
+
+    if (cfsfile_read(path, 64, &text, NULL, &err) == 0) {
+        pid = g_ascii_strtoll(text, NULL, 10);
+    }
+    return pid > 1 && pid <= INT32_MAX ? pid : 0;
+}
+
 void mig_job_send(MigJob *j, WireMigType type, JsonTree *body)
 {
     GBytes *message = wire_mig_encode(type, body);

@@ -87,6 +87,7 @@ struct MigJob {
     int64_t speed_set; /* limit of the memory or the mirrors as QEMU knows it */
     GSource *poll;
     MigStats stats;
+    bool bounded; /* what waits in the sockets of a compressed stream is */
     gint copy_stop; /* 1: streams of volumes shall end */
 
     /* Target. */
@@ -164,6 +165,9 @@ MigNote *mig_job_next(MigJob *j, int done_kind);
 /* Handlers for a link of this job: what it hears comes as notes. Each holds a reference of the job
  * until the link is closed or lost. */
 MigLinkHandlers mig_job_link_handlers(MigJob *j);
+
+/* Process id of the guest's QEMU by its pid file, 0: there is none. */
+int64_t mig_job_qemu_pid(const MigJob *j);
 
 /* Sends over the link, if there is one. Takes `body` (may be NULL). */
 void mig_job_send(MigJob *j, WireMigType type, JsonTree *body);

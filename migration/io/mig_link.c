@@ -457,6 +457,11 @@ char *mig_link_peer_subject(MigLink *l)
     return l->shaken ? mig_tls_peer_subject(l->ssl) : NULL;
 }
 
+int64_t mig_link_rtt_us(const MigLink *l)
+{
+    return mig_socket_rtt_us(l->fd);
+}
+
 const char *mig_link_peer_address(const MigLink *l)
 {
     return l->address;

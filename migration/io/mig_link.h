@@ -63,6 +63,8 @@ void mig_link_close(MigLink *l);
 /* Of the peer; after `ready`, on the link's thread. */
 bool mig_link_peer_has_name(MigLink *l, const char *name);
 char *mig_link_peer_subject(MigLink *l); /* caller frees */
+/* Shortest round trip so far, microseconds; -1: not known. Any thread. */
+int64_t mig_link_rtt_us(const MigLink *l);
 /* Address of the peer as text, borrowed. */
 const char *mig_link_peer_address(const MigLink *l);
 

@@ -254,15 +254,12 @@ static bool uses_kvm(MigJob *j)
 /* What the running QEMU was given as -cpu. Caller frees; NULL when that cannot be read. */
 static char *cpu_option(MigJob *j)
 {
-    g_autofree char *pid_path = g_strdup_printf("%s/%u.pid", j->setup->run_dir, j->vmid);
-    g_autofree char *pid = NULL, *path = NULL, *words = NULL;
+    g_autofree char *path =
+        g_strdup_printf("/proc/%" G_GINT64_FORMAT "/cmdline", mig_job_qemu_pid(j));
+    g_autofree char *words = NULL;
     gsize size = 0;
     Err err = ERR_INIT;
 
-    if (cfsfile_read(pid_path, 64, &pid, NULL, &err) < 0) {
-        return NULL;
-    }
-    path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/cmdline", g_ascii_strtoll(pid, NULL, 10));
     if (cfsfile_read(path, CMDLINE_MAX, &words, &size, &err) < 0) {
         return NULL;
     }

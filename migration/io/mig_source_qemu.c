@@ -4,6 +4,7 @@
 #include "migration/core/mig_predict.h"
 #include "migration/io/mig_agent.h"
 #include "migration/io/mig_relay.h"
+#include "migration/io/mig_socket.h"
 #include "migration/io/mig_source_ops.h"
 
 #include <errno.h>
@@ -316,6 +317,23 @@ static int begin_stream(MigJob *j, bool resume, Err *err)
     return mig_qemu_call(j->qemu, "migrate", a, NULL, err);
 }
 
+/* See bound_arrivals() of the target. QEMU makes its connections by itself, one after the other, so
+ * this is called until all of them were there. */
+static void bound_departures(MigJob *j)
+{
+    Err err = ERR_INIT;
+    int n;
+
+    if (!j->compress || j->bounded) {
+        return;
+    }
+    n = mig_socket_bound(mig_job_qemu_pid(j), j->stream_host, j->stream_port, &err);
+    if (n < 0) {
+        mig_job_say(j, "%s: the guest may stand still longer than promised", err_text(&err));
+    }
+    j->bounded = n < 0 || (unsigned)n > j->channels;
+}
+
 void mig_source_migrate(MigJob *j)
 {
     Err err = ERR_INIT;
@@ -546,6 +564,9 @@ static void on_status(MigJob *j, const char *status)
     MigOp busy = j->source.busy;
     bool bad = strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
 
+    if (busy == MIG_OP_MIGRATE && strcmp(status, "active") == 0) {
+        bound_departures(j);
+    }
     if (bad && (busy == MIG_OP_MIGRATE || busy == MIG_OP_SWITCH || busy == MIG_OP_CONTINUE ||
                 busy == MIG_OP_REST)) {
         stream_failed(j, status);
@@ -588,6 +609,7 @@ void mig_source_news(MigJob *j, const MigNote *n)
         adapt_speed(j);
         poll_mirrors(j);
     } else if (j->source.busy == MIG_OP_MIGRATE || j->source.busy == MIG_OP_REST) {
+        bound_departures(j);
         adapt_speed(j);
         poll_memory(j);
     }

@@ -118,13 +118,12 @@ static void op_unlock(MigJob *j)
 static void end_hard(MigJob *j)
 {
     g_autofree char *path = g_strdup_printf("%s/%u.pid", j->setup->run_dir, j->vmid);
-    g_autofree char *text = NULL, *proc = NULL, *words = NULL;
+    g_autofree char *proc = NULL, *words = NULL;
+    int64_t pid = mig_job_qemu_pid(j);
     gsize size = 0;
-    int64_t pid;
     Err err = ERR_INIT;
 
-    if (cfsfile_read(path, 64, &text, NULL, &err) < 0 ||
-        (pid = g_ascii_strtoll(text, NULL, 10)) <= 1 || pid > INT32_MAX) {
+    if (pid == 0) {
         return; /* `qm stop` knows what to do */
     }
     proc = g_strdup_printf("/proc/%d/cmdline", (int)pid);

@@ -2,6 +2,7 @@
 /* The target's QEMU: started so that it waits, given its sockets, and let run. */
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
+#include "migration/io/mig_socket.h"
 #include "migration/io/mig_target_ops.h"
 
 #include <errno.h>
@@ -151,11 +152,27 @@ static int give_socket(MigJob *j, MigLease *lease, const char *name, Err *err)
     return r;
 }
 
+/* Memory that shrinks to a hundredth must not wait by the megabyte in sockets: the source takes it
+ * for sent, stops the guest, and it stands still until all of that is unpacked. Connections inherit
+ * it from the socket that listens. */
+static void bound_arrivals(MigJob *j)
+{
+    const char *compression = jsontree_get_text(j->ask, "compression");
+    int room = mig_socket_room(j->link != NULL ? mig_link_rtt_us(j->link) : -1);
+
+    if (compression != NULL && strcmp(compression, "none") != 0 && j->lease[0] != NULL &&
+        setsockopt(j->lease[0]->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room) < 0) {
+        mig_job_say(j, "the buffer of the memory stream: %s", g_strerror(errno));
+    }
+}
+
 static int listen_for_memory(MigJob *j, Err *err)
 {
     JsonTree *a;
-    int r = give_socket(j, j->lease[0], "memory", err);
+    int r;
 
+    bound_arrivals(j);
+    r = give_socket(j, j->lease[0], "memory", err);
     if (r < 0) {
         return r;
     }

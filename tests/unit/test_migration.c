@@ -26,6 +26,7 @@
 #include <openssl/pem.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Nobody else is there, and no connection gets such a port by itself. */
 #define LOOPBACK "127.93.0.7"
@@ -859,6 +860,53 @@ static void test_addresses(void)
     g_assert_true(IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
 }
 
+static int buffer_of(int fd)
+{
+    int n = 0;
+    socklen_t size = sizeof n;
+
+    g_assert_cmpint(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, &size), ==, 0);
+    return n;
+}
+
+/* The connections to that port, and no others; this process plays QEMU. */
+static void test_bounded_sockets(void)
+{
+    MigPorts *p = mig_ports_new(23390, 23390);
+    MigPorts *q = mig_ports_new(23391, 23391);
+    const unsigned ports[] = {23390, 23390, 23391};
+    MigLease *lease = NULL, *other = NULL;
+    unsigned place = 0;
+    int fds[3];
+    Err err = ERR_INIT;
+
+    g_assert_cmpint(mig_socket_room(-1), ==, mig_socket_room(0));
+    g_assert_cmpint(mig_socket_room(10000), ==, mig_socket_room(0) + 1250000);
+    g_assert_cmpint(mig_socket_room(INT64_MAX), >, mig_socket_room(10000));
+    g_assert_cmpint(mig_ports_take(p, LOOPBACK, &p, &place, &lease, &err), ==, 0);
+    g_assert_cmpint(mig_ports_take(q, LOOPBACK, &q, &place, &other, &err), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
+        const int small = 8192; /* less than any bound, however long the round trip is */
+
+        fds[i] = mig_socket_connect(LOOPBACK, ports[i], 60000, &err);
+        g_assert_cmpint(fds[i], >=, 0);
+        g_assert_cmpint(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), ==, 0);
+    }
+    g_assert_cmpint(mig_socket_rtt_us(fds[0]), >=, 0);
+    g_assert_cmpint(mig_socket_bound(getpid(), LOOPBACK, 23390, &err), ==, 2);
+    g_assert_cmpint(buffer_of(fds[0]), >, buffer_of(fds[2]));
+    g_assert_cmpint(buffer_of(fds[1]), >, buffer_of(fds[2]));
+    g_assert_cmpint(mig_socket_bound(getpid(), LOOPBACK, 23389, &err), ==, 0);
+    g_assert_cmpint(mig_socket_bound(getpid(), "nowhere", 1, &err), ==, -EINVAL);
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
+        g_assert_cmpint(close(fds[i]), ==, 0);
+    }
+    mig_lease_free(lease);
+    mig_lease_free(other);
+    mig_ports_free(p);
+    mig_ports_free(q);
+}
+
 static void test_ports(void)
 {
     MigPorts *p = mig_ports_new(23311, 23312);
@@ -1023,6 +1071,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/request/numbers", test_request_numbers);
     g_test_add_func("/migration/request/network", test_request_network);
     g_test_add_func("/migration/addresses", test_addresses);
+    g_test_add_func("/migration/bounded-sockets", test_bounded_sockets);
     g_test_add_func("/migration/ports/crowd", test_ports_crowd);
     g_test_add_func("/migration/ports/probe", test_probe);
     g_test_add_func("/migration/ports/queue-in-order", test_ports);
