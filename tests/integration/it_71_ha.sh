@@ -353,6 +353,52 @@ claims_of_bad_input()
     check 'all daemons live' daemons_live
 }
 
+# A master that was held up and replaced writes late, as if nothing had happened: the service is to
+# stop. Written again and again, since the master of now puts its own in the place of it.
+writes_late()
+{
+    if [ ! -s "$WORK/late" ]; then
+        on 1 cat /etc/pve/ha/manager_status | sed -e 's/"epoch":[0-9]*/"epoch":1/' \
+            -e 's/"state":"started","uid":"/"state":"request_stop","uid":"late/' >"$WORK/late"
+    fi
+    on 1 sh -c "cp $WORK/late /etc/pve/ha/late && mv /etc/pve/ha/late /etc/pve/ha/manager_status"
+}
+
+late_write_is_refused()
+{
+    writes_late
+    log_says 3 lrm 'written by a replaced master (epoch 1, known'
+}
+
+status_of_the_master()
+{
+    on 1 grep -Eq '"epoch":([2-9]|1[0-9]).*"exec:web":\{"node":"node3","state":"started"' \
+        /etc/pve/ha/manager_status
+}
+
+claims_of_a_late_write()
+{
+    local starts
+    starts=$(grep -c start "$WORK/log")
+    check 'what a replaced master writes late is refused' within $WAIT late_write_is_refused
+    check 'and put right by the one of now' within $WAIT status_of_the_master
+    check 'its service still runs' settled_on web 3
+    check 'nothing was stopped for it' equal "$(grep -c start "$WORK/log")" "$starts"
+}
+
+# Digests depend on the whole file.
+verbs_say_what_is_expected()
+{
+    on 1 bash "$TOP/tests/integration/ha_verbs.sh" 2>&1 |
+        sed -E 's/"[0-9a-f]{40}"/"DIGEST"/' >"$WORK/verbs"
+    diff "$TOP/tests/integration/ha_verbs.expect" "$WORK/verbs"
+}
+
+claims_of_the_verbs()
+{
+    check 'every verb says what is expected, word for word' verbs_say_what_is_expected
+}
+
 daemons_live()
 {
     local n
@@ -382,6 +428,8 @@ claims_of_a_paused_master
 claims_of_maintenance
 claims_of_restarts
 claims_of_a_fence_device
+claims_of_a_late_write
 claims_of_bad_input
+claims_of_the_verbs
 claims_of_the_end
 finish
