@@ -38,7 +38,7 @@ dist_man_MANS += %D%/quorate-apid.8
 
 pkglibexec_PROGRAMS += %D%/quorate-pam
 %C%_quorate_pam_SOURCES = %D%/pam_check.c
-%C%_quorate_pam_LDADD = $(PAM_LIBS)
+%C%_quorate_pam_LDADD = lib/port/libport.a $(PAM_LIBS)
 pamdir = $(sysconfdir)/pam.d
 EXTRA_DIST += %D%/quorate.pam
 install-data-local:

@@ -7,6 +7,7 @@
 #include "api/core/api_ignored.h"
 #include "api/io/api_front.h"
 #include "lib/port/log.h"
+#include "lib/port/secrecy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -212,6 +213,7 @@ int main(int argc, char **argv)
         printf("quorate-api (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
         return 0;
     }
+    secrecy_hide_memory(); /* the key of the certificate (INV-8) */
     log_init("quorate-api", isatty(2));
     warn_of_ignored();
     w.tracer = log_tracer("api");

@@ -8,11 +8,11 @@
 #include "api/io/task_api.h"
 #include "lib/port/api_socket.h"
 #include "lib/port/log.h"
+#include "lib/port/secrecy.h"
 #include "lib/port/task.h"
 
 #include <glib-unix.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,7 +80,6 @@ int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new("- logins and tasks of the REST API");
     g_autoptr(GError) gerror = NULL;
-    struct rlimit none = {0, 0};
     ApidContext x = {.task_dir = TASK_DIR};
     ApiTable table = {.endpoints = endpoints, .ctx = &x, .tracer = &x.tracer};
     Err err = ERR_INIT;
@@ -94,7 +93,7 @@ int main(int argc, char **argv)
         printf("quorate-apid (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
         return 0;
     }
-    (void)setrlimit(RLIMIT_CORE, &none); /* passwords pass through this process (INV-8) */
+    secrecy_hide_memory(); /* passwords pass through this process (INV-8) */
     (void)umask(027);
     log_init("quorate-apid", isatty(2));
     x.tracer = log_tracer("apid");

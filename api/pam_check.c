@@ -6,10 +6,11 @@
  * Standard input: user, remote host and password, each ended by a NUL. Exit status: 0 right, 1
  * wrong (or the account may not log in), 2 it could not be found out. Nothing is printed.
  */
+#include "lib/port/secrecy.h"
+
 #include <security/pam_appl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define SERVICE   "quorate"
@@ -83,12 +84,11 @@ static int ask(const char *user, const char *host, char *password)
 
 int main(void)
 {
-    struct rlimit none = {0, 0};
     const char *user = input, *host;
     char *password;
     int n, status;
 
-    (void)setrlimit(RLIMIT_CORE, &none); /* a password is in our memory */
+    secrecy_hide_memory(); /* the password (INV-8) */
     n = read_input();
     if (n < 3 || input[n - 1] != '\0') {
         return 2;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quorate-migrated: the migration agent of a node. Man page quorate-migrated(8). */
 #include "lib/port/log.h"
+#include "lib/port/secrecy.h"
 #include "migration/io/mig_agent.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,7 +117,6 @@ int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new("- migration agent of a node");
     g_autoptr(GError) gerror = NULL;
-    struct rlimit none = {0, 0};
     char node[256] = "";
     MigSetup setup;
     Err err = ERR_INIT;
@@ -134,7 +133,7 @@ int main(int argc, char **argv)
     }
     (void)gethostname(node, sizeof node - 1); /* "" is refused below */
     node[strcspn(node, ".")] = '\0';
-    (void)setrlimit(RLIMIT_CORE, &none); /* keys pass through this process (INV-8) */
+    secrecy_hide_memory(); /* keys pass through this process (INV-8) */
     (void)umask(027);
     (void)signal(SIGPIPE, SIG_IGN); /* streams of volumes end with EPIPE */
     log_init("quorate-migrated", isatty(2));

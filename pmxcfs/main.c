@@ -7,6 +7,7 @@
  * one byte from the child and leaves with the child's fate as its exit status.
  */
 #include "lib/port/log.h"
+#include "lib/port/secrecy.h"
 #include "pmxcfs/io/engine.h"
 #include "pmxcfs/io/instance.h"
 #include "pmxcfs/io/ipc_server.h"
@@ -19,8 +20,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -232,17 +231,6 @@ static gpointer wait_for_signal(gpointer data)
 /* ---- up ----------------------------------------------------------------------------------------
  */
 
-/* No core files: they would carry what is in priv/ (INV-8). */
-static void protect_memory(void)
-{
-    struct rlimit none = {0, 0};
-
-    (void)setrlimit(RLIMIT_CORE, &none); /* lowering is always allowed */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    (void)prctl(PR_SET_DUMPABLE, 0); /* the leak checker of test builds needs it on */
-#endif
-}
-
 static int identify(Daemon *d, Err *err)
 {
     int r;
@@ -378,7 +366,7 @@ int main(int argc, char **argv)
     log_init("pmxcfs", true);
     log_set_debug(options.debug);
     d.tracer = log_tracer("main");
-    protect_memory();
+    secrecy_hide_memory(); /* what is in priv/ (INV-8) */
     block_signals(&set);
     if (chdir("/") < 0) {
         log_line(TRACE_ERR, "main", "chdir /: %s", strerror(errno));

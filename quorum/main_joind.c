@@ -5,6 +5,7 @@
  */
 #include "lib/port/api_socket.h"
 #include "lib/port/log.h"
+#include "lib/port/secrecy.h"
 #include "quorum/io/config_api.h"
 #include "quorum/io/upkeep.h"
 #include "quorum/io/witness_sync.h"
@@ -12,7 +13,6 @@
 #include <glib-unix.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -116,7 +116,6 @@ int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new("- join service of the cluster");
     g_autoptr(GError) gerror = NULL;
-    struct rlimit none = {0, 0};
     JoinServer s = {0};
     Err err = ERR_INIT;
 
@@ -133,7 +132,7 @@ int main(int argc, char **argv)
         printf("quorate-joind (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
         return 0;
     }
-    (void)setrlimit(RLIMIT_CORE, &none); /* keys pass through this process (INV-8) */
+    secrecy_hide_memory(); /* keys pass through this process (INV-8) */
     (void)umask(027);
     log_init("quorate-joind", isatty(2));
     s.pve = option_pve != NULL ? option_pve : "/etc/pve";

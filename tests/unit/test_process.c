@@ -5,11 +5,15 @@
 #include "lib/port/process.h"
 
 #include "lib/port/clock.h"
+#include "lib/port/secrecy.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SLEEP_S 200
@@ -139,6 +143,24 @@ static void test_only_the_named_descriptor_is_inherited(void)
     (void)close(201);
 }
 
+/* Builds with a sanitizer know the second way only. */
+static void test_hidden_memory(void)
+{
+    struct rlimit limit;
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        secrecy_hide_memory();
+        _exit(prctl(PR_GET_DUMPABLE) == 0 ||
+                      (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0)
+                  ? 0
+                  : 1);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -147,6 +169,7 @@ int main(int argc, char **argv)
     g_test_add_func("/process/output-is-bounded", test_output_is_bounded);
     g_test_add_func("/process/deadline-ends-all-it-started", test_deadline);
     g_test_add_func("/process/lines", test_lines);
+    g_test_add_func("/process/memory-can-be-hidden", test_hidden_memory);
     g_test_add_func("/process/only-the-named-descriptor-is-inherited",
                     test_only_the_named_descriptor_is_inherited);
     return g_test_run();
