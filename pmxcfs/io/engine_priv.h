@@ -154,10 +154,11 @@ struct Engine {
     guint n_quorum_nodes;
     GThread *prober; /* short-lived helper that may block on the disk */
     /* copies of content that is replaced */
-    GThread *saver;
-    GQueue held;   /* of MemdbDelta*, to be stored when all copies are on disk */
-    guint saving;  /* copies under way */
-    int save_code; /* of the first that failed */
+    GThread *saver; /* NULL: none is being written */
+    GQueue to_save; /* of SaveTask*: those behind the one being written */
+    GQueue held;    /* of MemdbDelta*, to be stored when all copies are on disk */
+    guint saving;   /* copies under way, those that wait included */
+    int save_code;  /* of the first that failed */
 };
 
 /* ---- engine.c ---- */

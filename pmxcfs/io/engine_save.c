@@ -26,6 +26,17 @@ typedef struct SaveTask {
     char *dir, *prefix, *reason;
 } SaveTask;
 
+static void task_free(gpointer data)
+{
+    SaveTask *t = data;
+
+    g_ptr_array_unref(t->entries);
+    g_free(t->dir);
+    g_free(t->prefix);
+    g_free(t->reason);
+    g_free(t);
+}
+
 /* ---- the saver's thread -------------------------------------------------------------------- */
 
 static gint by_text_descending(gconstpointer a, gconstpointer b)
@@ -86,11 +97,7 @@ static gpointer save_thread(gpointer data)
         prune(t);
     }
     engine_push(t->engine, job);
-    g_ptr_array_unref(t->entries);
-    g_free(t->dir);
-    g_free(t->prefix);
-    g_free(t->reason);
-    g_free(t);
+    task_free(t);
     return NULL;
 }
 
@@ -102,6 +109,14 @@ static char *name_part(const char *text)
     char *part = g_strndup(text != NULL ? text : ROUTINE, 64);
 
     return g_strcanon(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", '-');
+}
+
+/* One copy at a time: a disk that hangs holds up those behind it, and not this thread. */
+static void save_next(Engine *e)
+{
+    if (e->saver == NULL && !g_queue_is_empty(&e->to_save)) {
+        e->saver = g_thread_new("save", save_thread, g_queue_pop_head(&e->to_save));
+    }
 }
 
 void engine_save_losing_tree(Engine *e, const ReplicaAction *a)
@@ -116,11 +131,9 @@ void engine_save_losing_tree(Engine *e, const ReplicaAction *a)
     t->prefix = g_strconcat(base, ".replaced-", NULL);
     t->reason = name_part(a->text);
     log_line(TRACE_NOTICE, "dcdb", "local content is replaced: %s", t->reason);
-    if (e->saver != NULL) {
-        g_thread_join(e->saver); /* two at once are too rare to be worth more */
-    }
     e->saving++;
-    e->saver = g_thread_new("save", save_thread, t);
+    g_queue_push_tail(&e->to_save, t);
+    save_next(e);
 }
 
 static void submit(Engine *e, MemdbDelta *delta, uint64_t seq, bool more)
@@ -149,6 +162,8 @@ void engine_saved(Engine *e, int code)
     MemdbRoot root = first != NULL ? first->root_before : (MemdbRoot){0};
     MemdbDelta *delta;
 
+    (void)g_thread_join(g_steal_pointer(&e->saver)); /* this was its last word */
+    save_next(e);
     if (code < 0 && e->save_code == 0) {
         e->save_code = code;
     }
@@ -170,12 +185,14 @@ void engine_saved(Engine *e, int code)
 void engine_save_init(Engine *e)
 {
     g_queue_init(&e->held);
+    g_queue_init(&e->to_save);
 }
 
 void engine_save_done(Engine *e)
 {
     if (e->saver != NULL) {
-        g_thread_join(e->saver);
+        (void)g_thread_join(e->saver);
     }
+    g_queue_clear_full(&e->to_save, task_free);
     g_queue_clear_full(&e->held, (GDestroyNotify)memdb_delta_unref);
 }
