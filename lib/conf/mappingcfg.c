@@ -54,14 +54,6 @@ static const SectionLinesEntry *find(const MappingCfg *cfg, const char *name)
     return NULL;
 }
 
-bool mappingcfg_flag(const MappingCfg *cfg, const char *name, const char *flag)
-{
-    const SectionLinesEntry *e = find(cfg, name);
-    const char *value = e != NULL ? sectionlines_get(e, flag) : NULL;
-
-    return value != NULL && (value[0] == '\0' || propstring_parse_bool(value) == 1);
-}
-
 /* Adds the path of one `map` line when it is for `node`. USB devices may be known by id alone. */
 static int
 add_path(const MappingCfg *cfg, const SectionLine *l, const char *node, GPtrArray *paths, Err *err)

@@ -31,7 +31,4 @@ int mappingcfg_paths(const MappingCfg *cfg,
                      GPtrArray **ret,
                      Err *err) must_check;
 
-/* A flag of the name itself, such as `mdev`; false when there is no such name. */
-bool mappingcfg_flag(const MappingCfg *cfg, const char *name, const char *flag);
-
 #endif

@@ -189,35 +189,13 @@ static int private_step(int depth, bool under_nodes, const Part *part)
     return part_is(part, "priv") ? 1 : 0;
 }
 
-static int private_walk(const char *path, int *depth)
-{
-    const char *pos = path;
-    Part part;
-
-    while (!is_root(path) && next_part(&pos, &part)) {
-        int known = private_step(*depth, *depth > 0, &part);
-        if (known >= 0) {
-            return known;
-        }
-        (*depth)++;
-    }
-    return -1;
-}
-
 bool cfspath_is_private(const char *path)
 {
-    int depth = 0;
+    const char *pos = path;
+    int known = -1;
+    Part part;
 
-    return private_walk(path, &depth) == 1;
-}
-
-bool cfspath_child_is_private(const char *dir, const char *name)
-{
-    int depth = 0;
-    int known = private_walk(dir, &depth);
-    Part part = {name, strlen(name)};
-
-    if (known < 0) {
+    for (int depth = 0; known < 0 && !is_root(path) && next_part(&pos, &part); depth++) {
         known = private_step(depth, depth > 0, &part);
     }
     return known == 1;

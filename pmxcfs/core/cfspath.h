@@ -49,9 +49,6 @@ bool cfspath_normalize_buf(const char *path, char *buf, size_t size);
 /* Below or at "priv", or "nodes/<any>/priv" or below: for root alone (reference 5.3). */
 bool cfspath_is_private(const char *path);
 
-/* The same for a child `name` of the directory `dir`, without joining them. */
-bool cfspath_child_is_private(const char *dir, const char *name);
-
 /* A name directly in priv/lock: locks with mtime rules. */
 bool cfspath_is_lock(const char *path);
 /* Anything below priv/lock/, at any depth: may expire, and directories there are not renamed. */

@@ -158,6 +158,7 @@ WireDfsmEpoch dfsm_new_epoch(Dfsm *d);
 void dfsm_begin_other(Dfsm *d, const WireDfsmEpoch *epoch, const char *why);
 void dfsm_set_synced(Dfsm *d, const char *why);
 
+/* Where this member is. */
 GroupMode dfsm_mode(const Dfsm *d);
 bool dfsm_in_view(const Dfsm *d);   /* START_SYNC, SYNCED or UPDATE */
 bool dfsm_is_lowest(const Dfsm *d); /* own node id is the lowest of the view */

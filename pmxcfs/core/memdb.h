@@ -40,7 +40,7 @@ typedef struct MemdbEdit {
 
 /* Immutable once made, reference counted, any thread. */
 typedef struct MemdbDelta {
-    int refs; /* atomic; not by GLib, whose atomics the thread checker cannot see */
+    int refs;     /* atomic; not by GLib, whose atomics the thread checker cannot see */
     uint64_t seq; /* set by whoever submits it to the store; 0 until then */
     MemdbRoot root_before, root_after;
     GArray *edits;        /* of MemdbEdit, in the order in which the store must do them */
@@ -147,6 +147,7 @@ MemdbDelta *memdb_empty_delta(const MemdbRoot *root);
 
 /* ---- reading (owner thread, or any thread under the reader lock) ---------------------------- */
 
+/* A copy: version, writer, time. */
 MemdbRoot memdb_root(const Memdb *db);
 Entry *memdb_get(const Memdb *db, uint64_t inode); /* new reference or NULL; 0 gives the root */
 Entry *memdb_child(const Memdb *db, uint64_t parent, const char *name); /* new reference or NULL */

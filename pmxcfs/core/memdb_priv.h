@@ -65,6 +65,7 @@ void memdb_delta_add(
 /* Inside the guard: makes the tree what the delta says. */
 void memdb_commit_edits(Memdb *db, const MemdbDelta *d);
 
+/* Around each swap of entries: the guard that keeps readers out. */
 void memdb_enter(Memdb *db);
 void memdb_leave(Memdb *db); /* also drops cached digests of the whole tree */
 

@@ -70,6 +70,7 @@ void native_documented_synced(Replica *r);
 bool native_decides(const Replica *r); /* a native exchange rules: documented changes are void */
 
 /* ---- changes of our callers ---- */
+/* May a change be begun here now? */
 bool native_ready(const Replica *r);
 void native_perform(Replica *r, Request *q); /* takes it */
 void native_flush(Replica *r);               /* sends what was collected */
@@ -81,6 +82,7 @@ void native_taint(Replica *r, uint64_t before);
 
 Request *native_streaming(const Native *n); /* the large change being sent, NULL: none */
 
+/* Where this member is; number of its term. */
 NativePhase native_phase(const Native *n);
 uint64_t native_term(const Native *n);
 uint64_t native_base(const Native *n);   /* tree version with which the term began */

@@ -100,6 +100,8 @@ struct Native {
 };
 
 /* ---- native.c ---- */
+/* The one setter: checks the table, traces `why`. Then: a member of the view (NULL: none), and
+ * this node among them. Then: to all members; the payload is borrowed. */
 void native_set_phase(Replica *r, NativePhase next, const char *why);
 void native_send(Replica *r, const WireNative *m);
 void native_send_with(Replica *r, const WireNative *m, const uint32_t (*members)[3]);

@@ -359,13 +359,6 @@ void status_resync(Status *s)
     }
 }
 
-const char *status_node_name(const Status *s, uint32_t nodeid)
-{
-    const Node *n = find_node(s, nodeid);
-
-    return n != NULL ? n->name : NULL;
-}
-
 /* ---- keys ---- */
 
 const char *status_rrd_id(const char *key)

@@ -53,9 +53,6 @@ void status_set_members(Status *s, const GroupMember *members, guint n);
  * its `nodeip` comes are stale and are forgotten. */
 void status_resync(Status *s);
 
-/* Name of a node id, NULL when not in the node list; borrowed until the next status_set_cluster. */
-const char *status_node_name(const Status *s, uint32_t nodeid);
-
 /* ---- key/value (11.1, 15.3) ---- */
 
 /* The part of `key` behind "rrd/", NULL when it is no such key: values that go to RRD files too. */

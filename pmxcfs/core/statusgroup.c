@@ -443,24 +443,6 @@ int statusgroup_log(StatusGroup *g,
     return 0;
 }
 
-void statusgroup_set_address(
-    StatusGroup *g, const char *node_address, MonoTime now, WallTime wall, StatusGroupUpdate *up)
-{
-    if (g_strcmp0(g->node_address, node_address) == 0) {
-        return;
-    }
-    g_free(g->node_address);
-    g->node_address = g_strdup(node_address);
-    begin(g, up);
-    if (in_group(g)) {
-        dfsm_tick(g->dfsm, now, wall);
-    }
-    if (g->dfsm != NULL && dfsm_mode(g->dfsm) == GROUP_MODE_SYNCED) {
-        publish_address(g); /* else when we become it */
-    }
-    end(g);
-}
-
 GroupMode statusgroup_mode(const StatusGroup *g)
 {
     return g->dfsm != NULL ? dfsm_mode(g->dfsm) : GROUP_MODE_START;

@@ -63,6 +63,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StatusGroup, statusgroup_free)
 
 /* ---- events; `now` and `wall` are those of the event, actions are appended to `up` ---- */
 
+/* First join; an event of the group; time passed. What follows is appended to `up`. */
 void statusgroup_start(StatusGroup *g, MonoTime now, WallTime wall, StatusGroupUpdate *up);
 void statusgroup_event(
     StatusGroup *g, const GroupEvent *ev, MonoTime now, WallTime wall, StatusGroupUpdate *up);
@@ -92,11 +93,8 @@ int statusgroup_log(StatusGroup *g,
                     StatusGroupUpdate *up,
                     Err *err) must_check;
 
-/* The node's address has changed, or is known only now. */
-void statusgroup_set_address(
-    StatusGroup *g, const char *node_address, MonoTime now, WallTime wall, StatusGroupUpdate *up);
-
-GroupMode statusgroup_mode(const StatusGroup *g); /* for views and metrics; START in local mode */
+/* For views and metrics. In local mode: START, and nobody. */
+GroupMode statusgroup_mode(const StatusGroup *g);
 uint32_t statusgroup_members(const StatusGroup *g);
 
 #endif

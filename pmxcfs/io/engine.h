@@ -84,6 +84,9 @@ int engine_verify(Engine *e, char **ret, Err *err) must_check;
 
 /* ---- status: any thread; stored here first, then multicast --------------------------------- */
 
+/* A key of this node, with the errors of statusgroup_set; that of any node (-ENOENT; new
+ * reference); one line of the cluster log; its newest `max` lines as JSON, with `user` only
+ * those of that user. */
 int engine_status_set(Engine *e, const char *key, const void *value, size_t size, Err *err)
     must_check;
 int engine_status_get(Engine *e, const char *node, const char *key, GBytes **ret) must_check;

@@ -175,6 +175,8 @@ void engine_call_answered(Engine *e, Waiter *first); /* no lock held */
 void engine_notify(Engine *e, const EngineNotice *n);
 
 /* ---- engine_open.c ---- */
+/* Has the store write what a fresh database gets first; blocks until it is on disk, at most
+ * ENGINE_SEED_MS. */
 int engine_write_seeds(Engine *e, Err *err) must_check;
 
 /* 0, or -EINVAL when `op` would leave a corosync.conf that corosync cannot live with (any thread).
@@ -213,6 +215,7 @@ void engine_status_tick(void *ctx);
 void engine_status_perform(Engine *e, const StatusGroupUpdate *up); /* and tells listeners */
 
 /* ---- engine_cluster.c: on the cfs thread ---- */
+/* Joins corosync: its quorum, its node list, both groups; leaves all of them. */
 void engine_cluster_start(Engine *e);
 void engine_cluster_stop(Engine *e);
 

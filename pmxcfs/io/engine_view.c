@@ -157,13 +157,24 @@ static void metrics_store(Engine *e, GString *out)
     metric(out, "pmxcfs_disk_backlog_bytes", "Content waiting for the disk", backlog);
 }
 
+static void metric_mode(GString *out, const char *name, const char *help, GroupMode mode)
+{
+    g_string_append_printf(out, "# HELP %s %s.\n# TYPE %s gauge\n", name, help, name);
+    for (int m = 0; m < GROUP_MODE_N; m++) {
+        g_string_append_printf(out, "%s{mode=\"%s\"} %d\n", name, group_mode_name((GroupMode)m),
+                               mode == (GroupMode)m ? 1 : 0);
+    }
+}
+
 static void metrics_replica(Engine *e, GString *out)
 {
     ReplicaStatus r;
+    GroupMode status_mode;
     uint32_t status_members;
 
     pthread_mutex_lock(&e->status_lock);
     r = e->shown;
+    status_mode = statusgroup_mode(e->status_group);
     status_members = statusgroup_members(e->status_group);
     pthread_mutex_unlock(&e->status_lock);
     metric(out, "pmxcfs_quorate", "Is this node part of a quorum", engine_quorate(e) ? 1 : 0);
@@ -176,11 +187,8 @@ static void metrics_replica(Engine *e, GString *out)
     metric(out, "pmxcfs_status_members", "Members of the status group", status_members);
     metric(out, "pmxcfs_messages_held", "Messages waiting for a synchronisation", r.queued);
     metric(out, "pmxcfs_callers_waiting", "Callers waiting for an answer", r.waiting);
-    g_string_append(out, "# HELP pmxcfs_mode State of this member.\n# TYPE pmxcfs_mode gauge\n");
-    for (int m = 0; m < GROUP_MODE_N; m++) {
-        g_string_append_printf(out, "pmxcfs_mode{mode=\"%s\"} %d\n", group_mode_name((GroupMode)m),
-                               r.mode == (GroupMode)m ? 1 : 0);
-    }
+    metric_mode(out, "pmxcfs_mode", "State of this member", r.mode);
+    metric_mode(out, "pmxcfs_status_mode", "State of this member in the status group", status_mode);
 }
 
 static void view_metrics(Engine *e, GString *out)

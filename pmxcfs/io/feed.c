@@ -21,8 +21,7 @@ typedef struct FeedLine {
 
 struct Feed {
     pthread_mutex_t lock;
-    pthread_cond_t grown; /* on the monotonic clock */
-    GQueue lines;         /* of FeedLine*, ascending and without gaps */
+    GQueue lines; /* of FeedLine*, ascending and without gaps */
     gsize bytes;
     uint64_t newest;
     bool shut;
@@ -33,13 +32,8 @@ struct Feed {
 Feed *feed_new(WallTime start)
 {
     Feed *f = g_new0(Feed, 1);
-    pthread_condattr_t attr;
 
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->grown, &attr);
-    pthread_condattr_destroy(&attr);
     g_queue_init(&f->lines);
     f->newest = (uint64_t)MAX(start.sec, 1) * FEED_NUMBERS_PER_SEC;
     return f;
@@ -49,7 +43,6 @@ void feed_free(Feed *f)
 {
     if (f != NULL) {
         g_queue_clear_full(&f->lines, g_free);
-        pthread_cond_destroy(&f->grown);
         pthread_mutex_destroy(&f->lock);
         g_free(f);
     }
@@ -107,7 +100,6 @@ static void append(Feed *f, GPtrArray *lines)
         f->bytes -= old->len;
         g_free(old);
     }
-    pthread_cond_broadcast(&f->grown);
     pthread_mutex_unlock(&f->lock);
     metrics_add(METRIC_EVENTS, lines->len);
     if (f->listener != NULL) {
@@ -289,26 +281,10 @@ bool feed_ready(Feed *f, const FeedCursor *c)
     return ready;
 }
 
-bool feed_wait(Feed *f, uint64_t after, int64_t timeout_ms)
-{
-    int64_t end = g_get_monotonic_time() + timeout_ms * US_PER_MS;
-    struct timespec ts = {.tv_sec = end / US_PER_SEC, .tv_nsec = end % US_PER_SEC * 1000};
-    int r = 0;
-
-    pthread_mutex_lock(&f->lock);
-    while (f->newest <= after && !f->shut && r == 0) {
-        r = pthread_cond_timedwait(&f->grown, &f->lock, &ts);
-    }
-    bool grown = f->newest > after && !f->shut;
-    pthread_mutex_unlock(&f->lock);
-    return grown;
-}
-
 void feed_shutdown(Feed *f)
 {
     pthread_mutex_lock(&f->lock);
     f->shut = true;
-    pthread_cond_broadcast(&f->grown);
     pthread_mutex_unlock(&f->lock);
     if (f->listener != NULL) {
         f->listener(f->listener_ctx);

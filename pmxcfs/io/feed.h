@@ -64,11 +64,7 @@ size_t feed_read(Feed *f, FeedCursor *c, uint64_t offset, void *buf, size_t n);
 /* Would feed_read at the expected offset give something? */
 bool feed_ready(Feed *f, const FeedCursor *c);
 
-/* Blocks until a line above `after` exists or the time is over; false then, and after
- * feed_shutdown. */
-bool feed_wait(Feed *f, uint64_t after, int64_t timeout_ms);
-
-/* Wakes everybody who waits, for good. */
+/* Nothing more will come: every reader is ready, and the listener is told. */
 void feed_shutdown(Feed *f);
 
 #endif

@@ -6,7 +6,6 @@
 #include "pmxcfs/io/shmipc.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 
 struct IpcServer {
     IpcDispatch *dispatch;
@@ -17,10 +16,8 @@ struct IpcServer {
     GMainLoop *loop;
     GThread *thread;
     GThreadPool *workers;
-    ShmIpc *service; /* loop thread only, like the next one */
-    uint32_t read_only_connections;
-    atomic_uint connections; /* counters are written by the loop thread and the workers */
-    atomic_ullong requests, errors, refused;
+    ShmIpc *service; /* loop thread only, like the next two */
+    uint32_t connections, read_only_connections;
     GMutex lock; /* guards what follows, until the start is over */
     GCond started_cond;
     bool started;
@@ -74,8 +71,6 @@ static void perform(IpcServer *s, const Client *client, GBytes *request, IpcAnsw
     failed = ret->body == NULL &&
              wire_ipc_decode_response(ret->head, sizeof ret->head, &response) == 0 &&
              response.error < 0;
-    atomic_fetch_add(&s->requests, 1);
-    atomic_fetch_add(&s->errors, failed);
     metrics_add(failed ? METRIC_IPC_ERROR : METRIC_IPC_OK, 1);
 }
 
@@ -159,14 +154,13 @@ static int on_accept(void *ctx, const ShmIpcPeer *peer, ShmIpcConn *c, void **re
         rc = -EACCES;
     } else if (peer->message_max > IPC_BUFFER_MAX) {
         rc = -EMSGSIZE;
-    } else if (atomic_load(&s->connections) >= IPC_CONNECTIONS_MAX ||
+    } else if (s->connections >= IPC_CONNECTIONS_MAX ||
                (read_only && s->read_only_connections >= IPC_CONNECTIONS_RO_MAX)) {
         rc = -EMFILE;
     }
     if (rc < 0) {
         trace(&s->tracer, TRACE_WARNING, "ipc: refused client uid=%u gid=%u pid=%d: %s", peer->uid,
               peer->gid, peer->pid, g_strerror(-rc));
-        atomic_fetch_add(&s->refused, 1);
         metrics_add(METRIC_IPC_REFUSED, 1);
         return rc;
     }
@@ -176,7 +170,7 @@ static int on_accept(void *ctx, const ShmIpcPeer *peer, ShmIpcConn *c, void **re
     client->message_max = peer->message_max;
     client->c = c;
     s->read_only_connections += read_only;
-    atomic_fetch_add(&s->connections, 1);
+    s->connections++;
     *ret_user = client;
     return 0;
 }
@@ -187,7 +181,7 @@ static void on_closed(void *ctx, ShmIpcConn *c)
     Client *client = shmipc_user(c);
 
     s->read_only_connections -= client->peer.read_only;
-    atomic_fetch_sub(&s->connections, 1);
+    s->connections--;
     client->c = NULL;
     client_unref(client);
 }
@@ -290,14 +284,4 @@ void ipc_server_stop(IpcServer *s)
     g_source_unref(source);
     g_thread_join(s->thread);
     server_free(s);
-}
-
-void ipc_server_stats(IpcServer *s, IpcStats *ret)
-{
-    *ret = (IpcStats){
-        .requests = atomic_load(&s->requests),
-        .errors = atomic_load(&s->errors),
-        .refused = atomic_load(&s->refused),
-        .connections = atomic_load(&s->connections),
-    };
 }

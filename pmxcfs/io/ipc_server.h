@@ -38,13 +38,4 @@ int ipc_server_start(const IpcServerConfig *cfg, IpcServer **ret, Err *err) must
 /* Closes all connections, waits for requests under way, frees. NULL is allowed. */
 void ipc_server_stop(IpcServer *s);
 
-/* Counters for metrics; any thread. */
-typedef struct IpcStats {
-    uint64_t requests;
-    uint64_t errors;  /* requests answered with one */
-    uint64_t refused; /* connections */
-    uint32_t connections;
-} IpcStats;
-void ipc_server_stats(IpcServer *s, IpcStats *ret);
-
 #endif

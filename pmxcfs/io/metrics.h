@@ -26,6 +26,7 @@
 #define METRIC_ENUM(value, name, labels, help) value,
 typedef enum Metric { METRIC_LIST(METRIC_ENUM) METRIC_N } Metric;
 
+/* One counter. Any thread. */
 void metrics_add(Metric m, uint64_t n);
 uint64_t metrics_get(Metric m);
 

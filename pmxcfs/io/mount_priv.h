@@ -238,6 +238,7 @@ typedef struct MountCall {
     int64_t start_us;
 } MountCall;
 
+/* The request `req`, from now on. */
 MountCall mount_call(fuse_req_t req, MountOp op);
 
 /* The answers; each ends the request. `error` is 0 or a negative errno. */
@@ -418,6 +419,7 @@ bool mount_expected(Mount *m, TreeOpKind kind, const MemdbEdit *edit);
 /* ---- telling the kernel (mount_notify.c) --------------------------------------------------- */
 
 MountNotify *mount_notify_new(Mount *m);
+/* The threads begin; they have ended when the second returns, also when they never began. */
 void mount_notify_start(MountNotify *n);
 void mount_notify_stop(MountNotify *n);
 void mount_notify_free(MountNotify *n);
@@ -436,6 +438,7 @@ void mount_inval_data_now(Mount *m, uint64_t ino);
 
 /* ---- special entries (mount_special.c) ----------------------------------------------------- */
 
+/* The requests for special files; they answer. */
 void mount_special_open(const MountCall *c, CfsSpecial s, struct fuse_file_info *fi);
 void mount_special_read(
     const MountCall *c, CfsSpecial s, size_t size, off_t off, const struct fuse_file_info *fi);
@@ -447,9 +450,9 @@ void mount_special_free_all(Mount *m); /* those for which no release came */
 GString *mount_special_text(Mount *m, CfsSpecial s);
 
 MountEvents *mount_events_new(Mount *m);
-void mount_events_start(MountEvents *ev);
-void mount_events_stop(MountEvents *ev); /* who waits, and who asks from now on, reads the end */
-void mount_events_join(MountEvents *ev); /* ends the thread */
+void mount_events_start(MountEvents *ev); /* its thread */
+void mount_events_stop(MountEvents *ev);  /* who waits, and who asks from now on, reads the end */
+void mount_events_join(MountEvents *ev);  /* ends the thread */
 void mount_events_free(MountEvents *ev);
 void mount_events_open(const MountCall *c, struct fuse_file_info *fi);
 void mount_events_read(const MountCall *c, size_t size, off_t off, const struct fuse_file_info *fi);
@@ -457,6 +460,7 @@ void mount_events_close(Mount *m, const struct fuse_file_info *fi);
 
 /* ---- the operations ------------------------------------------------------------------------ */
 
+/* As fuse_lowlevel.h says for each: they end with one answer. On any worker. */
 void mount_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void mount_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n);
 void mount_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);

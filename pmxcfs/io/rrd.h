@@ -36,6 +36,7 @@ typedef struct RrdWriterStats {
     uint64_t waiting;
 } RrdWriterStats;
 
+/* Starts the thread; owned by the caller until rrd_writer_stop. */
 RrdWriter *rrd_writer_start(const RrdWriterConfig *cfg);
 
 /* Queues one value: `id` without "rrd/", `value` a text with its NUL (as STATUSGROUP_ACT_RRD gives

@@ -54,6 +54,7 @@ int shmipc_new(const char *name,
 /* Closes everything. NULL is allowed. */
 void shmipc_free(ShmIpc *s);
 
+/* What `accept` gave for it. */
 void *shmipc_user(const ShmIpcConn *c);
 
 /* Takes no further message from the connection until resumed: what it sent waits in its ring. May

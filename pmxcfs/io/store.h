@@ -129,6 +129,7 @@ int store_get_meta(Store *s, const char *key, GBytes **ret, Err *err) must_check
 #define STORE_META_VALUE_MAX (1024u * 1024u) /* bytes of one value */
 #define STORE_META_TOTAL_MAX (8u * 1024u * 1024u)
 
+/* Counters since the start. Any thread; never waits for the disk. */
 void store_stats(Store *s, StoreStats *ret);
 
 /* Writes what is queued, folds everything into the one database file, closes and frees. 0 or the

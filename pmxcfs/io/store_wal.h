@@ -52,6 +52,7 @@ void store_wal_init(StoreWal *w, sqlite3_file *base, const char *name, _Atomic u
 /* What was not flushed is dropped. */
 void store_wal_done(StoreWal *w);
 
+/* Takes `size` bytes for place `at` of the file; SQLITE_OK or an error code of SQLite. */
 int store_wal_write(StoreWal *w, const void *data, size_t size, sqlite3_int64 at);
 
 /* All of it to the file; to be followed by a sync of `base`, or by a call that looks at the file.

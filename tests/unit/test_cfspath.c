@@ -107,13 +107,6 @@ static void test_private(void)
         g_assert_cmpuint(cfspath_mode(cases[i].path, true, true) & 055, ==,
                          cases[i].private ? 0 : 055);
     }
-    g_assert_true(cfspath_child_is_private("", "priv"));
-    g_assert_true(cfspath_child_is_private("priv", "x"));
-    g_assert_true(cfspath_child_is_private("nodes/n1", "priv"));
-    g_assert_true(cfspath_child_is_private("nodes/n1/priv", "x"));
-    g_assert_false(cfspath_child_is_private("nodes", "priv"));
-    g_assert_false(cfspath_child_is_private("nodes/n1/x", "priv"));
-    g_assert_false(cfspath_child_is_private("a", "priv"));
 }
 
 static void test_locks(void)

@@ -254,22 +254,30 @@ static void test_undo_and_resync(Fix *f, gconstpointer data)
     feed_cursor_done(&c);
 }
 
-static gpointer append_later(gpointer data)
+static void count_news(void *ctx)
 {
-    g_usleep(50000);
-    feed_append_quorum(((Fix *)data)->feed, true, wall);
-    return NULL;
+    ++*(int *)ctx;
 }
 
-static void test_wait(Fix *f, gconstpointer data)
+static void test_listener(Fix *f, gconstpointer data)
 {
+    FeedCursor c;
+    uint64_t offset = 0;
+    int news = 0;
+
     (void)data;
-    g_assert_false(feed_wait(f->feed, feed_newest(f->feed), 20));
-    GThread *t = g_thread_new("append", append_later, f);
-    g_assert_true(feed_wait(f->feed, START_SEQ, 90000));
-    g_thread_join(t);
+    feed_set_listener(f->feed, count_news, &news);
+    feed_cursor_init(&c, f->feed, true, wall);
+    g_free(read_all(f, &c, &offset, 4096));
+    g_assert_false(feed_ready(f->feed, &c));
+    feed_append_quorum(f->feed, true, wall);
+    g_assert_cmpint(news, ==, 1);
+    g_free(read_all(f, &c, &offset, 4096));
+    g_assert_false(feed_ready(f->feed, &c));
     feed_shutdown(f->feed);
-    g_assert_false(feed_wait(f->feed, START_SEQ, 90000));
+    g_assert_cmpint(news, ==, 2);
+    g_assert_true(feed_ready(f->feed, &c));
+    feed_cursor_done(&c);
 }
 
 static void test_metrics(void)
@@ -322,7 +330,7 @@ int main(int argc, char **argv)
     ADD("bytes-are-bounded", test_bytes_bounded);
     ADD("private-names-are-for-root", test_private);
     ADD("undo-and-resync", test_undo_and_resync);
-    ADD("wait", test_wait);
+    ADD("listener-and-end", test_listener);
     g_test_add_func("/metrics/prometheus-text", test_metrics);
     return g_test_run();
 }

@@ -239,7 +239,6 @@ static gpointer many_calls(gpointer data)
 static void many_clients(Fixture *f, gconstpointer unused)
 {
     GThread *threads[8];
-    IpcStats stats;
 
     (void)unused;
     if (!need_root()) {
@@ -251,9 +250,6 @@ static void many_clients(Fixture *f, gconstpointer unused)
     for (int i = 0; i < 8; i++) {
         g_thread_join(threads[i]);
     }
-    ipc_server_stats(f->s, &stats);
-    g_assert_cmpuint(stats.requests, ==, 1600);
-    g_assert_cmpuint(stats.errors, ==, 0);
 }
 
 /* ---- the client's patience ---- */

@@ -245,8 +245,6 @@ static void keys_of_other_nodes(void)
     g_assert_cmpint(status_get(s, "n9", "kv/x", &value), ==, -ENOENT);
     g_assert_cmpint(status_get(s, "n2", "kv/x", &value), ==, 0);
     g_assert_cmpint(set(s, 9, "kv/x", "x"), ==, -ENOENT);
-    g_assert_cmpstr(status_node_name(s, 2), ==, "n2");
-    g_assert_null(status_node_name(s, 9));
 }
 
 static void limits(void)

@@ -370,20 +370,12 @@ static void keys_and_log_travel(void)
 static void addresses_travel(void)
 {
     Bus *b = bus_new();
-    g_auto(StatusGroupUpdate) up = {0};
-    g_autofree char *before = NULL;
-    g_autofree char *after = NULL;
+    g_autofree char *text = NULL;
 
     all_in(b);
-    before = text_of(b, 2, format_members);
-    g_assert_nonnull(strstr(before, "\"n1\": { \"id\": 1, \"online\": 1, \"ip\": \"10.99.0.11\"}"));
-    g_assert_nonnull(strstr(before, "\"ip\": \"10.99.0.13\"}"));
-    statusgroup_update_init(&up);
-    statusgroup_set_address(b->nodes[0].g, "10.99.9.1", b->now, b->wall, &up);
-    perform(b, &b->nodes[0], &up);
-    run(b);
-    after = text_of(b, 2, format_members);
-    g_assert_nonnull(strstr(after, "\"ip\": \"10.99.9.1\"}"));
+    text = text_of(b, 2, format_members);
+    g_assert_nonnull(strstr(text, "\"n1\": { \"id\": 1, \"online\": 1, \"ip\": \"10.99.0.11\"}"));
+    g_assert_nonnull(strstr(text, "\"ip\": \"10.99.0.13\"}"));
     bus_free(b);
 }
 

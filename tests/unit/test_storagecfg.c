@@ -138,8 +138,6 @@ static void test_mapping(void)
     g_assert_cmpuint(gpu->len, ==, 2);
     g_assert_cmpstr(gpu->pdata[0], ==, "0000:01:00.4");
     g_assert_cmpstr(gpu->pdata[1], ==, "0000:01:00.5");
-    g_assert_true(mappingcfg_flag(cfg, "gpu", "mdev"));
-    g_assert_false(mappingcfg_flag(cfg, "stick", "mdev"));
     g_assert_cmpint(mappingcfg_paths(cfg, "stick", "n1", &stick, &err), ==, 0);
     g_assert_cmpstr(stick->pdata[0], ==, "1234:abcd");
     g_assert_cmpint(mappingcfg_paths(cfg, "stick", "n2", &none, &err), ==, -ENODEV);
