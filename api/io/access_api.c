@@ -76,6 +76,17 @@ static int by_ticket(const ApiCall *c, const char *user, const char *ticket, Err
     return r;
 }
 
+static int read_users(ApiCall *c, Err *err)
+{
+    int r = api_auth_read_users(c->pve, &c->caller.cfg, err);
+
+    if (r == 0 && usercfg_skipped(c->caller.cfg) > 0) {
+        trace(c->tracer, TRACE_WARNING, "user.cfg: %u records cannot be read and grant nothing",
+              usercfg_skipped(c->caller.cfg));
+    }
+    return r;
+}
+
 static int prove(ApiCall *c, const char *user, Err *err)
 {
     const ApidContext *x = c->ctx;
@@ -85,7 +96,7 @@ static int prove(ApiCall *c, const char *user, Err *err)
     if (!wire_ticket_valid_user(user)) {
         return err_setf(err, -EACCES, "no proper user name");
     }
-    if ((r = api_auth_read_users(c->pve, &c->caller.cfg, err)) < 0 ||
+    if ((r = read_users(c, err)) < 0 ||
         (r = usercfg_check_user(c->caller.cfg, user, clock_wall(), err)) < 0) {
         return r;
     }

@@ -82,7 +82,8 @@ typedef struct UserCfg UserCfg;
 int usercfg_parse(const char *text, gsize size, UserCfg **ret, Err *err) must_check;
 void usercfg_free(UserCfg *cfg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(UserCfg, usercfg_free)
-unsigned usercfg_skipped(const UserCfg *cfg); /* records that could not be read */
+/* Records that could not be read. */
+unsigned usercfg_skipped(const UserCfg *cfg);
 
 /* Known, enabled and not expired? 0, or -EACCES with the reason (for the log). */
 int usercfg_check_user(const UserCfg *cfg, const char *user, WallTime now, Err *err) must_check;
