@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ha-manager/io/ha_daemon.h"
 
+#include "ha-manager/core/ha_timing.h"
 #include "ha-manager/io/ha_tree.h"
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
@@ -223,6 +224,9 @@ static int start(const HaDaemon *d, bool foreground, bool debug)
     catch_signals();
     if (write_pid(pid_file) < 0) {
         log_line(TRACE_WARNING, "main", "cannot write the pid file: %s", strerror(errno));
+    }
+    for (int i = 0; ha_timing_profiles[i] != NULL; i++) {
+        g_assert(ha_timing_is_safe(ha_timing_profiles[i]));
     }
     self = d->begin(node, &why);
     if (self == NULL) {
