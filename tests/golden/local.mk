@@ -5,6 +5,9 @@ TESTS += %D%/history_check.sh
 EXTRA_DIST += %D%/history_check.sh
 EXTRA_DIST += %D%/guest_commands.sh %D%/reference_commands.sh %D%/guest
 EXTRA_DIST += %D%/showcmd_words.sh
+TESTS += %D%/json_outputs.sh
+EXTRA_DIST += %D%/json_outputs.sh
+%D%/json_outputs.log: cli/qm$(EXEEXT) cli/pvesm$(EXEEXT) cli/pmxcfs-db$(EXEEXT)
 %D%/guest_commands.log: cli/qm$(EXEEXT)
 %D%/reference_commands.log: cli/qm$(EXEEXT)
 %D%/showcmd_words.log: cli/qm$(EXEEXT)
