@@ -18,6 +18,7 @@ typedef struct GuestCli {
     StorageSet *set;
 } GuestCli;
 
+/* Reads storage.cfg; the caller closes. */
 int guest_cli_open(const char *root, GuestCli *ret, Err *err) must_check;
 void guest_cli_close(GuestCli *c);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestCli, guest_cli_close)

@@ -34,6 +34,7 @@ typedef struct Hamgr {
     HaResources *resources; /* with the node of each */
 } Hamgr;
 
+/* Reads all of it. -errno when the cluster filesystem does not answer or a file cannot be used. */
 int hamgr_open(Hamgr *h, Err *err) must_check;
 void hamgr_close(Hamgr *h);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Hamgr, hamgr_close)
@@ -51,6 +52,7 @@ int hamgr_affinity(const Hamgr *h, HaAffinity **ret, Err *err) must_check;
 /* State as shown to users: reference 6.10. Static text, or of the status. */
 const char *hamgr_shown_state(const Hamgr *h, const char *sid);
 
+/* The verbs: see `run` of CliVerb. */
 int hamgr_add(char **operands, Err *err);
 int hamgr_set(char **operands, Err *err);
 int hamgr_remove(char **operands, Err *err);

@@ -81,6 +81,7 @@ int db_salvage_read(const char *path, DbSalvage *s, Err *err) must_check;
 /* Settles names, types, duplicates, orphans and cycles. */
 int db_salvage_settle(DbSalvage *s, Err *err) must_check;
 
+/* Adds to `notes`. */
 void db_note(DbSalvage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- files ------------------------------------------------------------------------------- */
@@ -107,6 +108,7 @@ uint32_t db_now(void);
 
 /* ---- verbs: operands end with NULL ------------------------------------------------------- */
 
+/* The verbs: see `run` of CliVerb. */
 int db_verb_check(char **operands, Err *err);
 int db_verb_stat(char **operands, Err *err);
 int db_verb_dump(char **operands, Err *err);

@@ -71,14 +71,17 @@ extern const CliVerb pvecm_verbs[];
 /* The cluster's configuration text; -ENOENT when this node is in no cluster. */
 int pvecm_read_cluster_conf(char **ret, gsize *ret_size, Err *err) must_check;
 
+/* The verbs: see `run` of CliVerb. Those that programs of other nodes call: */
 int pvecm_addnode(char **operands, Err *err);
 int pvecm_mtunnel(char **operands, Err *err);
 
+/* Those that change which nodes there are: */
 int pvecm_delnode(char **operands, Err *err);
 int pvecm_leave(char **operands, Err *err);
 int pvecm_rename(char **operands, Err *err);
 int pvecm_readdress(char **operands, Err *err);
 
+/* All others: */
 int pvecm_status(char **operands, Err *err);
 int pvecm_nodes(char **operands, Err *err);
 int pvecm_expected(char **operands, Err *err);

@@ -29,6 +29,7 @@ extern PvesmOptions pvesm_options;
 /* The table; options of add and set are made from what kinds of storage know. */
 const CliVerb *pvesm_verbs(void);
 
+/* The verbs: see `run` of CliVerb. */
 int pvesm_status(char **operands, Err *err);
 int pvesm_list(char **operands, Err *err);
 int pvesm_path(char **operands, Err *err);

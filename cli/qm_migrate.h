@@ -22,6 +22,7 @@ extern QmMigrateOptions qm_migrate_options;
 
 extern const CliVerb qm_migrate_verbs[];
 
+/* The verbs: see `run` of CliVerb. */
 int qm_migrate(char **operands, Err *err);
 int qm_migrate_cancel(char **operands, Err *err);
 int qm_migrations(char **operands, Err *err);

@@ -71,6 +71,7 @@ int qm_run_ask_ha(const GuestHost *h,
                   const char *const *words,
                   Err *err) must_check;
 
+/* The verbs: see `run` of CliVerb. */
 int qm_start(char **operands, Err *err);
 int qm_stop(char **operands, Err *err);
 int qm_shutdown(char **operands, Err *err);

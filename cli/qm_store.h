@@ -61,11 +61,13 @@ int qm_store_begin(char **operands, GuestStore **ret, uint32_t *ret_vmid, Err *e
 /* Words of a list separated by `,`, `;` or blanks. char *, owned by the caller. */
 GPtrArray *qm_words(const char *list);
 
+/* On stdout, indented. */
 void qm_print_json(const JsonTree *tree);
 
 /* A value as it is shown: secrets as stars. Borrowed. */
 const char *qm_shown_value(const char *key, const char *value);
 
+/* The verbs: see `run` of CliVerb. */
 int qm_create(char **operands, Err *err);
 int qm_set(char **operands, Err *err);
 int qm_config(char **operands, Err *err);

@@ -38,6 +38,7 @@ extern const CliVerb qm_run_verbs[]; /* qm_run_table.c: running guests */
  * caller frees *ret_path, which may be NULL. */
 int qm_load_config(uint32_t vmid, VmConf **ret, char **ret_path, Err *err) must_check;
 
+/* The verbs: see `run` of CliVerb. */
 int qm_showcmd(char **operands, Err *err);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct ApidContext {
 
 extern const ParamSpec access_ticket_params[];
 
+/* What is served below /access; the realms one can log in to. For everybody. */
 int access_get_index(ApiCall *c, Err *err) must_check;
 int access_get_domains(ApiCall *c, Err *err) must_check;
 int access_get_ticket(ApiCall *c, Err *err) must_check; /* nothing: pages ask for it */

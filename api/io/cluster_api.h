@@ -10,6 +10,8 @@
 
 extern const ParamSpec cluster_resources_params[];
 
+/* The nodes and their quorum; guests, nodes and storages with what they use, as far as the
+ * caller may see them; the nodes alone. */
 int cluster_get_status(ApiCall *c, Err *err) must_check;
 int cluster_get_resources(ApiCall *c, Err *err) must_check;
 int cluster_get_nodes(ApiCall *c, Err *err) must_check;

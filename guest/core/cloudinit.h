@@ -34,6 +34,7 @@ typedef struct CloudinitFile {
     char *text;
 } CloudinitFile;
 
+/* The configured one, or what suits the kind of system. */
 CloudinitFormat cloudinit_format(const GuestConf *gc);
 
 /* What the image is called. */

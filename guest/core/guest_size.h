@@ -15,6 +15,7 @@ typedef struct GuestSize {
     int64_t disk;   /* bytes of all disks that say their size; -1 when drives cannot be read */
 } GuestSize;
 
+/* Defaults where the configuration says nothing. */
 GuestSize guest_size(const GuestConf *gc);
 
 #endif

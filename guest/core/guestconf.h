@@ -29,6 +29,7 @@ int guestconf_new(const VmSection *section,
 void guestconf_free(GuestConf *gc);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestConf, guestconf_free)
 
+/* As given when it was made. */
 uint32_t guestconf_vmid(const GuestConf *gc);
 
 /* The value was written down (a default does not count). */

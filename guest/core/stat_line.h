@@ -62,6 +62,7 @@ typedef struct StatGuest {
 /* Of one that does not run only what it may use counts. */
 char *stat_line_guest(const StatGuest *g, WallTime now);
 
+/* Value of STAT_KEY_STORAGE, bytes; negative: unknown. Caller frees. */
 char *stat_line_storage(int64_t total, int64_t used, WallTime now);
 
 /* Value of STAT_KEY_STATIC: JSON. */

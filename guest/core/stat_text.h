@@ -20,6 +20,7 @@ typedef struct StatCpu {
     unsigned cpus; /* processors that are on */
 } StatCpu;
 
+/* /proc/stat, its line of all processors; false: no such line. */
 bool stat_text_cpu(const char *text, StatCpu *ret);
 
 /* /proc/meminfo, in bytes; each may be unknown. */
@@ -30,6 +31,7 @@ typedef struct StatMemory {
     int64_t swap_free;
 } StatMemory;
 
+/* Cannot fail: what is not there is unknown. */
 void stat_text_memory(const char *text, StatMemory *ret);
 
 /* The first number: /proc/loadavg, /proc/uptime. NAN when there is none. */
@@ -59,6 +61,7 @@ typedef struct StatProcess {
     uint64_t start;
 } StatProcess;
 
+/* /proc/PID/stat; false when it is none. */
 bool stat_text_process(const char *text, StatProcess *ret);
 
 /* Bytes through interfaces, as the machine (or the guest) sees them. */

@@ -33,6 +33,8 @@ typedef struct DiskMove {
     bool skiplock;
 } DiskMove;
 
+/* Moves a disk to another storage, or gives it to another guest. Blocks; on failure the guest
+ * has its disk as before. */
 int disk_move(GuestStore *s, uint32_t vmid, const DiskMove *how, Err *err) must_check;
 
 typedef struct DiskImport {
@@ -43,6 +45,7 @@ typedef struct DiskImport {
     bool skiplock;
 } DiskImport;
 
+/* Takes an image in as a disk of the guest. Blocks; on failure nothing of it stays. */
 int disk_import(GuestStore *s, uint32_t vmid, const DiskImport *how, Err *err) must_check;
 
 /* Sizes as they are, volumes that nobody names as unused. `vmid` 0: all guests of this node. */

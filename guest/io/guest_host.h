@@ -32,6 +32,7 @@ int guest_host_open(const char *root, const char *run_dir, GuestHost **ret, Err 
 void guest_host_free(GuestHost *h);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestHost, guest_host_free)
 
+/* One line for the person who asked, through the callback of the host; NULL there: nobody hears. */
 void guest_say(const GuestHost *h, GuestSayKind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

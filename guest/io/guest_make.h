@@ -24,6 +24,7 @@ typedef struct GuestSet {
     bool skiplock;
 } GuestSet;
 
+/* Changes a configuration, and the running guest where that can be. Blocks. */
 int guest_set(GuestStore *s, uint32_t vmid, GuestSet *set, Err *err) must_check;
 
 /* Passwords become hashes, tags sorted, network cards get addresses, vmgenid `1` an id: `options`

@@ -20,6 +20,7 @@
 
 typedef struct GuestMirror GuestMirror;
 
+/* Connects to the monitor of a running guest; errors of guest_qmp_open. */
 int guest_mirror_open(GuestStore *s, uint32_t vmid, GuestMirror **ret, Err *err) must_check;
 
 /* Ends what has not come to its end; the guest goes on with its own disks. */

@@ -44,6 +44,7 @@ void guest_proc_add_children(GArray *pids);
 int guest_proc_identify(pid_t pid, GuestProc *ret, uint32_t *ret_vmid, char **ret_dir, Err *err)
     must_check;
 
+/* By its pidfd, so that it never hits another process. One that has ended is no error. */
 void guest_proc_signal(const GuestProc *p, int number);
 
 /* True once the process has ended, or after `timeout_ms` false. */

@@ -16,6 +16,8 @@
 /* -ENOTSUP without the program. */
 int guest_tpm_check(const GuestConf *conf, Err *err) must_check;
 
+/* Starts the swtpm of a guest that has a TPM; 0 at once for others. Blocks until it has gone to
+ * the background. */
 int guest_tpm_start(const GuestConf *conf, const HostFacts *facts, Err *err) must_check;
 
 /* Adds the process (pid_t) of a TPM that runs. */

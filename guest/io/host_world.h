@@ -16,9 +16,9 @@
 typedef struct HostWorld HostWorld;
 
 typedef struct HostWorldOptions {
-    const char *root;    /* tree laid out like /etc/pve; NULL: CLUSTER_ROOT */
-    const char *assume;  /* "qemu=7.2.0,arch=x86_64,...", or NULL: this host as it is */
-    const char *run_dir; /* NULL: the usual one */
+    const char *root;       /* tree laid out like /etc/pve; NULL: CLUSTER_ROOT */
+    const char *assume;     /* "qemu=7.2.0,arch=x86_64,...", or NULL: this host as it is */
+    const char *run_dir;    /* NULL: the usual one */
     const char *script_dir; /* of the bridge scripts; NULL: where they are installed */
     bool look_only; /* leave nothing behind, not even the version of QEMU for the next time */
 } HostWorldOptions;
@@ -29,6 +29,7 @@ int host_world_new(const HostWorldOptions *options, HostWorld **ret, Err *err) m
 void host_world_free(HostWorld *w);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostWorld, host_world_free)
 
+/* Borrowed, as long as the world lives. */
 const HostFacts *host_world_facts(const HostWorld *w);
 
 #endif

@@ -25,11 +25,13 @@ typedef struct NbdDiskOptions {
     bool writable;
 } NbdDiskOptions;
 
+/* Starts a qemu-nbd for the image and connects to it. Blocks; -ENOENT: no such image. */
 int nbd_disk_open(const NbdDiskOptions *options, NbdDisk **ret, Err *err) must_check;
 /* Ends the server as well; waits until the image is closed. */
 void nbd_disk_close(NbdDisk *d);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NbdDisk, nbd_disk_close)
 
+/* Bytes of the disk, and pieces of it; -errno when the server or the image fails. */
 uint64_t nbd_disk_size(const NbdDisk *d);
 int nbd_disk_read(NbdDisk *d, uint64_t offset, void *buf, size_t len, Err *err) must_check;
 int nbd_disk_write(NbdDisk *d, uint64_t offset, const void *buf, size_t len, Err *err) must_check;

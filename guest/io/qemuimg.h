@@ -31,8 +31,12 @@ typedef struct ImageCreate {
     const char *backing_format; /* with `backing` */
 } ImageCreate;
 
+/* Makes an image; what stands at its place is overwritten. These three block, at most as long as
+ * a copy may take; -errno, with what qemu-img said; `cancel` of the progress ends them. What was
+ * begun stays. */
 int qemuimg_create(const ImageCreate *c, const ImageProgress *progress, Err *err) must_check;
 
+/* `size` in bytes; qemu-img refuses to make it smaller. */
 int qemuimg_resize(const char *path, const char *format, uint64_t size, Err *err) must_check;
 
 typedef struct ImageCopy {
@@ -45,6 +49,7 @@ typedef struct ImageCopy {
     bool in_use;     /* a guest has `from` open; only with `snapshot`, which does not change */
 } ImageCopy;
 
+/* Into an image that is there and large enough. */
 int qemuimg_copy(const ImageCopy *c, const ImageProgress *progress, Err *err) must_check;
 
 typedef enum ImageSnapshotAction {

@@ -36,11 +36,13 @@ HaCrm *ha_crm_new(const HaEnv *env);
 void ha_crm_free(HaCrm *crm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaCrm, ha_crm_free)
 
+/* One round; tells when the next is due, or that this was the last. */
 HaNext ha_crm_round(HaCrm *crm, HaNow now);
 
 /* Asks for an orderly end; takes effect in the following rounds. */
 void ha_crm_request_shutdown(HaCrm *crm);
 
+/* As it is after the last round. */
 HaCrmState ha_crm_state(const HaCrm *crm);
 
 /* The status as the master has it; NULL when this CRM is not master. Borrowed. */

@@ -215,6 +215,7 @@ typedef struct HaEnv {
     bool *first_write_done;   /* LRM: where "wrote its first status" is noted; NULL: in itself */
 } HaEnv;
 
+/* One line of the daemon's log, through the seam. */
 void ha_log(const HaEnv *env, TraceLevel level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

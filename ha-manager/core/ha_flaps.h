@@ -22,6 +22,7 @@ typedef struct HaFlaps {
     int64_t lost[HA_FLAPS_COUNT]; /* Unix seconds, the latest last; 0: none */
 } HaFlaps;
 
+/* The node was lost now. Wall time in seconds, as the status file has it. */
 void ha_flaps_note(HaFlaps *f, int64_t now_s);
 
 /* Until when it is in quarantine; 0: it is not. */

@@ -30,6 +30,8 @@ typedef struct HaGroups {
 void ha_groups_free(HaGroups *groups);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaGroups, ha_groups_free)
 
+/* Sections that make no sense are told to `warn` and left out. -EFBIG, and errors of
+ * sectionconf_parse. */
 int ha_groups_parse(const char *text, SectionWarn warn, void *ctx, HaGroups **ret_groups, Err *err)
     must_check;
 

@@ -34,6 +34,7 @@ HaLrm *ha_lrm_new(const HaEnv *env, const char *boot_id);
 void ha_lrm_free(HaLrm *lrm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaLrm, ha_lrm_free)
 
+/* One round; tells when the next is due, or that this was the last. */
 HaNext ha_lrm_round(HaLrm *lrm, HaNow now);
 
 /* Between rounds, when workers may have ended: collects results, starts what waits, and publishes.
@@ -49,6 +50,7 @@ typedef struct HaShutdown {
 /* Asks for an orderly end; ignored when one is under way. */
 void ha_lrm_request_shutdown(HaLrm *lrm, HaShutdown why, HaNow now);
 
+/* As they are after the last round. */
 HaLrmState ha_lrm_state(const HaLrm *lrm);
 HaLrmMode ha_lrm_mode(const HaLrm *lrm);
 

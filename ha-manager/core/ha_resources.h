@@ -48,6 +48,7 @@ int ha_resources_parse(const char *const *types,
                        HaResources **ret_res,
                        Err *err) must_check;
 
+/* Borrowed; NULL: not configured. */
 HaResource *ha_resources_get(const HaResources *res, const char *sid);
 
 /* Requested state; a service that is not configured counts as disabled. */

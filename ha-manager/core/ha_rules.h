@@ -52,6 +52,7 @@ int ha_rules_parse(const char *text, SectionWarn warn, void *ctx, HaRules **ret_
 /* Adds an empty rule, replacing one of the same id; borrowed. */
 HaRule *ha_rules_add(HaRules *rules, HaRuleType type, const char *id, int64_t order);
 
+/* Neither disabled by a person nor in conflict with another rule. */
 bool ha_rule_is_active(const HaRule *rule);
 
 /* Adds the words of a list "node[:prio]" to `nodes`; entries that do not parse are ignored. */

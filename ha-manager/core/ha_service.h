@@ -56,6 +56,7 @@ void ha_service_prune(HaService *s);
 /* As the command is called; "" for none. */
 const char *ha_pending_name(HaPending pending);
 
+/* What was asked for and what failed is forgotten, noted, or asked. Names are copied. */
 void ha_service_clear_pending(HaService *s);
 void ha_service_add_failed_node(HaService *s, const char *node);
 void ha_service_clear_failed_nodes(HaService *s);

@@ -33,6 +33,7 @@ typedef struct HaSettings {
 } HaSettings;
 
 void ha_settings_init(HaSettings *s);
+/* Reads datacenter.cfg; whatever it does not say, or not sensibly, is the default. */
 void ha_settings_parse(const char *text, HaSettings *ret_settings);
 
 #endif

@@ -27,6 +27,8 @@ int ha_usage_new(HaScheduler mode,
 void ha_usage_free(HaUsage *u);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaUsage, ha_usage_free)
 
+/* How load is counted; how many nodes are online; name of one (`i` below their number),
+ * borrowed. */
 HaScheduler ha_usage_mode(const HaUsage *u);
 guint ha_usage_n_nodes(const HaUsage *u);
 const char *ha_usage_node(const HaUsage *u, guint i);

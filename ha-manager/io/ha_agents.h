@@ -28,6 +28,7 @@ typedef struct HaAgents {
 /* The types beside vm and ct, NULL terminated. */
 extern const char *const ha_agent_types[];
 
+/* Is there an agent for services of this type? */
 bool ha_agents_has_type(const char *type);
 
 /* 1 runs, 0 does not, or an error: that cannot be told. */

@@ -26,6 +26,8 @@ typedef struct HaDaemon {
     void (*end)(void *self);
 } HaDaemon;
 
+/* All of `main`: its exit status. 0, 1 it could not be done, 2 wrong words, 3 (`status`) it is
+ * dead. */
 int ha_daemon_main(const HaDaemon *d, int argc, char **argv);
 
 /* Time of a round that begins now. */

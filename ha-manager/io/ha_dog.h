@@ -22,6 +22,8 @@ typedef struct HaDog {
 
 void ha_dog_init(HaDog *dog, const char *socket);
 
+/* Connects to watchdog-mux, unless it is connected: it is armed from then on. -errno: it cannot
+ * be reached. */
 int ha_dog_open(HaDog *dog, Err *err) must_check;
 bool ha_dog_is_open(const HaDog *dog);
 

@@ -11,6 +11,7 @@
 
 #define HA_NODE_END_FILE "/run/quorate/node-end"
 
+/* Blocks while systemd is asked, which has a deadline. Without an answer: only the daemon ends. */
 HaShutdown ha_node_end_ask(void);
 
 /* From the output of `systemctl list-jobs`. */

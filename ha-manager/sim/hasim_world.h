@@ -103,6 +103,7 @@ HaSimWorld *hasim_world_new(HaSimLog log, void *log_ctx);
 void hasim_world_free(HaSimWorld *w);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaSimWorld, hasim_world_free)
 
+/* Name copied; owned by the world. */
 HaSimNode *hasim_world_add_node(HaSimWorld *w, const char *name);
 HaSimNode *hasim_world_node(const HaSimWorld *w, const char *name); /* NULL: no such node */
 HaSimGuest *hasim_world_add_guest(HaSimWorld *w, const char *sid, const char *node);
@@ -110,6 +111,7 @@ HaSimGuest *hasim_world_guest(const HaSimWorld *w, const char *sid);
 /* Gives a guest the stats it has where a scenario does not tell any. */
 void hasim_world_default_load(const HaSimWorld *w, HaSimGuest *g);
 
+/* One line of the transcript, under the virtual time. */
 void hasim_log(const HaSimWorld *w, const char *level, const char *source, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

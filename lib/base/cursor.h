@@ -29,6 +29,7 @@ typedef struct Reader {
 /* Borrows `data` (may be NULL when `size` is 0) for the life of the reader. */
 Reader reader_init(const void *data, size_t size);
 
+/* Little-endian numbers; 0, and the reader is bad from then on, when too few bytes are left. */
 uint8_t reader_u8(Reader *r);
 uint16_t reader_le16(Reader *r);
 uint32_t reader_le32(Reader *r);
@@ -70,6 +71,8 @@ void writer_init(Writer *w, size_t limit);
 void writer_done(Writer *w);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Writer, writer_done)
 
+/* Little-endian numbers and bytes. Beyond the limit the writer becomes bad, and writes nothing
+ * more. */
 void writer_u8(Writer *w, uint8_t v);
 void writer_le16(Writer *w, uint16_t v);
 void writer_le32(Writer *w, uint32_t v);
@@ -86,6 +89,7 @@ void writer_strfield(Writer *w, const char *s, size_t n);
 /* Overwrites 4 bytes already written at `pos` (length fields known only at the end). */
 void writer_patch_le32(Writer *w, size_t pos, uint32_t v);
 
+/* Bytes so far; has everything fitted? */
 size_t writer_size(const Writer *w);
 bool writer_ok(const Writer *w);
 

@@ -59,6 +59,7 @@ int64_t jsontree_get_int(const JsonTree *t, const char *key, int64_t fallback);
 
 /* ---- building */
 
+/* New values, owned by the caller until they are put into another. Texts are copied. */
 JsonTree *jsontree_new_object(void);
 JsonTree *jsontree_new_array(void);
 JsonTree *jsontree_new_text(const char *text);

@@ -16,6 +16,7 @@ typedef struct Prng {
 /* Starts the sequence that belongs to `seed`; every seed is valid. */
 void prng_init(Prng *p, uint64_t seed);
 
+/* Uniform in all 64 bits. */
 uint64_t prng_u64(Prng *p);
 
 /* Uniform in [0, bound); `bound` must not be 0. */

@@ -18,6 +18,7 @@ Sha256 *sha256_new(void); /* ready for the first byte */
 void sha256_free(Sha256 *h);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sha256, sha256_free)
 
+/* Adds bytes, or a number as so many of them, little-endian. */
 void sha256_bytes(Sha256 *h, const void *data, size_t n);
 void sha256_u8(Sha256 *h, uint8_t v);
 void sha256_le32(Sha256 *h, uint32_t v);

@@ -24,6 +24,7 @@ StrMap *strmap_new(GDestroyNotify free_value);
 void strmap_free(StrMap *m);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StrMap, strmap_free)
 
+/* Number of keys. */
 guint strmap_size(const StrMap *m);
 
 /* `i` must be below strmap_size. Borrowed. */

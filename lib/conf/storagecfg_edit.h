@@ -34,6 +34,7 @@ typedef struct StorageProp {
     const char *text;  /* one line for people */
 } StorageProp;
 
+/* All that is known; `i` below their number. Static. */
 size_t storage_prop_count(void);
 const StorageProp *storage_prop_at(size_t i);
 

@@ -26,6 +26,8 @@ bool log_debug(void);
 /* After daemonising: nothing more to stderr, all to the system log. */
 void log_stop_stderr(void);
 
+/* One line, cut at about 1000 bytes, control characters as blanks. Any thread; may block as long
+ * as the system log does. `domain` is the part of the program that speaks. */
 void log_line(TraceLevel level, const char *domain, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

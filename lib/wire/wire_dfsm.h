@@ -52,6 +52,7 @@ typedef struct WireDfsmMessage {
     size_t payload_size;
 } WireDfsmMessage;
 
+/* All parts of both are the same. */
 bool wire_dfsm_epoch_equal(const WireDfsmEpoch *a, const WireDfsmEpoch *b);
 
 /* Takes a message of a group whose protocol version is `version` apart.

@@ -122,6 +122,7 @@ typedef struct MigTarget {
 } MigTarget;
 
 void mig_target_init(MigTarget *t);
+/* One event in, what is to be done out; is there nothing left that could happen? */
 void mig_target_step(MigTarget *t, const MigTgtEvent *ev, MigTgtStep *ret);
 bool mig_target_ended(const MigTarget *t);
 

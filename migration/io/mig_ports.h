@@ -39,6 +39,7 @@ void mig_lease_free(MigLease *l); /* NULL is allowed */
 typedef struct MigPortsUse {
     unsigned total, taken, waiting;
 } MigPortsUse;
+/* As it is now. Any thread. */
 MigPortsUse mig_ports_use(MigPorts *p);
 
 #endif

@@ -8,6 +8,7 @@
 #include "migration/io/mig_job.h"
 
 void mig_target_done(MigJob *j, MigTop op, int r, const char *text);
+/* Writes down where the move is, so that a restarted agent goes on from there. */
 void mig_target_journal(MigJob *j);
 
 /* ---- mig_target_check.c */
@@ -24,6 +25,7 @@ int mig_target_address(MigJob *j, const char *network, char **ret, Err *err) mus
 
 /* ---- mig_target_qemu.c */
 
+/* Begins to start the QEMU that waits for the guest. */
 void mig_target_start(MigJob *j);
 void mig_target_start_command(MigJob *j, const MigNote *n); /* `qm start` has ended */
 void mig_target_qemu_run(MigJob *j);
@@ -33,6 +35,8 @@ int mig_target_find(MigJob *j);
 
 /* ---- mig_target_volumes.c */
 
+/* Reserves ports, then makes the volumes that come along: a command at a time, each ends in the
+ * second one. */
 void mig_target_prepare(MigJob *j);
 void mig_target_prepare_next(MigJob *j, const MigNote *n);
 /* Volumes will be made on this storage: which ones of the guest are there before goes into the

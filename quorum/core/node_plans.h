@@ -91,6 +91,7 @@ typedef enum KickResume {
     KICK_RESUME_WAIT,    /* the rest may decide without us: not before it is seen */
 } KickResume;
 
+/* What whoever finds a kick that was begun is to do. Pure. */
 KickResume kick_resume(const KickFacts *f);
 
 /* ---- may it go? ------------------------------------------------------------------------------ */

@@ -28,6 +28,7 @@ typedef struct WitnessToken {
 void witness_token_done(WitnessToken *t); /* wipes */
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(WitnessToken, witness_token_done)
 
+/* An address or a host name, no longer than WITNESS_HOST_MAX. */
 bool witness_valid_host(const char *host);
 
 /* Free the line with jointoken_free_line. */
@@ -51,6 +52,7 @@ typedef struct WitnessRequest {
 void witness_request_done(WitnessRequest *q);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(WitnessRequest, witness_request_done)
 
+/* JSON, caller frees; and back: -EBADMSG with the place. */
 char *witness_request_format(const WitnessRequest *q);
 int witness_request_parse(const char *json, gsize size, WitnessRequest *ret, Err *err) must_check;
 

@@ -44,6 +44,7 @@ int api_session_call(ApiSession *s,
 /* What an answer other than 200 says: -errno by its status, with its message and its errors. */
 int api_session_refusal(const HttpAnswer *a, const char *what, Err *err);
 
+/* The member it talks to; borrowed. */
 const char *api_session_host(const ApiSession *s);
 
 #endif

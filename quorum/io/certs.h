@@ -66,6 +66,7 @@ typedef struct CertInfo {
     bool is_ca;
 } CertInfo;
 
+/* Reads a certificate (PEM). -EBADMSG: it is none. Caller: certs_info_done. */
 int certs_inspect(const char *cert, CertInfo *ret, Err *err) must_check;
 void certs_info_done(CertInfo *info);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CertInfo, certs_info_done)

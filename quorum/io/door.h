@@ -33,6 +33,7 @@ door_ask(const ClusterPaths *paths, const char *state_dir, const Tracer *tracer,
 /* The text of an earlier refusal; NULL: none. Caller frees. */
 char *door_refusal(const char *state_dir);
 
+/* Has a member said that this node was removed, and is that still in force? */
 bool door_refused(const char *state_dir);
 
 /* The node is no member any more, or one again: no refusal is in force. */

@@ -10,6 +10,7 @@
 
 #define MEMBER_PATH "/api2/json/cluster/config/member2"
 
+/* Answers one request; errors are answers, too. */
 void member_server_handle(JoinServer *s, const ApiRequest *request, ApiAnswer *ret);
 
 #endif

@@ -44,12 +44,14 @@ void node_job_init(NodeJob *job, const NodeChange *change, const NodeJobType *ty
 void node_job_done(NodeJob *job);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NodeJob, node_job_done)
 
+/* Sets a value of the job in memory; NULL changes nothing. Both are copied. */
 void node_job_set(NodeJob *job, const char *name, const char *value);
 const char *node_job_get(const NodeJob *job, const char *name); /* NULL: absent; borrowed */
 /* Sets a value (NULL: takes it away) in the middle of a step, so that whoever recovers the job
  * knows it. Nothing is set when the journal cannot be written. */
 int node_job_note(NodeJob *job, const char *name, const char *value, Err *err) must_check;
 
+/* One line for the person who asked; NULL in the change: nobody hears. */
 void node_job_say(const NodeJob *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* quorum_wait, which says so. */
