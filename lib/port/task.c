@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define VERDICT_WAIT_MS 300
+#define END_SIZE        (2 * TASK_LINE_MAX) /* of a log: its last line is in it */
 
 typedef struct Running {
     char *dir, *upid, *path;
@@ -114,13 +115,34 @@ static void append_line(const char *path, const char *text)
 /* ---- running -----------------------------------------------------------------------------------
  */
 
+/* The end of a log, however large it has grown. NULL: it cannot be read. Caller frees. */
+static char *end_of(const char *path)
+{
+    g_autofree char *text = g_malloc(END_SIZE + 1);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    ssize_t n = size >= 0 ? pread(fd, text, END_SIZE, MAX(size - (off_t)END_SIZE, 0)) : -1;
+
+    if (fd >= 0) {
+        (void)close(fd); /* only read */
+    }
+    if (n < 0) {
+        return NULL;
+    }
+    for (ssize_t i = 0; i < n; i++) {
+        text[i] = text[i] != '\0' ? text[i] : '?'; /* one text, whatever was written */
+    }
+    text[n] = '\0';
+    return g_steal_pointer(&text);
+}
+
 /* Last line that says something; the text after "PROGRAM VERB: " stays as it is. Caller frees. */
 static char *last_line(const char *path)
 {
-    g_autofree char *text = NULL;
+    g_autofree char *text = end_of(path);
     g_auto(GStrv) lines = NULL;
 
-    if (!g_file_get_contents(path, &text, NULL, NULL)) {
+    if (text == NULL) {
         return g_strdup("its log cannot be read");
     }
     lines = g_strsplit(text, "\n", -1);
@@ -248,7 +270,8 @@ static Upid upid_of(const TaskSpec *spec)
                   .starttime = (uint32_t)clock_wall().sec};
 }
 
-int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err)
+/* A task that begins: a child that runs the command of `spec`, or this process. */
+static int begin(const char *dir, const TaskSpec *spec, bool runs, Running **ret, Err *err)
 {
     Running *t = g_new0(Running, 1);
     g_autofree char *temporary = NULL;
@@ -257,15 +280,17 @@ int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err)
 
     t->dir = g_strdup(dir);
     log = open_log(dir, &temporary, err);
-    r = log < 0 ? log : spawn(spec, log, &t->child, err);
+    r = log < 0 ? log : runs ? spawn(spec, log, &t->child, err) : 0;
     if (log >= 0) {
-        (void)close(log); /* the child has its own */
+        (void)close(log); /* a child has its own; our own lines are appended by name */
     }
     if (r == 0) {
-        const char *pid = g_subprocess_get_identifier(t->child);
+        const char *pid = runs ? g_subprocess_get_identifier(t->child) : NULL;
 
-        /* NULL: it has ended already, which the log will tell. */
-        u.pid = pid != NULL ? (uint32_t)g_ascii_strtoull(pid, NULL, 10) : 0;
+        /* Of a child NULL: it has ended already, which the log will tell. */
+        u.pid = !runs         ? (uint32_t)getpid()
+                : pid != NULL ? (uint32_t)g_ascii_strtoull(pid, NULL, 10)
+                              : 0;
         u.pstart = process_start((pid_t)u.pid);
         r = name_log(t, temporary, &u, err);
     }
@@ -277,9 +302,20 @@ int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err)
         return r;
     }
     update_active(dir, t->upid, true);
-    *ret_upid = g_strdup(t->upid);
-    g_thread_unref(g_thread_new("task", wait_for_end, t));
+    *ret = t;
     return 0;
+}
+
+int task_start(const char *dir, const TaskSpec *spec, char **ret_upid, Err *err)
+{
+    Running *t;
+    int r = begin(dir, spec, true, &t, err);
+
+    if (r == 0) {
+        *ret_upid = g_strdup(t->upid);
+        g_thread_unref(g_thread_new("task", wait_for_end, t));
+    }
+    return r;
 }
 
 /* ---- this process ------------------------------------------------------------------------------
@@ -291,30 +327,14 @@ struct TaskRecord {
 
 int task_record_begin(const char *dir, const TaskSpec *spec, TaskRecord **ret, Err *err)
 {
-    Running *t = g_new0(Running, 1);
-    g_autofree char *temporary = NULL;
-    Upid u = upid_of(spec);
-    int log, r;
+    Running *t;
+    int r = begin(dir, spec, false, &t, err);
 
-    t->dir = g_strdup(dir);
-    u.pid = (uint32_t)getpid();
-    u.pstart = process_start(getpid());
-    log = open_log(dir, &temporary, err);
-    r = log < 0 ? log : name_log(t, temporary, &u, err);
-    if (log >= 0) {
-        (void)close(log); /* lines are appended by name */
+    if (r == 0) {
+        *ret = g_new0(TaskRecord, 1);
+        (*ret)->running = t;
     }
-    if (r < 0) {
-        if (temporary != NULL) {
-            (void)g_unlink(temporary); /* renamed already, or of no use */
-        }
-        running_free(t);
-        return r;
-    }
-    update_active(dir, t->upid, true);
-    *ret = g_new0(TaskRecord, 1);
-    (*ret)->running = t;
-    return 0;
+    return r;
 }
 
 void task_record_say(TaskRecord *t, const char *line)
@@ -379,18 +399,19 @@ static bool verdict(const char *text, TaskStatus *ret)
 int task_status(const char *dir, const char *upid, TaskStatus *ret, Err *err)
 {
     g_auto(Upid) u = {0};
+    g_autofree char *path = NULL;
     int r = upid_parse(upid, &u, err);
 
     if (r < 0) {
         return r;
     }
+    path = log_path(dir, &u, upid);
     for (int tries = 0;; tries++) {
-        g_autofree char *text = NULL;
         bool was_alive = alive(&u); /* before the log is read */
-        gsize size = 0;
+        g_autofree char *text = end_of(path);
 
-        if ((r = task_log(dir, upid, &text, &size, err)) < 0) {
-            return r;
+        if (text == NULL) {
+            return err_setf(err, -ENOENT, "no such task");
         }
         if (verdict(g_strchomp(text), ret)) {
             return 0;

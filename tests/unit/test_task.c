@@ -76,6 +76,19 @@ static void a_task_that_fails_says_why(void)
     g_assert_cmpstr(verdict, ==, "pvecm add: no quorum");
 }
 
+static void a_log_of_any_size_has_its_verdict(void)
+{
+    g_autofree char *upid =
+        start("head -c 9000000 /dev/zero | tr '\\0' x; echo; echo so that is why; exit 3", NULL);
+    g_autofree char *verdict = verdict_of(upid);
+    g_autofree char *log = NULL;
+    gsize size = 0;
+    Err err = ERR_INIT;
+
+    g_assert_cmpstr(verdict, ==, "so that is why");
+    g_assert_cmpint(task_log(dir, upid, &log, &size, &err), ==, -EFBIG);
+}
+
 static void what_it_reads_stands_nowhere(void)
 {
     g_autofree char *upid = start("read -r x; test \"$x\" = open-sesame", "open-sesame\n");
@@ -216,6 +229,7 @@ int main(int argc, char **argv)
     g_test_add_func("/task/killed-is-active-no-longer", what_was_killed_is_active_no_longer);
     g_test_add_func("/task/knows-that-it-is-one", a_task_knows_that_it_is_one);
     g_test_add_func("/task/that-fails-says-why", a_task_that_fails_says_why);
+    g_test_add_func("/task/log-of-any-size-has-its-verdict", a_log_of_any_size_has_its_verdict);
     g_test_add_func("/task/what-it-reads-stands-nowhere", what_it_reads_stands_nowhere);
     g_test_add_func("/task/running-has-no-verdict", a_running_task_has_no_verdict);
     g_test_add_func("/task/unknown-is-told-apart-from-bad-names",
