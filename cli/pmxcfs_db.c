@@ -240,7 +240,7 @@ static const CliVerb verbs[] = {
     {"dump", "[PATH...]", "list the entries with all their fields", 0, MANY, dump_options,
      db_verb_dump},
     {"compare", "FILE [FILE]", "differences of two databases", 1, 2, show_options, db_verb_compare},
-    {"export", "DIR [PATH...]", "write the files into a new directory", 1, MANY, show_options,
+    {"export", "DIR [PATH...]", "write the files into a new directory", 1, MANY, database_options,
      db_verb_export},
     {"import", "DIR", "make a database from the files below a directory", 1, 1, import_options,
      db_verb_import},
