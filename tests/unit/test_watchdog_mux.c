@@ -179,13 +179,19 @@ static void wait_closed(Rig *r)
     g_assert_not_reached();
 }
 
+/* The socket has its name a moment before somebody listens there. */
 static HaDog open_dog(const Rig *r)
 {
     HaDog dog;
     Err err = ERR_INIT;
+    int code = -ECONNREFUSED;
 
     ha_dog_init(&dog, r->socket);
-    g_assert_cmpint(ha_dog_open(&dog, &err), ==, 0);
+    for (int i = 0; i < WAIT_MS / 10 && code == -ECONNREFUSED; i++) {
+        code = ha_dog_open(&dog, &err);
+        g_usleep(code < 0 ? 10000 : 0);
+    }
+    g_assert_cmpint(code, ==, 0);
     return dog;
 }
 
