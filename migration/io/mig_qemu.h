@@ -44,6 +44,7 @@ int mig_qemu_call(MigQemu *q, const char *command, JsonTree *arguments, JsonTree
 /* 0 when it answers a question within `ms`. */
 int mig_qemu_answers(MigQemu *q, unsigned ms, Err *err) must_check;
 
+/* QEMU gets a copy of the descriptor, under `name`; the caller keeps its own. */
 int mig_qemu_give_fd(MigQemu *q, const char *name, int fd, Err *err) must_check;
 /* Cuts the connection of the memory stream (`node` NULL) or of a block node, whatever else hangs.
  */

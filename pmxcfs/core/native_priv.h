@@ -133,6 +133,7 @@ uint32_t native_votes_of(const Replica *r, uint32_t nodeid); /* by the node list
 bool native_find_needs(const Replica *r, uint32_t *ret_needed, uint32_t *ret_readers);
 
 /* ---- native_exchange.c ---- */
+/* Begins a term, with this node as its leader. */
 void native_propose(Replica *r, const char *why);
 void native_try_start(Replica *r);   /* the same, if all is known and it is up to us */
 void native_ask_restart(Replica *r); /* soon, not at once */

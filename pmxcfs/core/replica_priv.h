@@ -83,6 +83,8 @@ void replica_group_disk_failed(Replica *r, int code);
 void replica_group_probed(Replica *r, int code);
 
 /* ---- replica_verify.c ---- */
+/* A caller asks for a round, and is answered under `token`; the digest of the member that `asked`
+ * has come; the view has changed. */
 void replica_verify_ask(Replica *r, uint64_t token);
 void replica_verify_compared(Replica *r,
                              GroupMember asked,

@@ -47,6 +47,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Joiner, joiner_done)
 /* Who this node is, and how it joins: `line` is a token, or NULL; then `peer` is the member. */
 int joiner_prepare(Joiner *j, const char *line, const char *peer, Err *err) must_check;
 
+/* By a token, or by the documented endpoints? */
 bool joiner_by_token(const Joiner *j);
 
 /* A guest that comes along, still without text. Borrowed. */
@@ -55,6 +56,7 @@ JoinerGuest *joiner_add_guest(Joiner *j, const char *dir, const char *name);
 /* Where `name` is saved while the join is under way. Caller frees. */
 char *joiner_saved(const Joiner *j, const char *name);
 
+/* One line for the person who asked. */
 void joiner_say(const Joiner *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Tells what stands against joining, and counts it: all of it is told before giving up. */
