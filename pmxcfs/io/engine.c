@@ -392,6 +392,16 @@ void engine_sync_then(Engine *e, uint64_t seq, EngineThen then, void *ctx)
     ask_then(e, sync_job(seq), waiter_new(then, ctx));
 }
 
+void engine_hurry(Engine *e)
+{
+    if (e->local && engine_own(e)) {
+        e->hurried = e->submitted;
+        store_hurry(e->store, e->submitted, true);
+        engine_disown(e);
+        lead_store(e);
+    }
+}
+
 int engine_lock_poke(Engine *e, const char *path, Err *err)
 {
     TreeOp ask_op = {.kind = TREE_OP_UNLOCK_REQUEST, .path = path};

@@ -72,6 +72,10 @@ void engine_submit_then(Engine *e, const TreeOp *op, EngineThen then, void *ctx)
 /* As engine_sync. */
 void engine_sync_then(Engine *e, uint64_t seq, EngineThen then, void *ctx);
 
+/* In local mode: what was applied goes to the disk now, for who knows that somebody will wait for
+ * it in a moment. Writes, and may hang, like engine_submit_then. */
+void engine_hurry(Engine *e);
+
 /* `utime(path, 0)` on a lock directory: ask for removal of an expired lock (reference chapter 6),
  * then the MTIME operation whose result is returned. */
 int engine_lock_poke(Engine *e, const char *path, Err *err) must_check;

@@ -257,6 +257,17 @@ typedef struct Commit {
     void *ctx;
 } Commit;
 
+/* A file that was just made is closed, or synced: with something written, or not? */
+static void count_lone(Mount *m, bool work)
+{
+    unsigned n = atomic_load(&m->lone_creates);
+    if (work && n > 0) {
+        atomic_store(&m->lone_creates, 0);
+    } else if (!work && n < MOUNT_LONE_MIN) {
+        atomic_store(&m->lone_creates, n + 1);
+    }
+}
+
 /* False when there is no file to commit. */
 static bool commit_begin(Commit *c, Mount *m, MountNode *n, bool all)
 {
@@ -271,6 +282,9 @@ static bool commit_begin(Commit *c, Mount *m, MountNode *n, bool all)
         c->seq = n->file->seq;
     }
     g_mutex_unlock(&n->lock);
+    if (there && c->seq > 0) {
+        count_lone(m, c->work);
+    }
     return there;
 }
 

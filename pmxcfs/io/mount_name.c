@@ -256,6 +256,8 @@ static void run_create(MountTask *t)
     mount_handle_fill(h, &t->fi);
     if (!mount_reply_create(&t->call, &e, &t->fi)) {
         mount_handle_free(m, h);
+    } else if (seq > 0 && atomic_load(&m->lone_creates) >= MOUNT_LONE_MIN) {
+        engine_hurry(m->engine);
     }
 }
 

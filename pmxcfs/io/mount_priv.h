@@ -45,6 +45,11 @@
 /* Workers that never wait for the engine or the kernel, so that reads are always answered. */
 #define MOUNT_THREADS_FREE 8u
 
+/* After so many files in a row that were made and closed with nothing written, the next is taken
+ * for one more: it goes to the disk while its maker gets the answer and closes it. Else a new file
+ * waits for its content, so that both cost one commit. */
+#define MOUNT_LONE_MIN 4u
+
 #define MOUNT_WRITE_MAX (1024u * 1024u) /* largest request; the kernel's own limit is the same */
 /* Written and not committed, all files together; beyond, a write commits its file before it
  * returns. */
@@ -178,6 +183,7 @@ struct Mount {
     atomic_uint_fast64_t changes;  /* deltas heard of */
     atomic_uint_fast64_t last_seq; /* newest engine number answered as applied */
     atomic_size_t pending;         /* bytes in overlays */
+    atomic_uint lone_creates;      /* files in a row that were made and closed empty */
 
     GMutex views_lock; /* guards `views` */
     GSList *views;     /* open virtual files */

@@ -358,8 +358,29 @@ static void test_file_locks(void)
     MT_OK(unlink(mt("lk")));
 }
 
+/* Goal: files that are made and closed empty, which go to the disk before they are closed when many
+ * were, are there, and so are those that are written after all, in whole. */
+static void test_empty_files(void)
+{
+    for (int i = 0; i < 40; i++) {
+        bool full = i > 8 && i % 3 == 0;
+        int fd = open(mt("ef%d", i), O_WRONLY | O_CREAT | O_EXCL, 0640);
+        MT_OK(fd);
+        if (full) {
+            MT_OK(write(fd, "full", 4));
+        }
+        MT_OK(close(fd));
+        g_assert_true(mt_has(mt("ef%d", i), full ? "full" : ""));
+    }
+    for (int i = 0; i < 40; i++) {
+        g_assert_true(mt_has(mt("ef%d", i), i > 8 && i % 3 == 0 ? "full" : ""));
+        MT_OK(unlink(mt("ef%d", i)));
+    }
+}
+
 void posix_add_open(void)
 {
+    g_test_add_func("/posix/open/empty-files", test_empty_files);
     g_test_add_func("/posix/open/two-handles-one-file", test_two_handles);
     g_test_add_func("/posix/open/unlinked-file-stays-readable", test_unlink_open);
     g_test_add_func("/posix/open/unlinked-file-stays-cut", test_cut_unlinked);

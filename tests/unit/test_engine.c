@@ -244,6 +244,23 @@ static void test_sync_then(Fix *f, gconstpointer data)
     g_assert_cmpint(lookup(f, "x"), ==, 0);
 }
 
+static void test_hurry(Fix *f, gconstpointer data)
+{
+    TreeOp op = {.kind = TREE_OP_CREATE, .path = "x"};
+    uint64_t seq = 0;
+
+    (void)data;
+    start(f);
+    engine_hurry(f->e); /* for nothing */
+    g_assert_cmpint(engine_submit(f->e, &op, REPLICA_WAIT_APPLIED, &seq, &f->err), ==, 0);
+    engine_hurry(f->e);
+    g_assert_cmpint(engine_sync(f->e, seq, &f->err), ==, 0);
+    engine_stop(f->e);
+    engine_hurry(f->e);
+    restart(f);
+    g_assert_cmpint(lookup(f, "x"), ==, 0);
+}
+
 /* Who does not wait writes to the disk itself, unless somebody is at it already. */
 static void test_then_leads(Fix *f, gconstpointer data)
 {
@@ -889,6 +906,7 @@ int main(int argc, char **argv)
     ADD("then/survives-a-restart", test_then_survives);
     ADD("then/sync-makes-durable", test_sync_then);
     ADD("then/writes-itself", test_then_leads);
+    ADD("hurry", test_hurry);
     ADD("lock/poke-of-a-live-lock-is-refused", test_lock_poke);
     ADD("lock/renewal-only-forward", test_lock_renewal);
     ADD("open/fresh-file-has-version-1", test_fresh_record);
