@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pmxcfs/core/replica_priv.h"
 
+/* More than most events lead to: the array does not have to grow. */
+#define ACTIONS_USUAL 4
+
 static void action_clear(gpointer data)
 {
     ReplicaAction *a = data;
@@ -13,7 +16,7 @@ static void action_clear(gpointer data)
 
 void replica_update_init(ReplicaUpdate *up)
 {
-    up->actions = g_array_new(FALSE, FALSE, sizeof(ReplicaAction));
+    up->actions = g_array_sized_new(FALSE, FALSE, sizeof(ReplicaAction), ACTIONS_USUAL);
     g_array_set_clear_func(up->actions, action_clear);
 }
 

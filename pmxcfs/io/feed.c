@@ -11,6 +11,8 @@
 
 /* A delta with more entries than this is told as "resync": listing them would push out the rest. */
 #define EDITS_MAX (FEED_LINES_MAX / 4)
+/* Room for most lines. */
+#define LINE_USUAL 192
 
 typedef struct FeedLine {
     uint64_t seq;
@@ -56,20 +58,38 @@ void feed_set_listener(Feed *f, void (*fn)(void *ctx), void *ctx)
 
 /* ---- appending ---- */
 
+/* A line is made with each change, and printf is slow. */
+static void append_number(GString *s, const char *before, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    g_string_append(s, before);
+    g_string_append_len(s, digits + at, (gssize)(sizeof digits - at));
+}
+
 /* Starts a line; the caller adds members and hands it to append. */
 static GString *begin(uint64_t seq, WallTime now, const char *op)
 {
-    GString *s = g_string_new(NULL);
+    GString *s = g_string_sized_new(LINE_USUAL);
 
-    g_string_append_printf(
-        s, "{\"seq\":%" G_GUINT64_FORMAT ",\"time\":%" G_GINT64_FORMAT ",\"op\":\"%s\"", seq,
-        now.sec, op);
+    append_number(s, "{\"seq\":", seq);
+    append_number(s, ",\"time\":", (uint64_t)MAX(now.sec, 0));
+    g_string_append(s, ",\"op\":\"");
+    g_string_append(s, op);
+    g_string_append_c(s, '"');
     return s;
 }
 
 static void member(GString *s, const char *name, const char *value)
 {
-    g_string_append_printf(s, ",\"%s\":", name);
+    g_string_append(s, ",\"");
+    g_string_append(s, name);
+    g_string_append(s, "\":");
     json_append_string(s, value);
 }
 
@@ -137,8 +157,9 @@ static FeedLine *edit_line(
         member(s, "to", edit->path_after);
         private = private || cfspath_is_private(edit->path_after);
     }
-    g_string_append_printf(s, ",\"version\":%" G_GUINT64_FORMAT ",\"node\":%u,\"own\":%s",
-                           d->root_after.version, d->root_after.writer, own ? "true" : "false");
+    append_number(s, ",\"version\":", d->root_after.version);
+    append_number(s, ",\"node\":", d->root_after.writer);
+    g_string_append(s, own ? ",\"own\":true" : ",\"own\":false");
     if (undone) {
         g_string_append(s, ",\"undone\":true");
     }
