@@ -130,6 +130,8 @@ class Layer:
         self.epoch = struct.pack('<IIII', self.changes, int(time.time()), *self.me)
         self.saved = (self.requests, bytes(16))
         self.second = []
+        for member in joined:  # What it numbered while it was away went nowhere.
+            self.counts.pop(member, None)
         if self.mode >= 128:
             return
         self.lowest = min((node for node, _ in members), default=0)
