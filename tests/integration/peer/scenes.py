@@ -404,7 +404,8 @@ def twins(scene):
     """Two configs of one VMID."""
     does, one, two = scene.does, 'nodes/node1/qemu-server/300.conf', 'nodes/node2/lxc/300.conf'
     scene.settled()
-    for path in ('nodes/node2/lxc', 'nodes/node1/lxc/300.conf'):
+    for path in ('nodes', 'nodes/node1', 'nodes/node2', 'nodes/node1/qemu-server',
+                 'nodes/node1/lxc', 'nodes/node2/lxc', 'nodes/node1/lxc/300.conf'):
         scene.ask('mkdir', path)
     does(0, 'create', one)
     does(0, 'delete', 'nodes/node1/lxc/300.conf')
