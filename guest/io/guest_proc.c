@@ -130,6 +130,29 @@ int guest_proc_find(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err
     return find_by(path, names_pid_file, ret, err);
 }
 
+int guest_proc_scan(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err)
+{
+    g_autofree char *path = guest_run_path(run_dir, vmid, "pid");
+    g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
+    const char *name;
+
+    if (dir == NULL) {
+        return err_setf(err, -ENOENT, "/proc is not mounted");
+    }
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        g_auto(GuestProc) proc = GUEST_PROC_INIT;
+
+        proc.pid = parse_pid(name);
+        proc.fd = proc.pid > 0 ? pidfd_open(proc.pid, 0) : -1;
+        if (proc.fd >= 0 && names_pid_file(proc.pid, path) && !guest_proc_wait(&proc, 0)) {
+            *ret = proc;
+            proc = (GuestProc)GUEST_PROC_INIT;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* The command line of `pid` has the word "file=" and this very file. */
 static bool names_tpm_file(pid_t pid, const char *pid_file)
 {

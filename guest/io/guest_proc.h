@@ -47,6 +47,9 @@ int guest_proc_identify(pid_t pid, GuestProc *ret, uint32_t *ret_vmid, char **re
 /* By its pidfd, so that it never hits another process. One that has ended is no error. */
 void guest_proc_signal(const GuestProc *p, int number);
 
+/* The same for one that has not written its pid file yet: looks at all processes. */
+int guest_proc_scan(const char *run_dir, uint32_t vmid, GuestProc *ret, Err *err) must_check;
+
 /* True once the process has ended, or after `timeout_ms` false. */
 bool guest_proc_wait(const GuestProc *p, unsigned timeout_ms);
 

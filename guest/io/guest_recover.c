@@ -7,6 +7,7 @@
 #include "guest/io/guest_proc.h"
 #include "guest/io/guest_qmp.h"
 #include "guest/io/guest_snapshot.h"
+#include "guest/io/guest_start.h"
 #include "guest/io/guest_suspend.h"
 #include "guest/io/guest_work.h"
 #include "guest/io/volume.h"
@@ -211,7 +212,12 @@ static int recover(Recover *v, Err *err)
     if (word == NULL && guest_work_found(v->work)->len == 0) {
         return 0;
     }
-    r = open_qemu(v, err);
+    if (found_word(v, GUEST_WORK_START)) {
+        r = guest_start_take_back(v->host, v->vmid, err);
+    }
+    if (r == 0) {
+        r = open_qemu(v, err);
+    }
     if (r == 0 && guest_work_found(v->work)->len > 0) {
         r = recover_volumes(v, err);
     }

@@ -676,6 +676,7 @@ static int finish_back(Snap *s, bool start, Err *err)
     if (r < 0 || (s->vmstate == NULL && !start)) {
         return r;
     }
+    options.work = s->work;
     if (s->vmstate != NULL) {
         options.state_fd = guest_state_open(s->set, s->vmstate, err);
         if (options.state_fd < 0) {

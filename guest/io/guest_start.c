@@ -88,7 +88,7 @@ static int build(Start *s, Err *err)
     QemuCmdParams params = {.vmid = s->vmid,
                             .machine = s->options->machine,
                             .cpu = s->options->cpu,
-                            .paused = s->options->paused || s->incoming != NULL,
+                            .paused = true, /* until all is done, see talk() */
                             .incoming = s->incoming};
     const VmSection *section = vmconf_main(s->conf);
     const HostFacts *facts = host_world_facts(s->world);
@@ -151,17 +151,6 @@ static int set_links(const Start *s, QmpClient *qmp, Err *err)
     return r;
 }
 
-static bool has_links_down(const Start *s)
-{
-    for (int i = 0; i < 32; i++) {
-        const PropString *net = guestconf_props_at(s->gc, "net", i);
-        if (net != NULL && propstring_bool(net, "link_down")) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A state from a file is read by QEMU on its own; until then it says "inmigrate". */
 static int wait_for_state(const Start *s, QmpClient *qmp, Err *err)
 {
@@ -185,14 +174,17 @@ static int wait_for_state(const Start *s, QmpClient *qmp, Err *err)
     }
 }
 
+/* Not one instruction of the guest runs before its links, its limits and its memory are as they
+ * shall be; and a start that is killed leaves none that runs with half of that. */
 static int talk(Start *s, Err *err)
 {
     int64_t balloon = guestconf_int(s->gc, "balloon");
     bool state = s->options->state_fd >= 0;
+    bool stays = s->options->paused || guestconf_bool(s->gc, "freeze");
     g_autoptr(QmpClient) qmp = NULL;
     int r;
 
-    if (s->options->migrated_from != NULL || (balloon <= 0 && !has_links_down(s) && !state)) {
+    if (s->options->migrated_from != NULL) {
         return 0;
     }
     r = guest_qmp_open(s->host->run_dir, s->vmid, &qmp, err);
@@ -205,10 +197,7 @@ static int talk(Start *s, Err *err)
     if (r == 0) {
         r = set_links(s, qmp, err);
     }
-    if (r == 0 && state && !s->options->paused) {
-        r = qmp_call(qmp, "cont", NULL, 0, NULL, err);
-    }
-    return r;
+    return r == 0 && !stays ? qmp_call(qmp, "cont", NULL, 0, NULL, err) : r;
 }
 
 static int enter_scope(Start *s, Err *err)
@@ -377,8 +366,15 @@ start_incoming(const GuestHost *h, uint32_t vmid, const GuestStartOptions *optio
 int guest_start_locked(
     const GuestHost *h, uint32_t vmid, GuestEdit *edit, const GuestStartOptions *options, Err *err)
 {
+    g_autoptr(GuestWork) own = NULL;
     int r = check_not_running(h, vmid, err);
 
+    if (r == 0 && options->work == NULL) {
+        r = guest_work_begin(h->tree, vmid, GUEST_WORK_WAIT_MS, &own, err);
+    }
+    if (r == 0) {
+        guest_work_note(own != NULL ? own : options->work, GUEST_WORK_START, "");
+    }
     /* A saved state fits the configuration it was saved under, not a newer one. */
     if (r == 0 && options->state_fd < 0) {
         r = guest_apply_pending(h, vmid, edit, err);
@@ -388,6 +384,31 @@ int guest_start_locked(
         r = r == 1 ? guest_edit_commit(edit, err) : r;
     }
     return r < 0 ? r : start_conf(h, vmid, guest_edit_conf(edit), options, err);
+}
+
+int guest_start_take_back(const GuestHost *h, uint32_t vmid, Err *err)
+{
+    Start s = {.host = h, .vmid = vmid, .proc = GUEST_PROC_INIT};
+    g_autofree char *status = NULL;
+    int r = guest_proc_find(h->run_dir, vmid, &s.proc, err);
+
+    if (r == 0) {
+        r = guest_proc_scan(h->run_dir, vmid, &s.proc, err);
+    }
+    if (r <= 0) {
+        return r;
+    }
+    r = guest_qmp_status(h->run_dir, vmid, &status, err);
+    if (r == -ENOENT || r == -ECONNREFUSED) { /* it has just begun */
+        err_clear(err);
+        r = 0;
+    }
+    if (r == 0 && g_strcmp0(status, "running") != 0) {
+        guest_say(h, GUEST_SAY_PROGRESS, "ending what a start that was killed has left");
+        undo(&s);
+    }
+    guest_proc_clear(&s.proc);
+    return r;
 }
 
 /* Its memory waits in a volume. Looked at again under the lock. */

@@ -13,6 +13,7 @@
 
 #include "guest/io/guest_edit.h"
 #include "guest/io/guest_host.h"
+#include "guest/io/guest_work.h"
 #include "lib/base/err.h"
 
 #include <glib.h>
@@ -32,6 +33,7 @@ typedef struct GuestStartOptions {
     gsize n_fds;
     /* Continue from a saved RAM state: an open file at its start, or -1. */
     int state_fd;
+    GuestWork *work; /* of a caller that has one already, or NULL; borrowed */
 } GuestStartOptions;
 
 #define GUEST_START_OPTIONS_INIT                                                                   \
@@ -50,6 +52,10 @@ int guest_start_locked(const GuestHost *h,
                        GuestEdit *edit,
                        const GuestStartOptions *options,
                        Err *err) must_check;
+
+/* For guest_recover: a QEMU whose start was not completed goes, with all that it has got. One that
+ * lets its guest run stays: its start was as good as done. */
+int guest_start_take_back(const GuestHost *h, uint32_t vmid, Err *err) must_check;
 
 /* Takes and gives back a cluster lock: afterwards this node has seen every change that was
  * acknowledged anywhere before the call. -EACCES without quorum. */

@@ -261,6 +261,7 @@ static int wake(const GuestHost *h,
                 uint32_t vmid,
                 const StorageSet *set,
                 GuestEdit *edit,
+                GuestWork *work,
                 const GuestStartOptions *options,
                 Err *err)
 {
@@ -277,6 +278,7 @@ static int wake(const GuestHost *h,
                         "and start it anew",
                         vmid);
     }
+    start.work = work;
     start.machine = machine;
     start.cpu = cpu;
     start.state_fd = guest_state_open(set, vmstate, err);
@@ -333,7 +335,7 @@ int guest_wake(const GuestHost *h, uint32_t vmid, const GuestStartOptions *optio
         r = guest_work_begin(h->tree, vmid, GUEST_WORK_WAIT_MS, &work, err);
     }
     if (r == 0) {
-        r = wake(h, vmid, set, edit, options, err);
+        r = wake(h, vmid, set, edit, work, options, err);
     }
     return r == 0 ? end_wake(h, vmid, set, edit, err) : r;
 }

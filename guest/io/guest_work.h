@@ -22,6 +22,7 @@
 #define GUEST_WORK_VOLUME "volume" /* VOLUME: goes, unless the configuration names it */
 #define GUEST_WORK_COPY   "copy"   /* DISK VOLUME: QEMU copies to it */
 #define GUEST_WORK_RAN    "ran"    /* the guest was stopped for it, and shall go on */
+#define GUEST_WORK_START  "start"  /* QEMU is being started; until that is done it stands still */
 
 typedef struct GuestWork GuestWork;
 
