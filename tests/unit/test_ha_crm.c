@@ -6,6 +6,7 @@
  */
 #include "ha-manager/sim/hasim_world.h"
 
+#include <errno.h>
 #include <glib.h>
 #include <string.h>
 
@@ -18,7 +19,15 @@ typedef struct Rig {
     HaSimNode *node;
     GString *log;
     bool exited;
+    HaEnvOps ops; /* of the simulator, with a lock that cannot be given back */
 } Rig;
+
+static int refuse_unlock(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return -EROFS;
+}
 
 static void keep(void *ctx, const char *level, int64_t time, const char *source, const char *text)
 {
@@ -391,6 +400,33 @@ static void next_master_brings_no_watchdog_to_a_disarmed_cluster(Rig *r, gconstp
     g_assert_true(is_guarded(r));
 }
 
+/* Some LRM may have its lease yet: until all are disarmed, the master is guarded. */
+static void next_master_guards_a_cluster_that_is_being_disarmed(Rig *r, gconstpointer data)
+{
+    (void)data;
+    services(r, A_SERVICE);
+    status_is(r, "{" NODES("online", "online") ",\"disarm\":{\"mode\":\"freeze\",\"state\":"
+                                               "\"disarming\"}}");
+    run_rounds(r, 3);
+    assert_master(r);
+    g_assert_true(is_guarded(r));
+    g_assert_false(was_said(r, "skipping watchdog"));
+}
+
+static void lock_that_cannot_be_given_back_runs_out(Rig *r, gconstpointer data)
+{
+    (void)data;
+    become_master(r);
+    ha_crm_request_shutdown(r->node->crm.crm);
+    r->ops = *r->node->crm.env.ops;
+    r->ops.unlock = refuse_unlock;
+    r->node->crm.env.ops = &r->ops;
+    run_rounds(r, 1);
+    g_assert_true(r->exited);
+    g_assert_false(is_guarded(r));
+    g_assert_true(was_said(r, "CRM lock release failed, let the lock timeout"));
+}
+
 /* ---- epochs ---- */
 
 static uint64_t epoch_of_file(const Rig *r)
@@ -451,6 +487,9 @@ int main(int argc, char **argv)
     CASE("disarmed-master-has-no-watchdog", disarmed_master_has_no_watchdog);
     CASE("next-master-brings-no-watchdog-to-a-disarmed-cluster",
          next_master_brings_no_watchdog_to_a_disarmed_cluster);
+    CASE("next-master-guards-a-cluster-that-is-being-disarmed",
+         next_master_guards_a_cluster_that_is_being_disarmed);
+    CASE("lock-that-cannot-be-given-back-runs-out", lock_that_cannot_be_given_back_runs_out);
     CASE("late-write-does-not-bring-an-epoch-back", late_write_does_not_bring_an_epoch_back);
     return g_test_run();
 }
