@@ -190,6 +190,9 @@ typedef struct HaConduct {
     bool finish_moves;     /* an LRM about to end still carries out moves away from it */
     bool await_moves;      /* an LRM does not go idle while a service is on its way to it, or has
                               come without the master's knowledge */
+    bool stop_arrivals;    /* on a node that goes down the LRM waits for what is on its way to it,
+                              and stops that, too */
+    bool guard_moves;      /* a running guest goes only to a node whose LRM holds its lease */
     bool stops_first;      /* what the LRM itself stops, the manager's wishes do not put off */
     bool join_late;        /* positive rules that a later one connects count as one */
     bool tell_dropped;     /* a queued command that is lost to a state change is named */

@@ -311,14 +311,17 @@ static HaNext work_waiting(HaLrm *lrm)
 /* The end of an active LRM: true when it can go. */
 static bool finish_active(HaLrm *lrm)
 {
-    guint left;
+    guint left = 0;
 
+    if (lrm->node_shutdown && lrm->env->conduct.stop_arrivals) {
+        left = ha_work_queue_arrivals(lrm->work, status(lrm));
+    }
     if (lrm->mode == HA_MODE_RESTART) {
         if (lrm->env->conduct.finish_moves) {
             /* What the master asked for before it saw us go: it counts as ours until it is done. */
             ha_work_queue_motions(lrm->work, status(lrm));
         }
-        left = run_work(lrm);
+        left += run_work(lrm);
         if (active_count(lrm) > 0 || left > 0) {
             return false;
         }
@@ -326,7 +329,7 @@ static bool finish_active(HaLrm *lrm)
         stand_down(lrm);
         return true;
     }
-    if (run_work(lrm) > 0) {
+    if (run_work(lrm) + left > 0) {
         return false;
     }
     /* With a guest that would not stop, the watchdog stays open and resets the node. */

@@ -14,6 +14,8 @@ struct HaWork {
     StrMap *busy;     /* sid -> HaJob *: a worker has it */
     StrMap *results;  /* uid -> HaResult * */
     StrMap *restarts; /* sid -> number of restarts so far */
+    StrMap *own_stops; /* sid: a stop of ours was queued since the process began; set */
+    StrMap *held;      /* sid -> MonoTime * (g_free): its move waits for the lease of its target */
     unsigned stop_failures;
     char *resources_text; /* what `resources` was read from */
     HaResources *resources;
@@ -28,6 +30,8 @@ HaWork *ha_work_new(const HaEnv *env)
     w->busy = strmap_new(ha_job_free);
     w->results = strmap_new(ha_result_free);
     w->restarts = strmap_new(NULL);
+    w->own_stops = strmap_new(NULL);
+    w->held = strmap_new(g_free);
     return w;
 }
 
@@ -40,6 +44,8 @@ void ha_work_free(HaWork *w)
     strmap_free(w->busy);
     strmap_free(w->results);
     strmap_free(w->restarts);
+    strmap_free(w->own_stops);
+    strmap_free(w->held);
     g_free(w->resources_text);
     ha_resources_free(w->resources);
     g_free(w);
@@ -121,8 +127,84 @@ static bool is_motion(HaServiceState state)
            state == HA_SERVICE_REQUEST_START_BALANCE;
 }
 
+static void report(HaWork *w, const HaManagerStatus *ms, const HaJob *job, int code)
+{
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+
+    strmap_set(w->results, job->uid,
+               ha_result_new(job->sid, ha_service_state_name(job->state), code));
+    if (strmap_size(w->results) <= strmap_size(ms->services)) {
+        return; /* pruning costs a walk over everything: only when there is something to prune */
+    }
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const HaService *s = strmap_value(ms->services, i);
+
+        g_hash_table_add(known, (char *)s->uid);
+    }
+    for (guint i = 0; i < strmap_size(w->results);) {
+        if (g_hash_table_contains(known, strmap_key(w->results, i))) {
+            i++;
+        } else {
+            strmap_remove_at(w->results, i);
+        }
+    }
+}
+
+/* Does the LRM of that node hold its lease? One that is not ours does not tell; an unreadable file
+ * is no reason to keep a guest. */
+static bool holds_lease(const HaWork *w, const char *node)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(HaLrmStatus) ls = NULL;
+
+    return w->env->ops->read(w->env->ctx, HA_FILE_LRM_STATUS, node, &text, NULL) < 0 ||
+           ha_lrm_status_parse(text, &ls, NULL) < 0 || ls->boot_id == NULL ||
+           ls->state == HA_LRM_ACTIVE;
+}
+
+/* A guest that arrives before the lease would run unguarded: with its node cut off just then it
+ * would be begun elsewhere at once. `known`: what was found of nodes in this round. */
+static bool is_guarded(const HaWork *w, const char *node, StrMap *known)
+{
+    if (!strmap_has(known, node)) {
+        strmap_set(known, node, GINT_TO_POINTER(holds_lease(w, node)));
+    }
+    return GPOINTER_TO_INT(strmap_get(known, node)) != 0;
+}
+
+/* True when the move has to wait; one that has waited for too long is answered as failed. */
+static bool
+hold_move(HaWork *w, const HaManagerStatus *ms, const char *sid, const HaService *s, StrMap *known)
+{
+    MonoTime now = w->env->ops->mono(w->env->ctx);
+    const MonoTime *since = strmap_get(w->held, sid);
+
+    if (!w->env->conduct.guard_moves || s->state != HA_SERVICE_MIGRATE || s->target == NULL ||
+        strmap_has(w->busy, sid) || is_guarded(w, s->target, known)) {
+        (void)strmap_remove(w->held, sid); /* most are not there */
+        return false;
+    }
+    if (since == NULL) {
+        ha_log(w->env, TRACE_INFO,
+               "service '%s' waits with its move: node '%s' does not hold its agent lock", sid,
+               s->target);
+        strmap_set(w->held, sid, g_memdup2(&now, sizeof now));
+    } else if (mono_diff_us(now, *since) >= w->env->timing->move_wait_ms * US_PER_MS) {
+        HaJob job = {.sid = (char *)sid, .uid = (char *)s->uid, .state = s->state};
+
+        ha_log(w->env, TRACE_ERR,
+               "service '%s' stays: node '%s' did not take its agent lock for %d seconds", sid,
+               s->target, (int)(w->env->timing->move_wait_ms / 1000));
+        report(w, ms, &job, HA_EXIT_ERROR);
+        (void)strmap_remove(w->held, sid); /* was found above */
+    }
+    return true;
+}
+
 static void queue_wanted(HaWork *w, const HaManagerStatus *ms, bool motions_only)
 {
+    g_autoptr(StrMap) known = strmap_new(NULL);
+
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const char *sid = strmap_key(ms->services, i);
         const HaService *s = strmap_value(ms->services, i);
@@ -134,6 +216,9 @@ static void queue_wanted(HaWork *w, const HaManagerStatus *ms, bool motions_only
         }
         /* A stopped service is stopped again and again: somebody may have started it. */
         if (s->state != HA_SERVICE_STOPPED && strmap_has(w->results, s->uid)) {
+            continue;
+        }
+        if (hold_move(w, ms, sid, s, known)) {
             continue;
         }
         job = job_new(sid, s->uid, s->state, s->timeout_s);
@@ -177,6 +262,12 @@ unsigned ha_work_strayed(const HaWork *w, const HaManagerStatus *ms)
     return n;
 }
 
+static void queue_own_stop(HaWork *w, const char *sid, int64_t timeout_s)
+{
+    strmap_set(w->own_stops, sid, GINT_TO_POINTER(1));
+    queue(w, sid, job_new(sid, NULL, HA_SERVICE_REQUEST_STOP, timeout_s));
+}
+
 void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s, bool incoming)
 {
     for (guint i = 0; i < strmap_size(ms->services); i++) {
@@ -185,9 +276,28 @@ void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s
 
         if (strcmp(s->node, w->env->node) == 0 || has_strayed(w, sid, s) ||
             (incoming && g_strcmp0(s->target, w->env->node) == 0)) {
-            queue(w, sid, job_new(sid, NULL, HA_SERVICE_REQUEST_STOP, timeout_s));
+            queue_own_stop(w, sid, timeout_s);
         }
     }
+}
+
+guint ha_work_queue_arrivals(HaWork *w, const HaManagerStatus *ms)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < strmap_size(ms->services); i++) {
+        const char *sid = strmap_key(ms->services, i);
+        const HaService *s = strmap_value(ms->services, i);
+
+        if (is_motion(s->state) && g_strcmp0(s->target, w->env->node) == 0) {
+            n++; /* its guest may be here already, but the move has not ended */
+        } else if (!strmap_has(w->own_stops, sid) &&
+                   (strcmp(s->node, w->env->node) == 0 || has_strayed(w, sid, s))) {
+            queue_own_stop(w, sid, -1);
+            n++;
+        }
+    }
+    return n;
 }
 
 /* Reads ha/resources.cfg if it changed. An error leaves what was known. */
@@ -213,29 +323,6 @@ static int read_resources(HaWork *w)
     g_free(w->resources_text);
     w->resources_text = g_steal_pointer(&text);
     return 0;
-}
-
-static void report(HaWork *w, const HaManagerStatus *ms, const HaJob *job, int code)
-{
-    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
-
-    strmap_set(w->results, job->uid,
-               ha_result_new(job->sid, ha_service_state_name(job->state), code));
-    if (strmap_size(w->results) <= strmap_size(ms->services)) {
-        return; /* pruning costs a walk over everything: only when there is something to prune */
-    }
-    for (guint i = 0; i < strmap_size(ms->services); i++) {
-        const HaService *s = strmap_value(ms->services, i);
-
-        g_hash_table_add(known, (char *)s->uid);
-    }
-    for (guint i = 0; i < strmap_size(w->results);) {
-        if (g_hash_table_contains(known, strmap_key(w->results, i))) {
-            i++;
-        } else {
-            strmap_remove_at(w->results, i);
-        }
-    }
 }
 
 /* A failed start is tried again here before anybody is told. True when it is to be reported. */

@@ -489,7 +489,7 @@ static void shutdown_with_a_guest_that_does_not_stop(Rig *r, gconstpointer data)
     g_assert_false(ls->guests_stopped);
 }
 
-/* What is on its way here is not here: nobody needs to stop it. */
+/* As documented, who is on its way is not looked at. */
 static void shutdown_leaves_alone_what_is_on_its_way(Rig *r, gconstpointer data)
 {
     (void)data;
@@ -501,6 +501,139 @@ static void shutdown_leaves_alone_what_is_on_its_way(Rig *r, gconstpointer data)
     g_assert_true(r->exited);
     g_assert_false(is_guarded(r) || holds_lock(r));
     g_assert_false(was_said(r, "not on this node"));
+}
+
+/* The node goes down (or is booted again) while the guest is on its way to it. */
+static void ends_with_one_on_its_way(Rig *r, bool reboot)
+{
+    (void)strmap_remove(r->node->running, SID);
+    guest_is_on(r, OTHER);
+    says(r, COMING, "");
+    run_rounds(r, 1);
+    asked_to_end(r, true, reboot);
+    run_rounds(r, 20);
+    g_assert_false(r->exited);
+    g_assert_true(is_guarded(r) && holds_lock(r));
+    g_assert_false(was_said(r, "not on this node"));
+}
+
+static void arrives(Rig *r)
+{
+    guest_is_on(r, HERE);
+    strmap_set(r->node->running, SID, GINT_TO_POINTER(1));
+    run_rounds(r, 2); /* the move has not ended, by all that the manager says */
+    g_assert_false(r->exited);
+    g_assert_true(strmap_has(r->node->running, SID));
+    g_assert_true(is_guarded(r) && holds_lock(r));
+}
+
+static void assert_ended_with_all_stopped(Rig *r)
+{
+    g_autoptr(HaLrmStatus) ls = NULL;
+
+    run_rounds(r, 2);
+    g_assert_true(r->exited);
+    g_assert_false(strmap_has(r->node->running, SID));
+    g_assert_false(is_guarded(r) || holds_lock(r));
+    g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
+    g_assert_true(ls->guests_stopped);
+}
+
+static void shutdown_stops_what_arrives(Rig *r, gconstpointer data)
+{
+    (void)data;
+    ends_with_one_on_its_way(r, false);
+    arrives(r);
+    says(r, STARTED_HERE, "");
+    assert_ended_with_all_stopped(r);
+}
+
+/* The master that asked for the move died, and the next one believes the guest where it was. */
+static void shutdown_stops_what_strays_here(Rig *r, gconstpointer data)
+{
+    (void)data;
+    ends_with_one_on_its_way(r, false);
+    arrives(r);
+    says(r, STARTED_OTHER, "");
+    assert_ended_with_all_stopped(r);
+}
+
+static void shutdown_goes_on_when_the_move_fails(Rig *r, gconstpointer data)
+{
+    (void)data;
+    ends_with_one_on_its_way(r, false);
+    says(r, STARTED_OTHER, "");
+    assert_ended_with_all_stopped(r);
+    g_assert_false(was_said(r, "not on this node"));
+}
+
+static void reboot_stops_what_arrives(Rig *r, gconstpointer data)
+{
+    (void)data;
+    ends_with_one_on_its_way(r, true);
+    arrives(r);
+    says(r, FROZEN_HERE, ""); /* as the manager does with what is on a node that is booted */
+    assert_ended_with_all_stopped(r);
+}
+
+/* The guest stays where it is until the LRM of its target says that it holds its lease. */
+static void says_other(const Rig *r, const char *state, const char *boot)
+{
+    HaSimNode *n = hasim_world_node(r->w, OTHER);
+
+    g_free(n->lrm_status);
+    n->lrm_status = g_strdup_printf(
+        "{\"state\":\"%s\",\"mode\":\"active\",\"timestamp\":1,%s\"results\":{}}", state, boot);
+}
+
+#define OTHER_BOOT "\"boot_id\":\"boot-2\","
+
+static void move_waits_for_the_lease_of_its_target(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says_other(r, "wait_for_agent_lock", OTHER_BOOT);
+    says(r, GOING, "");
+    run_rounds(r, 3);
+    g_assert_cmpstr(hasim_world_guest(r->w, SID)->node, ==, HERE);
+    g_assert_true(was_said(r, "service 'vm:100' waits with its move: node 'node2'"));
+    says_other(r, "active", OTHER_BOOT);
+    run_rounds(r, 1);
+    g_assert_cmpstr(hasim_world_guest(r->w, SID)->node, ==, OTHER);
+    g_assert_false(was_said(r, "did not take"));
+}
+
+static void move_without_a_lease_there_fails(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaLrmStatus) ls = NULL;
+    const HaResult *result;
+
+    (void)data;
+    says_other(r, "wait_for_agent_lock", OTHER_BOOT);
+    says(r, GOING, "");
+    run_rounds(r, 8);
+    g_assert_cmpstr(hasim_world_guest(r->w, SID)->node, ==, HERE);
+    g_assert_true(was_said(r, "service 'vm:100' stays: node 'node2' did not take"));
+    g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
+    result = strmap_get(ls->results, "u5");
+    g_assert_nonnull(result);
+    g_assert_cmpint(result->exit_code, ==, HA_EXIT_ERROR);
+    says(r, STARTED_HERE, ""); /* and the next move waits anew */
+    run_rounds(r, 1);
+    says(r, "\"state\":\"migrate\",\"node\":\"node1\",\"target\":\"node2\",\"uid\":\"u9\"", "");
+    run_rounds(r, 3);
+    says_other(r, "active", OTHER_BOOT);
+    run_rounds(r, 1);
+    g_assert_cmpstr(hasim_world_guest(r->w, SID)->node, ==, OTHER);
+}
+
+/* An LRM of the original does not tell its boot: as documented, then. */
+static void move_to_a_foreign_node_does_not_wait(Rig *r, gconstpointer data)
+{
+    (void)data;
+    says_other(r, "wait_for_agent_lock", "");
+    says(r, GOING, "");
+    run_rounds(r, 1);
+    g_assert_cmpstr(hasim_world_guest(r->w, SID)->node, ==, OTHER);
 }
 
 static void lost_lock_with_nothing_running(Rig *r, gconstpointer data)
@@ -689,7 +822,15 @@ int main(int argc, char **argv)
     CASE("reboot-tells-whether-all-is-stopped", reboot_tells_whether_all_is_stopped);
     CASE("reboot-with-a-guest-that-does-not-stop", reboot_with_a_guest_that_does_not_stop);
     CASE("shutdown-with-a-guest-that-does-not-stop", shutdown_with_a_guest_that_does_not_stop);
-    CASE("shutdown-leaves-alone-what-is-on-its-way", shutdown_leaves_alone_what_is_on_its_way);
+    AS_DOCUMENTED("shutdown-leaves-alone-what-is-on-its-way",
+                  shutdown_leaves_alone_what_is_on_its_way);
+    CASE("shutdown-stops-what-arrives", shutdown_stops_what_arrives);
+    CASE("shutdown-stops-what-strays-here", shutdown_stops_what_strays_here);
+    CASE("shutdown-goes-on-when-the-move-fails", shutdown_goes_on_when_the_move_fails);
+    CASE("reboot-stops-what-arrives", reboot_stops_what_arrives);
+    CASE("move-waits-for-the-lease-of-its-target", move_waits_for_the_lease_of_its_target);
+    CASE("move-without-a-lease-there-fails", move_without_a_lease_there_fails);
+    CASE("move-to-a-foreign-node-does-not-wait", move_to_a_foreign_node_does_not_wait);
     AS_DOCUMENTED("lost-lock-with-nothing-running", lost_lock_with_nothing_running);
     WITH_WORKERS("node-in-maintenance-waits-for-its-worker",
                  node_in_maintenance_waits_for_its_worker);
