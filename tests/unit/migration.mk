@@ -23,3 +23,9 @@ check_PROGRAMS += %D%/test_mig_relay
 	lib/base/libbase.a $(SSL_LIBS) $(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS) -lpthread
 TESTS += %D%/test_mig_relay
 THREADED_TESTS += %D%/test_mig_relay
+
+check_PROGRAMS += %D%/test_mig_tls
+%C%_test_mig_tls_SOURCES = %D%/test_mig_tls.c
+%C%_test_mig_tls_LDADD = migration/libmigio.a lib/port/libport.a lib/base/libbase.a $(SSL_LIBS) \
+	$(CRYPTO_LIBS) $(GIO_LIBS) $(GLIB_LIBS) -lpthread
+TESTS += %D%/test_mig_tls
