@@ -2,9 +2,13 @@
 /*
  * clock_jump: a wall clock that jumps, for the programs that are started with this in LD_PRELOAD.
  * CLOCK_JUMP names a file of eight bytes: so many seconds, a number as the machine has it, the wall
- * clock is ahead of the real one, from the moment on they are written. Monotonic time is as it is.
+ * clock is ahead of the real one, from when on they are written. Monotonic time is as it is.
+ * Waits until a time of the wall clock, as QEMU has them, go by the clock as it is when they begin:
+ * one that a jump falls into is not touched by it.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,6 +16,8 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#define WALL_FROM 1000000000 /* no machine is up for 31 years: it is no monotonic time */
 
 static const volatile int64_t zero;
 static const volatile int64_t *ahead = &zero;
@@ -37,6 +43,22 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
         ret->tv_sec += *ahead;
     }
     return r;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict cond,
+                           pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict until)
+{
+    static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    struct timespec at = *until;
+
+    if (real == NULL) {
+        *(void **)&real = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    }
+    if (at.tv_sec > WALL_FROM) {
+        at.tv_sec -= *ahead;
+    }
+    return real(cond, mutex, &at);
 }
 
 /* These two by the names that programs call them. */

@@ -48,7 +48,7 @@ blow_guest()
     volume 1 disk 400 vm-400-disk-0.raw raw
     volume 1 disk 400 vm-400-disk-1.raw raw
     on 1 qm start 400 >/dev/null
-    gcc -shared -fPIC -O1 -o "$WORK/clock.so" "$TOP/tests/integration/clock_jump.c"
+    gcc -D_GNU_SOURCE -shared -fPIC -O1 -o "$WORK/clock.so" "$TOP/tests/integration/clock_jump.c"
 }
 volumes_of()
 {
@@ -103,6 +103,7 @@ take_disks_back()
 # agent_with_clock NODE: it, and what it starts, see a wall clock that can jump.
 agent_with_clock()
 {
+    rm -f "$WORK/ahead" # what uses the old one keeps it
     head -c 8 /dev/zero >"$WORK/ahead"
     lab kill "$1" migrated
     (
