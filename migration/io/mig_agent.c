@@ -681,6 +681,20 @@ static void bury(const char *path)
     }
 }
 
+/* What an agent was writing when it was killed; before any job writes its own. */
+static void drop_unfinished(const char *state_dir, GDir *dir)
+{
+    const char *name;
+
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(state_dir, name, NULL);
+
+        if (strstr(name, ".tmp.") != NULL) {
+            (void)unlink(path); /* the next start tries again */
+        }
+    }
+}
+
 static int resume_all(MigAgent *a, Err *err)
 {
     g_autoptr(GError) gerror = NULL;
@@ -690,6 +704,8 @@ static int resume_all(MigAgent *a, Err *err)
     if (dir == NULL) {
         return err_setf(err, -EIO, "%s", gerror->message);
     }
+    drop_unfinished(a->setup->state_dir, dir);
+    g_dir_rewind(dir);
     while ((name = g_dir_read_name(dir)) != NULL) {
         g_autofree char *path = g_build_filename(a->setup->state_dir, name, NULL);
 

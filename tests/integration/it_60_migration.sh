@@ -253,6 +253,7 @@ within 60 in_state 1 101 mirror
 lab kill 2 migrated
 check 'agent on the target killed: the move fails' ended 1
 check 'the guest does not notice' goes_on 1 101 "$was"
+lab exec 2 -- touch /var/lib/quorate/migration/0123.target.tmp.node2.1 # killed while it wrote
 lab start 2 migrated >/dev/null
 check 'started again, it cleans up' within 60 clean_on 2 101
 check 'volumes as well' equal "$(volumes_of 2)" 0
