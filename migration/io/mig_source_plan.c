@@ -11,10 +11,13 @@
 #include "migration/io/mig_source_ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STORAGE_CFG_MAX (1024 * 1024)
 #define CMDLINE_MAX     (1024 * 1024)
+#define RAW_ALIGN       4096 /* what QEMU takes for a file whose beginning tells nothing */
 #define DIRTY_S         1    /* so long QEMU looks how fast the guest writes its memory */
 #define DIRTY_WAIT_MS   5000 /* for its answer */
 #define CHANNELS_FROM                                                                              \
@@ -114,6 +117,61 @@ static void look_at_sizes(MigJob *j)
     }
 }
 
+static bool moves(const MigJob *j, const char *drive)
+{
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+
+        if (strcmp(v->drive, drive) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool begins_with_hole(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool hole = fd >= 0 && lseek(fd, 0, SEEK_DATA) != 0 && errno != EINVAL;
+
+    if (fd >= 0) {
+        (void)close(fd); /* only looked at */
+    }
+    return hole;
+}
+
+/* A shared raw file that a guest has discarded the beginning of: the target's QEMU would align
+ * its writes to more than the file's size is a multiple of, and refuse when the guest is there. */
+static void look_at_heads(MigJob *j)
+{
+    g_autoptr(JsonTree) t = NULL;
+    Err err = ERR_INIT;
+
+    if (mig_qemu_call(j->qemu, "query-block", NULL, &t, &err) < 0) {
+        return; /* the next question to QEMU says it */
+    }
+    for (guint i = 0; i < jsontree_count(t); i++) {
+        const char *device = jsontree_get_text(jsontree_at(t, i), "device");
+        const JsonTree *inserted = jsontree_get(jsontree_at(t, i), "inserted");
+        const JsonTree *image = jsontree_get(inserted, "image");
+        const char *path = jsontree_get_text(image, "filename");
+        int64_t size = jsontree_get_int(image, "virtual-size", 0);
+
+        if (device == NULL || !g_str_has_prefix(device, "drive-") || path == NULL ||
+            *path != '/' || g_strcmp0(jsontree_get_text(image, "format"), "raw") != 0 ||
+            jsontree_get_bool(inserted, "ro", false) || size % RAW_ALIGN == 0) {
+            continue;
+        }
+        device += strlen("drive-");
+        if (!moves(j, device) && begins_with_hole(path)) {
+            problem(j, "disk", true,
+                    "%s: its file begins with a hole and its size is no multiple of 4 KiB, which "
+                    "the target's QEMU could not write to: 'qm disk resize %u %s +1K' mends that",
+                    device, j->vmid, device);
+        }
+    }
+}
+
 static int look_at_qemu(MigJob *j, Err *err)
 {
     g_autofree char *state = NULL;
@@ -134,6 +192,7 @@ static int look_at_qemu(MigJob *j, Err *err)
     j->machine = qom_type(j);
     j->stats.total = memory_bytes(j);
     look_at_sizes(j);
+    look_at_heads(j);
     return 0;
 }
 
