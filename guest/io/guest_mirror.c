@@ -348,6 +348,7 @@ int guest_mirror_part(GuestMirror *m, bool agent, Err *err)
 
     ran = r == 0 && !frozen && jsontree_get_bool(status, "running", false);
     if (r == 0 && ran) {
+        guest_store_note(m->store, GUEST_WORK_RAN, "");
         r = qmp_call(m->qmp, "stop", NULL, 0, NULL, err);
     }
     if (r == 0) {

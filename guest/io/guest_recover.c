@@ -28,19 +28,22 @@ typedef struct Recover {
 
 /* ------------------------------------------------------------------ looking */
 
-/* The word of the configuration when it is one of ours. Caller frees. */
-static char *suspect_word(const GuestHost *h, uint32_t vmid)
+/* The word of the configuration when it is one of ours. Caller frees. *ret_foreign: somebody else,
+ * like a migration, has the guest, and would be in our way or we in his. */
+static char *suspect_word(const GuestHost *h, uint32_t vmid, bool *ret_foreign)
 {
     static const char *const words[] = {"snapshot", "snapshot-delete", "suspending", "suspended",
                                         NULL};
     g_autoptr(VmConf) conf = NULL;
     const char *word;
 
-    if (guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, NULL) < 0) {
+    *ret_foreign = guest_conf_read(h->tree, NULL, vmid, NULL, NULL, &conf, NULL) < 0;
+    if (*ret_foreign) {
         return NULL;
     }
     word = vmsection_get(vmconf_main(conf), "lock");
-    return word != NULL && g_strv_contains(words, word) ? g_strdup(word) : NULL;
+    *ret_foreign = word != NULL && !g_strv_contains(words, word);
+    return word != NULL && !*ret_foreign ? g_strdup(word) : NULL;
 }
 
 /* Rest of a found line that begins with `word`, or NULL. */
@@ -206,9 +209,13 @@ static int open_qemu(Recover *v, Err *err)
 
 static int recover(Recover *v, Err *err)
 {
-    g_autofree char *word = suspect_word(v->host, v->vmid); /* again: now nobody is at work */
+    bool foreign = false;
+    g_autofree char *word = suspect_word(v->host, v->vmid, &foreign); /* now nobody is at work */
     int r = 0;
 
+    if (foreign) {
+        return 0;
+    }
     if (word == NULL && guest_work_found(v->work)->len == 0) {
         return 0;
     }
@@ -223,6 +230,8 @@ static int recover(Recover *v, Err *err)
     }
     if (r == 0 && word != NULL) {
         r = recover_word(v, word, err);
+    } else if (r == 0 && found_word(v, GUEST_WORK_RAN)) {
+        r = let_go_on(v, err); /* it stood still for a clone */
     }
     if (r == 0) {
         guest_work_forget(v->work);
@@ -233,10 +242,11 @@ static int recover(Recover *v, Err *err)
 void guest_recover(const GuestHost *h, uint32_t vmid)
 {
     Recover v = {.host = h, .vmid = vmid};
-    g_autofree char *word = suspect_word(h, vmid);
+    bool foreign = false;
+    g_autofree char *word = suspect_word(h, vmid, &foreign);
     Err err = ERR_INIT;
 
-    if ((word == NULL && !guest_work_is_noted(h->tree, vmid)) ||
+    if (foreign || (word == NULL && !guest_work_is_noted(h->tree, vmid)) ||
         guest_tree_check_here(h->tree, vmid, NULL) < 0 ||
         guest_tree_check_quorum(h->tree, NULL) < 0 ||
         guest_work_begin(h->tree, vmid, AT_ONCE_MS, &v.work, NULL) < 0) {
