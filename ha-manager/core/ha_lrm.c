@@ -23,6 +23,7 @@ struct HaLrm {
     MonoTime lost_since;
     bool refreshed;      /* cluster state was up to date at the start of the round */
     bool shutdown;       /* an orderly end is asked for */
+    MonoTime asked_at;   /* ... since then */
     bool node_shutdown;  /* ... since the machine goes down */
     bool stopping;       /* lost the lock: guests are being stopped */
     bool guests_stopped; /* published: nothing of ours runs here */
@@ -308,13 +309,19 @@ static HaNext work_waiting(HaLrm *lrm)
     return (HaNext){.sleep_ms = lrm->env->timing->lrm_wait_ms};
 }
 
+static bool waited_enough(const HaLrm *lrm)
+{
+    return mono_diff_us(lrm->now.mono, lrm->asked_at) >=
+           lrm->env->timing->move_wait_ms * US_PER_MS;
+}
+
 /* The end of an active LRM: true when it can go. */
 static bool finish_active(HaLrm *lrm)
 {
-    guint left = 0;
+    guint left = 0, incoming = 0;
 
     if (lrm->node_shutdown && lrm->env->conduct.stop_arrivals) {
-        left = ha_work_queue_arrivals(lrm->work, status(lrm));
+        left = ha_work_queue_arrivals(lrm->work, status(lrm), &incoming);
     }
     if (lrm->mode == HA_MODE_RESTART) {
         if (lrm->env->conduct.finish_moves) {
@@ -329,11 +336,12 @@ static bool finish_active(HaLrm *lrm)
         stand_down(lrm);
         return true;
     }
-    if (run_work(lrm) + left > 0) {
+    if (run_work(lrm) + left > 0 || (incoming > 0 && !waited_enough(lrm))) {
         return false;
     }
-    /* With a guest that would not stop, the watchdog stays open and resets the node. */
-    if (ha_work_stop_failures(lrm->work) == 0) {
+    /* With a guest that would not stop, the watchdog stays open and resets the node; so it does
+     * with one that may come yet: the node it is to leave may go down, too, and never send it. */
+    if (incoming == 0 && ha_work_stop_failures(lrm->work) == 0) {
         lrm->guests_stopped = lrm->node_shutdown;
         stand_down(lrm);
     }
@@ -561,6 +569,7 @@ void ha_lrm_request_shutdown(HaLrm *lrm, HaShutdown why, HaNow now)
     }
     lrm->now = now;
     lrm->shutdown = true;
+    lrm->asked_at = now.mono;
     lrm->node_shutdown = why.node;
     if (why.node) {
         ha_settings_init(&settings);

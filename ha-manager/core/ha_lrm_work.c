@@ -150,7 +150,7 @@ static void report(HaWork *w, const HaManagerStatus *ms, const HaJob *job, int c
     }
 }
 
-/* Does the LRM of that node hold its lease? One that is not ours does not tell; an unreadable file
+/* Does the LRM of that node hold its lease (in maintenance: when something comes)? One that is not ours does not tell; an unreadable file
  * is no reason to keep a guest. */
 static bool holds_lease(const HaWork *w, const char *node)
 {
@@ -159,7 +159,7 @@ static bool holds_lease(const HaWork *w, const char *node)
 
     return w->env->ops->read(w->env->ctx, HA_FILE_LRM_STATUS, node, &text, NULL) < 0 ||
            ha_lrm_status_parse(text, &ls, NULL) < 0 || ls->boot_id == NULL ||
-           ls->state == HA_LRM_ACTIVE;
+           ls->state == HA_LRM_ACTIVE || ls->state == HA_LRM_MAINTENANCE;
 }
 
 /* A guest that arrives before the lease would run unguarded: with its node cut off just then it
@@ -281,16 +281,17 @@ void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s
     }
 }
 
-guint ha_work_queue_arrivals(HaWork *w, const HaManagerStatus *ms)
+guint ha_work_queue_arrivals(HaWork *w, const HaManagerStatus *ms, guint *ret_incoming)
 {
     guint n = 0;
 
+    *ret_incoming = 0;
     for (guint i = 0; i < strmap_size(ms->services); i++) {
         const char *sid = strmap_key(ms->services, i);
         const HaService *s = strmap_value(ms->services, i);
 
         if (is_motion(s->state) && g_strcmp0(s->target, w->env->node) == 0) {
-            n++; /* its guest may be here already, but the move has not ended */
+            (*ret_incoming)++; /* its guest may be here already, but the move has not ended */
         } else if (!strmap_has(w->own_stops, sid) &&
                    (strcmp(s->node, w->env->node) == 0 || has_strayed(w, sid, s))) {
             queue_own_stop(w, sid, -1);

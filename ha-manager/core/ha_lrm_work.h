@@ -34,8 +34,8 @@ unsigned ha_work_strayed(const HaWork *w, const HaManagerStatus *ms);
 void ha_work_queue_stops(HaWork *w, const HaManagerStatus *ms, int64_t timeout_s, bool incoming);
 
 /* The same (timeout_s -1) for what has come here since, once each. Gives the number of those, and
- * of the services that are still on their way here: a node that goes down is not done before. */
-guint ha_work_queue_arrivals(HaWork *w, const HaManagerStatus *ms);
+ * in `*ret_incoming` that of the services that are still on their way here. */
+guint ha_work_queue_arrivals(HaWork *w, const HaManagerStatus *ms, guint *ret_incoming);
 
 /* Collects what is finished and starts what waits. Gives the number of requests left. */
 guint ha_work_run(HaWork *w, const HaManagerStatus *ms);

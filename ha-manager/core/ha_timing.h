@@ -56,7 +56,8 @@ typedef struct HaTiming {
     int64_t fence_delay_ms;     /* node not seen online before its services count as lost */
     int64_t gone_ms;            /* a former member is forgotten */
     int64_t restart_giveup_ms;  /* LRM with lost lock and restart request */
-    int64_t move_wait_ms;       /* a move for the lease of its target, before it fails */
+    int64_t move_wait_ms;       /* a move for the lease of its target, before it fails; a node that
+                                   goes down for what is on its way to it */
     int64_t confirmed_delay_ms; /* node not seen online before fence agents are started */
     unsigned lrm_idle_rounds;   /* rounds without service before the agent lock is released */
     unsigned crm_idle_rounds;   /* rounds without any service before the manager lock is released */

@@ -511,7 +511,7 @@ static void ends_with_one_on_its_way(Rig *r, bool reboot)
     says(r, COMING, "");
     run_rounds(r, 1);
     asked_to_end(r, true, reboot);
-    run_rounds(r, 20);
+    run_rounds(r, 3);
     g_assert_false(r->exited);
     g_assert_true(is_guarded(r) && holds_lock(r));
     g_assert_false(was_said(r, "not on this node"));
@@ -565,6 +565,20 @@ static void shutdown_goes_on_when_the_move_fails(Rig *r, gconstpointer data)
     says(r, STARTED_OTHER, "");
     assert_ended_with_all_stopped(r);
     g_assert_false(was_said(r, "not on this node"));
+}
+
+/* Its source goes down as well, say: then not for ever, but the reset is for what may come. */
+static void shutdown_does_not_wait_for_ever(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaLrmStatus) ls = NULL;
+
+    (void)data;
+    ends_with_one_on_its_way(r, false);
+    run_rounds(r, 5);
+    g_assert_true(r->exited);
+    g_assert_true(is_guarded(r) && holds_lock(r));
+    g_assert_cmpint(ha_lrm_status_parse(r->node->lrm_status, &ls, NULL), ==, 0);
+    g_assert_false(ls->guests_stopped);
 }
 
 static void reboot_stops_what_arrives(Rig *r, gconstpointer data)
@@ -827,6 +841,7 @@ int main(int argc, char **argv)
     CASE("shutdown-stops-what-arrives", shutdown_stops_what_arrives);
     CASE("shutdown-stops-what-strays-here", shutdown_stops_what_strays_here);
     CASE("shutdown-goes-on-when-the-move-fails", shutdown_goes_on_when_the_move_fails);
+    CASE("shutdown-does-not-wait-for-ever", shutdown_does_not_wait_for_ever);
     CASE("reboot-stops-what-arrives", reboot_stops_what_arrives);
     CASE("move-waits-for-the-lease-of-its-target", move_waits_for_the_lease_of_its_target);
     CASE("move-without-a-lease-there-fails", move_without_a_lease_there_fails);
