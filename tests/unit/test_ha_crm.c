@@ -153,6 +153,8 @@ static const Need needs[] = {
     {"master-it-was", "{\"master_node\":\"node1\"," NODES("online", "online") "}", "arm-ha\n",
      true},
     {"leftover-maintenance", "{" NODES("online", "maintenance") "}", "", true},
+    {"leftover-maintenance-here",
+     "{\"node_status\":{\"node1\":\"maintenance\",\"node2\":\"online\"}}", "", true},
     {"leftover-beside-one-asked-for",
      "{" NODES("maintenance", "maintenance") ",\"node_request\":{\"node2\":{\"maintenance\":1}}}",
      "", true},
@@ -248,6 +250,29 @@ static void slave_that_is_not_needed_waits(Rig *r, gconstpointer data)
     services(r, "");
     run_rounds(r, 1);
     g_assert_cmpint(state(r), ==, HA_CRM_WAIT_FOR_QUORUM);
+}
+
+/* A slave watches the nodes: when it becomes master, the delay of a fence has run already. */
+static void slave_knows_when_a_node_was_last_seen(Rig *r, gconstpointer data)
+{
+    HaSimNode *other = hasim_world_node(r->w, OTHER);
+
+    (void)data;
+    services(r, A_SERVICE);
+    holds_lock(r, "node3");
+    status_is(
+        r, "{\"master_node\":\"node3\"," NODES(
+               "unknown",
+               "online") ",\"service_status\":{"
+                         "\"vm:100\":{\"state\":\"started\",\"node\":\"node2\",\"uid\":\"u\"}}}");
+    run_rounds(r, 2);
+    other->power = false;
+    run_rounds(r, 7); /* 70 s */
+    g_assert_cmpint(state(r), ==, HA_CRM_SLAVE);
+    g_assert_true(strmap_remove(r->w->locks, HA_MANAGER_LOCK));
+    run_rounds(r, 1);
+    assert_master(r);
+    g_assert_true(was_said(r, "service 'vm:100': state changed from 'started' to 'fence'"));
 }
 
 /* ---- how it ends ---- */
@@ -476,6 +501,7 @@ int main(int argc, char **argv)
     CASE("node-to-be-fenced-is-no-master", node_to_be_fenced_is_no_master);
     CASE("one-master-at-a-time", one_master_at_a_time);
     CASE("slave-that-is-not-needed-waits", slave_that_is_not_needed_waits);
+    CASE("slave-knows-when-a-node-was-last-seen", slave_knows_when_a_node_was_last_seen);
     CASE("master-that-lost-the-lock-steps-back", master_that_lost_the_lock_steps_back);
     CASE("master-without-services-goes-idle", master_without_services_goes_idle);
     CASE("asked-to-end-as-master", asked_to_end_as_master);
