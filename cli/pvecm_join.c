@@ -302,11 +302,23 @@ int pvecm_joininfo(char **operands, Err *err)
     return r;
 }
 
+static void tell_recovered(const char *what, bool finished)
+{
+    const char *how = finished ? "finished" : "taken back";
+
+    printf("the interrupted '%s' %s %s\n", what, pvecm_make.dry_run ? "would be" : "was", how);
+    if (!pvecm_make.dry_run) {
+        cluster_log(LOG_NOTICE, "an interrupted '%s' was %s", what, how);
+    }
+}
+
 /* The other plans: leave, delnode, rename, readdress. 1 when there was one. */
 static int recover_node_job(Err *err)
 {
-    NodeChange change = {
-        .paths = &cluster_paths, .state_dir = PVECM_STATE_DIR, .say = pvecm_task_say};
+    NodeChange change = {.paths = &cluster_paths,
+                         .state_dir = PVECM_STATE_DIR,
+                         .dry_run = pvecm_make.dry_run,
+                         .say = pvecm_task_say};
     NodePlanKind kind = NODE_PLAN_N;
     int r = node_job_recover(&change, &kind, err);
 
@@ -315,15 +327,15 @@ static int recover_node_job(Err *err)
                 "it is between two states: mend what is said below, then 'pvecm recover'\n");
     }
     if (r > 0) {
-        printf("the interrupted '%s' was %s\n", node_plan_kind_name(kind),
-               r == 1 ? "finished" : "taken back");
+        tell_recovered(node_plan_kind_name(kind), r == 1);
     }
     return r < 0 ? r : r > 0;
 }
 
 int pvecm_recover(char **operands, Err *err)
 {
-    JoinClientOptions opt = {.state_dir = PVECM_STATE_DIR, .say = pvecm_task_say};
+    JoinClientOptions opt = {
+        .state_dir = PVECM_STATE_DIR, .dry_run = pvecm_make.dry_run, .say = pvecm_task_say};
     JoinOutcome outcome = JOIN_UNDONE;
     int jobs, r;
 
@@ -335,15 +347,16 @@ int pvecm_recover(char **operands, Err *err)
     }
     err_clear(err); /* what a job that was taken back says was told */
     r = join_client_recover(&cluster_paths, &opt, &outcome, err);
-    if (r <= 0) {
-        if (r == 0 && jobs == 0) {
-            printf("nothing to recover\n");
-        }
-        return r;
+    if (r < 0 || (r > 0 && outcome == JOIN_STUCK)) {
+        return r < 0 ? r : tell(outcome, NULL);
     }
-    if (outcome == JOIN_UNDONE) {
-        printf("the interrupted join was taken back\n");
-        return 0;
+    if (r > 0) {
+        tell_recovered("add", outcome == JOIN_DONE);
+    } else if (jobs == 0) {
+        printf("nothing to recover\n");
     }
-    return tell(outcome, "the interrupted join was finished: this node is in the cluster");
+    if (pvecm_make.dry_run) {
+        printf("dry run: nothing was changed\n");
+    }
+    return 0;
 }

@@ -2,11 +2,14 @@
 /* pvecm_table: which verbs there are. */
 #include "cli/pvecm_verbs.h"
 
+#include "quorum/io/cluster_create.h"
+#include "quorum/io/cluster_log.h"
 #include "quorum/io/corosync_key.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 int pvecm_keygen(char **operands, Err *err)
@@ -23,6 +26,9 @@ int pvecm_keygen(char **operands, Err *err)
     if ((r = corosync_key_make(key, err)) == 0 &&
         (r = corosync_key_write(operands[0], key, sizeof key, err)) == 0) {
         printf("%s: a new key, readable by root alone\n", operands[0]);
+        if (cluster_configured(&cluster_paths)) {
+            cluster_log(LOG_INFO, "a new corosync key was made in %s", operands[0]);
+        }
     }
     explicit_bzero(key, sizeof key);
     return r;
@@ -138,6 +144,7 @@ static GOptionEntry leave_options[] = {
 };
 
 static GOptionEntry rename_options[] = {DRY_RUN_OPTION, {0}};
+static GOptionEntry recover_options[] = {DRY_RUN_OPTION, {0}};
 
 static GOptionEntry readdress_options[] = {
     DRY_RUN_OPTION,
@@ -154,6 +161,7 @@ static GOptionEntry witness_token_options[] = {
      "TCP port of the enrolment, default 5402", "PORT"},
     {"ttl", 0, 0, G_OPTION_ARG_INT, &pvecm_witness_options.ttl,
      "How long to wait, in seconds, default 3600", "SEC"},
+    DRY_RUN,
     {0},
 };
 
@@ -195,7 +203,7 @@ const CliVerb pvecm_verbs[] = {
      pvecm_rename},
     {"readdress", "NODE", "Give another node other addresses", 1, 1, readdress_options,
      pvecm_readdress},
-    {"recover", "", "Finish or take back a command that was interrupted", 0, 0, NULL,
+    {"recover", "", "Finish or take back a command that was interrupted", 0, 0, recover_options,
      pvecm_recover},
     {"witness token", "", "On the host to be: print a token, wait for the cluster", 0, 0,
      witness_token_options, pvecm_witness_token},

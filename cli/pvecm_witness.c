@@ -41,6 +41,7 @@ int pvecm_witness_token(char **operands, Err *err)
     WitnessHostOptions opt = {.address = o->address,
                               .port = (unsigned)o->port,
                               .ttl_sec = (unsigned)o->ttl,
+                              .dry_run = pvecm_make.dry_run,
                               .token = print_line,
                               .say = tell};
 
@@ -52,7 +53,9 @@ int pvecm_witness_token(char **operands, Err *err)
     if (o->address != NULL && !witness_valid_host(o->address)) {
         return err_setf(err, -EINVAL, "--address '%s' is no host name or address", o->address);
     }
-    tell(NULL, "waiting for 'pvecm witness setup TOKEN' on a node of the cluster");
+    if (!opt.dry_run) {
+        tell(NULL, "waiting for 'pvecm witness setup TOKEN' on a node of the cluster");
+    }
     return witness_host_serve(&opt, err);
 }
 

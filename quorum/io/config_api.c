@@ -561,6 +561,8 @@ static int post_token(ApiCall *c, Err *err)
         jsontree_set_text(c->data, "token", line);
         trace(c->tracer, TRACE_NOTICE, "a token for node '%s' was made for '%s' at %s", opt.node,
               c->caller.who, c->request->peer);
+        cluster_log(LOG_INFO, "a join token for node '%s' was made by '%s'", opt.node,
+                    c->caller.who);
     }
     jointoken_free_line(line);
     return r;

@@ -135,8 +135,10 @@ int join_client_recover(const ClusterPaths *paths,
     r = join_journal_read(&j, &step, err);
     if (r == 0) {
         joiner_say(&j, "an earlier join ended in step '%s'", join_plan_step_name(step));
-        *ret = join_plan_recover(&ops, step, err);
-        if (*ret == JOIN_DONE) {
+        *ret = !opt->dry_run            ? join_plan_recover(&ops, step, err)
+               : step < JOIN_PLAN_READY ? JOIN_UNDONE
+                                        : JOIN_DONE;
+        if (*ret == JOIN_DONE && !opt->dry_run) {
             prune_backups(&j);
         }
         r = 1;

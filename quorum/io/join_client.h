@@ -29,7 +29,8 @@ typedef struct JoinClientOptions {
 /* Joins. JOIN_UNDONE and JOIN_STUCK carry the reason in `err`. */
 JoinOutcome join_client_run(const ClusterPaths *paths, const JoinClientOptions *opt, Err *err);
 
-/* Finishes or undoes what an interrupted join left. 0: there was nothing; 1: done, *ret tells what;
+/* Finishes or undoes what an interrupted join left. 0: there was nothing; 1: done, *ret tells what
+ * (dry run: what would be done);
  * -errno: the journal cannot be read. */
 int join_client_recover(const ClusterPaths *paths,
                         const JoinClientOptions *opt,

@@ -252,13 +252,15 @@ int node_job_recover(const NodeChange *change, NodePlanKind *ret_kind, Err *err)
     node_job_init(&job, change, NULL);
     r = read_journal(change->state_dir, &job, &step, err);
     if (r == 0) {
+        const StepPlan *plan = node_plan(job.type->kind);
         StepOutcome outcome;
 
         *ret_kind = job.type->kind;
         node_job_say(&job, "an earlier '%s' ended in step '%s'",
-                     node_plan_kind_name(job.type->kind),
-                     node_plan(job.type->kind)->step_name(step));
-        outcome = step_plan_recover(node_plan(job.type->kind), &ops, step, err);
+                     node_plan_kind_name(job.type->kind), plan->step_name(step));
+        outcome = !change->dry_run      ? step_plan_recover(plan, &ops, step, err)
+                  : step < plan->commit ? STEP_UNDONE
+                                        : STEP_DONE;
         r = outcome == STEP_DONE ? 1 : outcome == STEP_UNDONE ? 2 : -EINPROGRESS;
     } else if (r == -ENOENT) {
         err_clear(err);

@@ -63,7 +63,7 @@ bool node_job_wait_quorum(NodeJob *job);
 int node_job_run(NodeJob *job, Err *err) must_check;
 
 /* Finishes or undoes what an interrupted job left. 0: there was nothing; 1: it is finished; 2: it
- * was taken back; -EINPROGRESS and others as above. *ret_kind tells which. */
+ * was taken back (dry run: would be); -EINPROGRESS and others as above. *ret_kind tells which. */
 int node_job_recover(const NodeChange *change, NodePlanKind *ret_kind, Err *err) must_check;
 
 /* Is there a journal of an interrupted job? */

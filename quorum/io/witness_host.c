@@ -39,6 +39,12 @@ typedef struct Host {
 /* ---- corosync-qnetd ----------------------------------------------------------------------------
  */
 
+static int not_installed(Err *err)
+{
+    return err_setf(err, -ENOENT,
+                    "corosync-qnetd is not installed here (Debian: apt install corosync-qnetd)");
+}
+
 static int prepare_qnetd(Err *err)
 {
     static const char *const argv[] = {"corosync-qnetd-certutil", "-i", NULL};
@@ -53,10 +59,7 @@ static int prepare_qnetd(Err *err)
     if (r == 0) {
         r = service_start(SERVICE_QNETD, err);
     }
-    return r == -ENOENT ? err_setf(err, r,
-                                   "corosync-qnetd is not installed here (Debian: apt install "
-                                   "corosync-qnetd)")
-                        : r;
+    return r == -ENOENT ? not_installed(err) : r;
 }
 
 static int sign(const WitnessRequest *q, char **ret, gsize *ret_size, Err *err)
@@ -332,6 +335,21 @@ static int outcome(const Host *h, Err *err)
     }
 }
 
+static int preview(const Host *h, Err *err)
+{
+    g_autofree char *tool = g_find_program_in_path("corosync-qnetd-certutil");
+    g_autofree char *line =
+        g_strdup_printf("would start corosync-qnetd and wait for a cluster at %s, TCP port %u, for "
+                        "%u s",
+                        h->token.host, h->opt->port, h->opt->ttl_sec);
+
+    if (tool == NULL) {
+        return not_installed(err);
+    }
+    h->opt->say(h->opt->ctx, line);
+    return 0;
+}
+
 int witness_host_serve(const WitnessHostOptions *opt, Err *err)
 {
     Host h = {.opt = opt};
@@ -340,11 +358,16 @@ int witness_host_serve(const WitnessHostOptions *opt, Err *err)
 
     g_mutex_init(&h.lock);
     h.loop = g_main_loop_new(NULL, FALSE);
-    if ((r = pick_address(&h, err)) == 0 && (r = prepare_qnetd(err)) == 0 &&
-        (r = make_directories(&gid, err)) == 0 && (r = make_identity(&h, err)) == 0) {
-        r = wait_for_cluster(&h, gid, err);
+    if ((r = pick_address(&h, err)) == 0 && opt->dry_run) {
+        r = preview(&h, err);
+        h.done = r == 0;
+    } else if (r == 0) {
+        if ((r = prepare_qnetd(err)) == 0 && (r = make_directories(&gid, err)) == 0 &&
+            (r = make_identity(&h, err)) == 0) {
+            r = wait_for_cluster(&h, gid, err);
+        }
+        remove_identity();
     }
-    remove_identity();
     explicit_bzero(h.key, sizeof h.key);
     witness_token_done(&h.token);
     g_main_loop_unref(h.loop);

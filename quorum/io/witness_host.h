@@ -12,6 +12,7 @@
 typedef struct WitnessHostOptions {
     const char *address; /* NULL: the first one of this host that is not local */
     unsigned port, ttl_sec;
+    bool dry_run;                               /* only say what would be done */
     void (*token)(void *ctx, const char *line); /* the line to copy */
     void (*say)(void *ctx, const char *line);
     void *ctx;

@@ -65,7 +65,10 @@ claims_of_leaving()
     check 'and the cluster is as before' cluster_is '4 node1 node2 node3 node4'
     check 'leave dies before the point of no return' dies_at 4 5 leave --keep-guests 1
     refuse 'then another command is refused' on 4 'pvecm leave --keep-guests 1'
-    check 'and recover takes it back' says 'taken back' on 4 'pvecm recover'
+    check 'recover would take it back' says "'leave' would be taken back" \
+        on 4 'pvecm recover --dry-run'
+    check 'and does' says 'taken back' on 4 'pvecm recover'
+    check 'which the log of the cluster tells' within 10 logged "interrupted 'leave' was taken"
     check 'so that the node is a member as before' within 60 cluster_is '4 node1 node2 node3 node4'
     check 'a node leaves with its guests' says 'in no cluster any more' \
         on 4 'pvecm leave --keep-guests 1'

@@ -31,6 +31,7 @@ status()
 # A new token of the witness host in $WORK/token; its service waits there.
 new_token()
 {
+    on 4 'pvecm witness token --address 10.80.0.4 --ttl 250 --dry-run' || return 1
     on 4 "rm -f $at.token; setsid pvecm witness token --address 10.80.0.4 --ttl 250 >$at.token \
         2>$at.witness.log </dev/null &"
     within 60 on 4 "grep -q PVEW1 $at.token && ss -Htln 'sport = 5402' | grep -q 5402" || {
