@@ -69,18 +69,26 @@ static char *short_name(void)
     return g_strdup(name);
 }
 
-/* Address by which the cluster filesystem knows a node; NULL: it does not. Caller frees. */
-static char *member_address(const char *pve, const char *node)
+/* What the cluster filesystem knows of its members; NULL: nothing. */
+static JsonTree *read_members(const char *pve)
 {
     g_autofree char *path = g_build_filename(pve, ".members", NULL);
     g_autofree char *text = NULL;
-    g_autoptr(JsonTree) tree = NULL;
+    JsonTree *tree = NULL;
     gsize size = 0;
 
     if (cfsfile_read(path, MEMBERS_MAX, &text, &size, NULL) < 0 ||
         jsontree_parse(text, size, &tree, NULL) < 0) {
         return NULL;
     }
+    return tree;
+}
+
+/* Address by which the cluster filesystem knows a node; NULL: it does not. Caller frees. */
+static char *member_address(const char *pve, const char *node)
+{
+    g_autoptr(JsonTree) tree = read_members(pve);
+
     return g_strdup(jsontree_get_text(jsontree_get(jsontree_get(tree, "nodelist"), node), "ip"));
 }
 
@@ -355,6 +363,15 @@ static bool is_member(const QuorumReport *report, uint32_t nodeid)
     return false;
 }
 
+/* Has its cluster filesystem been seen? Being in the ring is not enough: whoever fails between the
+ * two would take the votes away again, and the quorum with them. */
+static bool is_mounted(const char *pve, const char *node)
+{
+    g_autoptr(JsonTree) tree = read_members(pve);
+
+    return jsontree_get_int(jsontree_get(jsontree_get(tree, "nodelist"), node), "online", 0) != 0;
+}
+
 static bool waits(const JoinRecord *record)
 {
     return record->staged.sec != 0 && record->used_by != NULL &&
@@ -378,7 +395,7 @@ static int give_votes(JoinServer *s, const char *path, const JoinRecord *record,
     }
     nodes = corosync_nodes(edit.conf);
     node = corosync_nodes_find(nodes, record->used_by);
-    if (node != NULL && !is_member(report, node->nodeid)) {
+    if (node != NULL && (!is_member(report, node->nodeid) || !is_mounted(s->pve, node->name))) {
         return 0;
     }
     if (node != NULL && node->votes == 0 &&

@@ -46,8 +46,10 @@ static int undo(void *ctx, JoinPlanStep step, Err *err)
         join_tree_undo_fill(j);
         return 0;
     case JOIN_PLAN_MOUNT:
+        join_list_undo_early(j);
         return service_stop(SERVICE_PMXCFS, err);
     case JOIN_PLAN_COROSYNC:
+        join_list_undo_early(j);
         return service_stop(SERVICE_COROSYNC, err);
     case JOIN_PLAN_STOP:
         return join_host_undo_stop(j, err);

@@ -35,9 +35,10 @@ int join_journal_record(Joiner *j, JoinPlanStep step, Err *err)
         }
         return 0;
     }
-    text = g_strdup_printf("step: %s\nbackup: %s\n%s: %s\n", join_plan_step_name(step), j->backup,
-                           joiner_by_token(j) ? "token" : "peer",
-                           joiner_by_token(j) ? j->token_line : j->peer);
+    text =
+        g_strdup_printf("step: %s\nbackup: %s\n%s%s: %s\n", join_plan_step_name(step), j->backup,
+                        j->was_listed ? "listed: 1\n" : "", joiner_by_token(j) ? "token" : "peer",
+                        joiner_by_token(j) ? j->token_line : j->peer);
     r = cfsfile_write(path, text, strlen(text), err);
     jointoken_free_line(text);
     return r;
@@ -93,6 +94,7 @@ int join_journal_read(Joiner *j, JoinPlanStep *ret_step, Err *err)
         return err_setf(err, -EBADMSG, "%s is damaged", path);
     }
     j->backup = g_strdup(backup);
+    j->was_listed = journal_value(lines, "listed: ") != NULL;
     *ret_step = (JoinPlanStep)at;
     read_saved_guests(j);
     return joiner_prepare(j, token, peer, err);

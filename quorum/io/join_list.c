@@ -120,6 +120,14 @@ int join_list_ready(Joiner *j, Err *err)
     return 0;
 }
 
+/* By token the node has no votes before the last step: it can be told later as well. */
+void join_list_undo_early(Joiner *j)
+{
+    if (!joiner_by_token(j)) {
+        join_login_unstage_early(j);
+    }
+}
+
 /* The cluster's entry. When no member can be reached it takes the node out by itself after a while.
  */
 int join_list_undo_stage(Joiner *j, Err *err)

@@ -14,6 +14,9 @@ int join_list_stage(Joiner *j, Err *err) must_check;
 /* The same again by token, for the configuration that is in force by now. */
 int join_list_stage_again(Joiner *j, Err *err) must_check;
 
+/* Before corosync is stopped on the way back. */
+void join_list_undo_early(Joiner *j);
+
 /* Never fails: when no member can be told, the cluster forgets the node by itself. */
 int join_list_undo_stage(Joiner *j, Err *err) must_check;
 

@@ -2,6 +2,7 @@
 #include "quorum/io/join_login.h"
 
 #include "quorum/io/join_classic.h"
+#include "quorum/io/member_client.h"
 
 #include <errno.h>
 #include <string.h>
@@ -136,22 +137,50 @@ static int is_listed(Joiner *j, Err *err)
     return r;
 }
 
+/* After a death there is no login any more. With the cluster's tree still mounted, its authority
+ * proves the member, and the key of the messaging layer this node: as one that leaves. */
+static int remove_by_key(Joiner *j, Err *err)
+{
+    g_autofree char *ca = g_build_filename(j->paths->pve, "pve-root-ca.pem", NULL);
+    g_autoptr(MemberPeers) peers = NULL;
+    g_autoptr(JsonParser) parser = NULL;
+    JsonObject *data = NULL;
+    int r = member_peers_read(j->paths->host_conf, ca, j->paths->authkey, j->node, &peers, err);
+
+    return r < 0 ? r : member_ask(peers, MEMBER_STEP_REMOVE, true, &parser, &data, err);
+}
+
+static int unstage(Joiner *j, Err *err)
+{
+    int r;
+
+    if (j->was_listed || j->unstaged) {
+        return 0; /* as before */
+    }
+    if (j->opt->session == NULL) {
+        r = remove_by_key(j, err);
+    } else if ((r = is_listed(j, err)) > 0) {
+        r = join_classic_remove(j->opt->session, j->node, err);
+    }
+    j->unstaged = r == 0;
+    return r;
+}
+
+void join_login_unstage_early(Joiner *j)
+{
+    Err unknown = ERR_INIT; /* the second try tells */
+
+    (void)!unstage(j, &unknown);
+}
+
 void join_login_unstage(Joiner *j)
 {
     Err e = ERR_INIT;
-    int listed = 0;
 
-    if (j->was_listed) {
-        return; /* as before */
+    if (unstage(j, &e) < 0) {
+        joiner_say(j,
+                   "the cluster could not be told (%s): if 'pvecm nodes' there still lists '%s' "
+                   "after five minutes, take it out with 'pvecm delnode %s'",
+                   err_text(&e), j->node, j->node);
     }
-    if (j->opt->session != NULL &&
-        ((listed = is_listed(j, &e)) == 0 ||
-         (listed > 0 && join_classic_remove(j->opt->session, j->node, &e) == 0))) {
-        return;
-    }
-    joiner_say(
-        j,
-        "the member could not be told%s%s: if 'pvecm nodes' there still lists '%s' after a few "
-        "minutes, take it out with 'pvecm delnode %s'",
-        e.code != 0 ? ": " : "", e.code != 0 ? err_text(&e) : "", j->node, j->node);
 }

@@ -17,7 +17,10 @@ int join_login_stage(Joiner *j, Err *err) must_check;
 /* Key and certificate: the node has the authority's key now and signs for itself. */
 int join_login_files(Joiner *j, Err *err) must_check;
 
-/* Has the member take the node out again, unless it was listed before; says when it cannot. */
+/* Has the member take the node out again, unless it was listed before: first before corosync is
+ * stopped, since a node that has its votes already would take the quorum of a small cluster with
+ * it; then once more, if need be, which says when it could not. */
+void join_login_unstage_early(Joiner *j);
 void join_login_unstage(Joiner *j);
 
 #endif

@@ -28,6 +28,7 @@ typedef struct Joiner {
     char *peer;       /* then: the member */
     int version;      /* and its join API */
     bool was_listed;  /* there the cluster lists a node of this name already */
+    bool unstaged;    /* and has taken this one out again */
     char *node, *fqdn;
     GPtrArray *addresses;
     char *address; /* own one for single-link clusters */
