@@ -157,15 +157,9 @@ static CorosyncConf *copy_conf(const CorosyncConf *conf)
 /* corosync changes no address of a link in use: the node goes out, and comes in again. */
 static int take_out(NodeJob *job, ConfEdit *edit, Err *err)
 {
-    g_autoptr(GPtrArray) nodes = corosync_nodes(edit->conf);
-    const CorosyncNode *node = corosync_nodes_find(nodes, node_job_get(job, "node"));
-    int r;
+    int r = node_kick_out(job, edit, err);
 
-    if (node != NULL) {
-        node_kick(job, node);
-    }
-    if ((r = corosync_conf_remove_node(edit->conf, node_job_get(job, "node"), err)) < 0 ||
-        (r = conf_edit_commit(edit, err)) < 0 || (r = node_kick_over(job, err)) < 0) {
+    if (r < 0 || (r = node_kick_over(job, err)) < 0) {
         return r;
     }
     conf_edit_spread(corosync_conf_version(edit->conf));

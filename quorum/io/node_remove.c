@@ -18,6 +18,8 @@
     "move them away first, or give --adopt-to NODE (another node gets their configurations), "     \
     "--purge (the configurations are archived) or --force (they stay where they are)"
 
+#define KICK_COMMITS_MAX 3u /* each waits for quorum */
+
 #define NOTE_KICKED "kicked" /* in the journal: the node may have been told to leave the ring */
 
 /* ---- facts ------------------------------------------------------------------------------------
@@ -304,32 +306,76 @@ static int go_on_without(const NodeJob *job, const CorosyncNode *node, Err *err)
     return cluster_wait_quorate(job->change->paths, REMOVE_COUNT_TIMEOUT_SEC, err);
 }
 
+/* What corosync expects is told by the configuration it runs with, which may be older than the
+ * cluster's for a moment: then it would seem that the others can decide without the node. */
+static void catch_up(const CorosyncConf *conf)
+{
+    gint64 deadline = g_get_monotonic_time() + REMOVE_COUNT_TIMEOUT_SEC * G_USEC_PER_SEC;
+    uint64_t want = corosync_conf_version(conf), have = 0;
+    bool told = false;
+
+    while (quorum_config_version(&have, NULL) == 0 && have < want &&
+           g_get_monotonic_time() < deadline) {
+        if (!told) {
+            conf_edit_spread(want);
+            told = true;
+        }
+        g_usleep(50 * 1000);
+    }
+}
+
 /* A node that is up loses its place in the ring first, or it would have to live with a
- * corosync.conf that does not name it. */
-void node_kick(NodeJob *job, const CorosyncNode *node)
+ * corosync.conf that does not name it. True when its votes are not expected any more since then. */
+static bool kick(NodeJob *job, const CorosyncConf *conf, const CorosyncNode *node)
 {
     g_autoptr(QuorumReport) report = NULL;
     Err err = ERR_INIT;
     bool online = false, needed;
 
+    catch_up(conf);
     if (quorum_query(NULL, 0, &report, NULL) < 0) {
-        return; /* no corosync here: nobody could be told */
+        return false; /* no corosync here: nobody could be told */
     }
     needed = votes_without(report, node->nodeid, &online) < report->facts.quorum;
     if (!online) {
-        return;
+        return false;
     }
     /* From here to the lowered votes nothing can be written to the tree: whoever recovers this job
      * must know that it is we who took the quorum away. */
     if (needed && job->journal && node_job_note(job, NOTE_KICKED, "1", &err) < 0) {
         node_job_say(job, "it is not told to leave the ring: %s", err_text(&err));
-        return;
+        return false;
     }
     if (quorum_kick_node(node->nodeid, &err) < 0) {
         node_job_say(job, "it could not be told to leave the ring: %s", err_text(&err));
-    } else if (needed && go_on_without(job, node, &err) < 0) {
+        return false;
+    }
+    if (needed && go_on_without(job, node, &err) < 0) {
         node_job_say(job, "%s", err_text(&err));
     }
+    return needed;
+}
+
+int node_kick_out(NodeJob *job, ConfEdit *edit, Err *err)
+{
+    const char *name = node_job_get(job, "node");
+    g_autoptr(GPtrArray) nodes = corosync_nodes(edit->conf);
+    const CorosyncNode *node = corosync_nodes_find(nodes, name);
+    bool without = node != NULL && kick(job, edit->conf, node);
+    int r = corosync_conf_remove_node(edit->conf, name, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = conf_edit_commit(edit, err);
+    /* A reload that was due, for the version before, has corosync expect those votes again. */
+    for (unsigned i = 0; r < 0 && without && i < KICK_COMMITS_MAX; i++) {
+        err_clear(err);
+        if ((r = go_on_without(job, node, err)) == 0) {
+            r = conf_edit_commit(edit, err);
+        }
+    }
+    return r;
 }
 
 /* What the ring and the list say about the node of an interrupted job. Caller frees the list. */
@@ -415,9 +461,7 @@ static int do_list(NodeJob *job, Err *err)
     nodes = corosync_nodes(edit.conf);
     found = corosync_nodes_find(nodes, node);
     if (found != NULL) {
-        node_kick(job, found);
-        if ((r = corosync_conf_remove_node(edit.conf, node, err)) < 0 ||
-            (r = conf_edit_commit(&edit, err)) < 0) {
+        if ((r = node_kick_out(job, &edit, err)) < 0) {
             return r;
         }
         conf_edit_tell(&edit);

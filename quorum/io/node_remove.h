@@ -6,6 +6,7 @@
 #ifndef QUORUM_IO_NODE_REMOVE_H
 #define QUORUM_IO_NODE_REMOVE_H
 
+#include "quorum/io/conf_edit.h"
 #include "quorum/io/node_job.h"
 
 #define REMOVE_COUNT_TIMEOUT_SEC 15 /* until corosync expects the new number of votes */
@@ -36,10 +37,10 @@ GPtrArray *node_remove_problems(const char *pve, const RemoveOptions *opt, Err *
  * against it; guests do not. */
 int node_may_go(NodeJob *job, const char *node, Err *err) must_check;
 
-/* Tells corosync of a node that is up to leave the ring; failures are said, and only make it leave
- * later. Where the others have quorum only among what is left, its votes are not expected any more.
- */
-void node_kick(NodeJob *job, const CorosyncNode *node);
+/* Takes the job's node out of the list that is being edited, and writes it. One that is up is told
+ * to leave the ring first; failures of that are said, and only make it leave later. Where the
+ * others have quorum only among what is left, its votes are not expected any more. */
+int node_kick_out(NodeJob *job, ConfEdit *edit, Err *err) must_check;
 
 /* Before a killed job that may have kicked is gone on with: when the others lost quorum by that,
  * its votes are not expected any more, as they would not have been. 0 also when there is nothing to

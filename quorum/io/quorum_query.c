@@ -358,6 +358,20 @@ int quorum_node_links(uint32_t nodeid, uint32_t *ret_links, Err *err)
     return 0;
 }
 
+int quorum_config_version(uint64_t *ret, Err *err)
+{
+    cmap_handle_t handle;
+    cs_error_t rc;
+
+    CS_RETRY(rc, cmap_initialize(&handle));
+    if (rc != CS_OK) {
+        return fail(rc, "configuration map", err);
+    }
+    rc = cmap_get_uint64(handle, "totem.config_version", ret);
+    (void)cmap_finalize(handle); /* nothing to do about a failing close */
+    return rc == CS_OK ? 0 : fail(rc, "version of the configuration", err);
+}
+
 int quorum_kick_node(uint32_t nodeid, Err *err)
 {
     corosync_cfg_callbacks_t callbacks = {.corosync_cfg_shutdown_callback = NULL};

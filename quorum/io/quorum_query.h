@@ -43,6 +43,9 @@ int quorum_node_address(uint32_t nodeid, unsigned link, char **ret, Err *err) mu
  * tell (a transport without knet, or the node is not in its list). */
 int quorum_node_links(uint32_t nodeid, uint32_t *ret_links, Err *err) must_check;
 
+/* config_version of the configuration that corosync runs with. -ENOENT: it has none. */
+int quorum_config_version(uint64_t *ret, Err *err) must_check;
+
 /* Quorate now? 1, 0, or -errno. */
 int quorum_is_quorate(Err *err) must_check;
 
