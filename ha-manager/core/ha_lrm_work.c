@@ -150,8 +150,8 @@ static void report(HaWork *w, const HaManagerStatus *ms, const HaJob *job, int c
     }
 }
 
-/* Does the LRM of that node hold its lease (in maintenance: when something comes)? One that is not ours does not tell; an unreadable file
- * is no reason to keep a guest. */
+/* Does the LRM of that node hold its lease? (In maintenance it takes it when something comes.) One
+ * that is not ours does not tell; an unreadable file is no reason to keep a guest. */
 static bool holds_lease(const HaWork *w, const char *node)
 {
     g_autofree char *text = NULL;
