@@ -58,7 +58,7 @@ static int open_lock(const GuestTree *t, uint32_t vmid, char **ret_path, Err *er
     return fd;
 }
 
-static int wait_for_lock(int fd, unsigned timeout_ms)
+int guest_lock_wait(int fd, unsigned timeout_ms)
 {
     MonoTime deadline = mono_add_ms(clock_mono(), timeout_ms);
 
@@ -85,7 +85,7 @@ int guest_lock_take(
     if (fd < 0) {
         return fd;
     }
-    r = wait_for_lock(fd, wait);
+    r = guest_lock_wait(fd, wait);
     if (r < 0) {
         (void)close(fd); /* nothing was written */
         return r == -EBUSY ? err_setf(err, r,

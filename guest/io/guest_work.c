@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/io/guest_work.h"
 
+#include "guest/io/guest_edit.h"
 #include "guest/io/textfile.h"
-#include "lib/port/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NOTES_MAX     65536
-#define LOCK_RETRY_MS 20
+#define NOTES_MAX 65536
 
 struct GuestWork {
     int fd;
@@ -23,22 +21,6 @@ struct GuestWork {
 static char *work_path(const GuestTree *t, uint32_t vmid)
 {
     return g_strdup_printf("%s/work-%u", t->lock_dir, vmid);
-}
-
-static int lock_file(int fd, unsigned timeout_ms)
-{
-    MonoTime deadline = mono_add_ms(clock_mono(), timeout_ms);
-
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            return -errno;
-        }
-        if (mono_diff_us(deadline, clock_mono()) <= 0) {
-            return -EBUSY;
-        }
-        g_usleep(LOCK_RETRY_MS * 1000);
-    }
-    return 0;
 }
 
 static void read_found(GuestWork *w, const char *path)
@@ -70,7 +52,7 @@ int guest_work_begin(
         return err_setf(err, -errno, "%s: %s", t->lock_dir, g_strerror(errno));
     }
     fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-    r = fd < 0 ? -errno : lock_file(fd, timeout_ms);
+    r = fd < 0 ? -errno : guest_lock_wait(fd, timeout_ms);
     if (r < 0) {
         if (fd >= 0) {
             (void)close(fd); /* nothing was written */
