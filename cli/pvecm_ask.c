@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/pvecm_ask.h"
 
+#include "lib/port/prompt.h"
 #include "lib/port/tls_client.h"
 #include "quorum/core/join_info.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define PASSWORD_MAX    1024
@@ -23,28 +23,16 @@ void pvecm_free_password(char *password)
 
 int pvecm_ask_password(const char *host, char **ret, Err *err)
 {
-    struct termios before, quiet;
-    char line[PASSWORD_MAX + 2];
-    bool terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
-    bool got;
+    g_autofree char *question = g_strdup_printf("Password for root@pam on '%s': ", host);
+    char line[PASSWORD_MAX + 2] = "";
+    int r = prompt_secret(question, line, sizeof line, err);
 
-    if (terminal) {
-        quiet = before;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        fprintf(stderr, "Password for root@pam on '%s': ", host);
-        if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) < 0) {
-            return err_setf(err, -EIO, "the terminal cannot be kept from showing the password");
-        }
+    if (r == 0 && *line == '\0') {
+        r = err_setf(err, -EINVAL, "it is empty");
     }
-    got = fgets(line, sizeof line, stdin) != NULL;
-    if (terminal) {
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before); /* it could be set a moment ago */
-        fputc('\n', stderr);
-    }
-    line[got ? strcspn(line, "\r\n") : 0] = '\0';
-    if (!got || *line == '\0') {
-        return err_setf(err, -EINVAL,
-                        "no password: type it, or give it as first line of standard input");
+    if (r < 0) {
+        return err_wrapf(err, r,
+                         "no password (type it, or give it as first line of standard input)");
     }
     *ret = g_strdup(line);
     explicit_bzero(line, sizeof line);

@@ -5,11 +5,11 @@
 #include "guest/io/guest_qmp.h"
 #include "lib/base/jsontree.h"
 #include "lib/port/clock.h"
+#include "lib/port/prompt.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define EXEC_TIMEOUT_S  30
@@ -282,42 +282,16 @@ int qm_guest_exec_status(char **operands, Err *err)
 
 /* ------------------------------------------------------------------- password */
 
-/* One line without echo; from a pipe as it is. */
-static int read_secret(const char *prompt, char *ret, size_t size, Err *err)
-{
-    struct termios old;
-    struct termios quiet;
-    bool people = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &old) == 0;
-    const char *line;
-
-    if (people) {
-        fprintf(stderr, "%s: ", prompt);
-        quiet = old;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet); /* else it is seen: no reason to stop */
-    }
-    line = fgets(ret, (int)size, stdin);
-    if (people) {
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old); /* the shell would do so too */
-        fprintf(stderr, "\n");
-    }
-    if (line == NULL) {
-        return err_setf(err, -EINVAL, "no password was given");
-    }
-    ret[strcspn(ret, "\r\n")] = '\0';
-    return 0;
-}
-
 static int ask_password(char *ret, size_t size, Err *err)
 {
     char again[PASSWORD_MAX + 2];
-    int r = read_secret("Enter new password", ret, size, err);
+    int r = prompt_secret("Enter new password: ", ret, size, err);
 
     if (r == 0 && strlen(ret) < PASSWORD_MIN) {
         r = err_setf(err, -EINVAL, "a password has at least %d characters", PASSWORD_MIN);
     }
     if (r == 0 && isatty(STDIN_FILENO)) {
-        r = read_secret("Retype new password", again, sizeof again, err);
+        r = prompt_secret("Retype new password: ", again, sizeof again, err);
         if (r == 0 && strcmp(ret, again) != 0) {
             r = err_setf(err, -EINVAL, "the passwords differ");
         }
