@@ -247,6 +247,18 @@ static void fed(Client *c, int64_t as_of_us)
     }
 }
 
+/* False: the device takes so long that the client's silence could not be ended in time. It is told,
+ * by hanging up, rather than left with a watchdog that is none. */
+static bool can_serve(const Client *c)
+{
+    if (patience_ms(c) >= (int64_t)CLIENT_MS_MIN) {
+        return true;
+    }
+    say("client (PID %d) refused: %s takes %u ms to fire, %u ms were wanted", (int)c->pid,
+        opt_device, device_ms, c->device_ms);
+    return false;
+}
+
 /* A feeding in its long form is complete. False: the client cannot be served. */
 static bool take_long(Client *c)
 {
@@ -261,12 +273,7 @@ static bool take_long(Client *c)
     c->device_ms = clamp(word.device_ms, 1000, DEVICE_MS);
     set_timeout();
     fed(c, (int64_t)word.as_of_us);
-    if (patience_ms(c) < (int64_t)CLIENT_MS_MIN) {
-        say("client (PID %d) refused: %s takes %u ms to fire, %u ms were wanted", (int)c->pid,
-            opt_device, device_ms, c->device_ms);
-        return false;
-    }
-    return true;
+    return can_serve(c);
 }
 
 static bool take_byte(Client *c, uint8_t byte)
@@ -321,6 +328,10 @@ static void add_client(int listener)
     (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size); /* else: PID 0 in messages */
     *c = (Client){fd, peer.pid, now_us(CLOCK_BOOTTIME), CLIENT_MS, DEVICE_MS, 0, 0, {0}, 0};
     n_clients++;
+    if (!can_serve(c)) {
+        remove_client(c); /* no wish in a long form could mend it: these are the most patient */
+        return;
+    }
     say("added new client (PID %d) to watch", (int)c->pid);
 }
 

@@ -3,7 +3,7 @@
  * and tells on the console what happens. How it ends is a word of the kernel's command line:
  *
  *   silent   leaves in order, lives on, comes back, and then feeds no more
- *   dies     a client ends without a word
+ *   dies     a client ends without a word; another lives on, with a new wish at each feeding
  *   killed   the multiplexer is killed
  *
  * A machine that is still there long after that says so and turns itself off. */
@@ -82,6 +82,23 @@ static int client(void)
     }
 }
 
+/* Gives the time of the feeding. */
+static int64_t feed_once(int fd, uint32_t device_ms)
+{
+    uint8_t message[17] = {0x02};
+    uint32_t client_ms = CLIENT_MS;
+    int64_t fed = now_ms();
+    uint64_t as_of = (uint64_t)fed * 1000;
+
+    memcpy(message + 1, &client_ms, 4);
+    memcpy(message + 5, &device_ms, 4);
+    memcpy(message + 9, &as_of, 8);
+    if (write(fd, message, sizeof message) != sizeof message) {
+        say("REFUSED", 0);
+    }
+    return fed;
+}
+
 /* Feeds for so long; gives the time of the last feeding. */
 static int64_t feed(int fd, int64_t ms)
 {
@@ -89,19 +106,7 @@ static int64_t feed(int fd, int64_t ms)
     int64_t fed;
 
     do {
-        uint8_t message[17] = {0x02};
-        uint32_t client_ms = CLIENT_MS;
-        uint32_t device_ms = DEVICE_MS;
-        uint64_t as_of;
-
-        fed = now_ms();
-        as_of = (uint64_t)fed * 1000;
-        memcpy(message + 1, &client_ms, 4);
-        memcpy(message + 5, &device_ms, 4);
-        memcpy(message + 9, &as_of, 8);
-        if (write(fd, message, sizeof message) != sizeof message) {
-            say("REFUSED", 0);
-        }
+        fed = feed_once(fd, DEVICE_MS);
         pause_ms(300);
     } while (now_ms() < end);
     return fed;
@@ -115,11 +120,15 @@ static void leave(int fd)
     (void)close(fd);
 }
 
-/* The console shows how long the machine has lived since then. */
-static void wait_for_the_end(int64_t since)
+/* The console shows how long the machine has lived since then. `other` (-1: none) is a client that
+ * lives on: the device must not even be told its wishes, since the kernel feeds it for that. */
+static void wait_for_the_end(int64_t since, int other)
 {
-    while (now_ms() - since < 60000) {
+    for (unsigned i = 0; now_ms() - since < 60000; i++) {
         say("SINCE", now_ms() - since);
+        if (other >= 0) {
+            (void)feed_once(other, DEVICE_MS + 1000 * (i % 2));
+        }
         pause_ms(100);
     }
     say("SURVIVED", now_ms() - since);
@@ -128,6 +137,7 @@ static void wait_for_the_end(int64_t since)
 static void play(const char *how)
 {
     int fd = client();
+    int other = strcmp(how, "dies") == 0 ? client() : -1;
 
     if (strcmp(how, "silent") == 0) {
         (void)feed(fd, 1000);
@@ -136,7 +146,8 @@ static void play(const char *how)
         say("LEFT", 0);
         fd = client();
     }
-    /* Longer than the device forgives: only what is fed lives so long. */
+    /* Longer than the device forgives: only what is fed lives so long. The other is served for a
+     * minute without having said a word. */
     int64_t fed = feed(fd, 2 * DEVICE_MS);
     say("FED", 2 * DEVICE_MS);
     if (strcmp(how, "dies") == 0) {
@@ -144,7 +155,7 @@ static void play(const char *how)
     } else if (strcmp(how, "killed") == 0) {
         (void)kill(mux, SIGKILL);
     }
-    wait_for_the_end(fed);
+    wait_for_the_end(fed, other);
 }
 
 int main(void)
