@@ -55,10 +55,24 @@ static char *agent_path(const char *name, Err *err)
     return g_steal_pointer(&path);
 }
 
+/* By the names that fence agents have for them: --password, --snmp-priv-passwd, --community ... */
 static bool is_secret(const char *arg)
 {
-    return g_str_has_prefix(arg, "--pass") || g_str_has_prefix(arg, "--community") ||
-           g_str_has_prefix(arg, "--token");
+    static const char *const parts[] = {"pass", "secret", "token", "community"};
+    gsize n = strcspn(arg, "=");
+
+    for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
+        if (g_str_has_prefix(arg, "--") && g_strstr_len(arg, (gssize)n, parts[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Short options whose next word is one: password, and of SNMP agents community and privacy. */
+static bool is_before_secret(const char *arg)
+{
+    return strcmp(arg, "-p") == 0 || strcmp(arg, "-c") == 0 || strcmp(arg, "-P") == 0;
 }
 
 /* The command for people: what must stay secret is left out (INV-8). */
@@ -68,7 +82,7 @@ static char *shown(char *const *argv)
     char *text;
 
     for (gsize i = 0; argv[i] != NULL; i++) {
-        bool hide = is_secret(argv[i]) || (i > 0 && strcmp(argv[i - 1], "-p") == 0);
+        bool hide = is_secret(argv[i]) || (i > 0 && is_before_secret(argv[i - 1]));
         const char *equals = strchr(argv[i], '=');
 
         if (!hide) {
@@ -187,7 +201,11 @@ static int run_level(GPtrArray *commands, HaFenceAction action, bool dry, HaFenc
     pid_t pids[AGENTS_MAX] = {0};
     guint n = 0;
 
-    for (guint i = 0; i < commands->len && i < AGENTS_MAX; i++) {
+    if (commands->len > AGENTS_MAX) { /* to leave some out would be no fence */
+        say_f(say, ctx, "more than %d devices at once", AGENTS_MAX);
+        return -E2BIG;
+    }
+    for (guint i = 0; i < commands->len; i++) {
         g_autoptr(GPtrArray) words = agent_words(g_ptr_array_index(commands, i), action);
         g_autofree char *text = shown((char *const *)words->pdata);
         Err why = ERR_INIT;
@@ -220,6 +238,8 @@ int ha_fencing_run(const HaFence *f,
 {
     bool all = dry || action == HA_FENCE_STATUS; /* otherwise the first that succeeds will do */
     guint level = 0;
+    guint failed = 0; /* the first of them; counted from 1 */
+    int code = 0;
 
     for (;; level++) {
         g_autoptr(GPtrArray) commands = ha_fence_commands(f, node, level);
@@ -229,8 +249,9 @@ int ha_fencing_run(const HaFence *f,
             break;
         }
         r = run_level(commands, action, dry, say, ctx);
-        if (all && r < 0) {
-            return err_setf(err, r, "fence device number %u of node '%s' failed", level + 1, node);
+        if (r < 0 && failed == 0) {
+            failed = level + 1;
+            code = r;
         }
         if (!all && r == 0) {
             return 0;
@@ -239,7 +260,12 @@ int ha_fencing_run(const HaFence *f,
     if (level == 0) {
         return err_setf(err, -ENOENT, "no fence device is connected to node '%s'", node);
     }
-    return all ? 0 : err_setf(err, -EIO, "all fence devices of node '%s' failed", node);
+    if (!all) {
+        return err_setf(err, -EIO, "all fence devices of node '%s' failed", node);
+    }
+    return failed == 0 ? 0
+                       : err_setf(err, code, "fence device number %u of node '%s' failed", failed,
+                                  node);
 }
 
 /* ---- in the background --------------------------------------------------------------------------

@@ -21,8 +21,9 @@ typedef enum HaFenceAction { HA_FENCE_AS_CONFIGURED, HA_FENCE_STATUS } HaFenceAc
 /* What a run of agents says, line by line. */
 typedef void (*HaFenceSay)(void *ctx, const char *line);
 
-/* Runs the agents for `node`, all levels until one succeeds; waits. 0: it succeeded; -ENOENT: no
- * device is connected to the node; -EIO: all levels failed. `dry`: only says what it would run. */
+/* Runs the agents for `node`, all levels until one succeeds; waits. HA_FENCE_STATUS and `dry` go
+ * through all levels whatever comes of each. 0: it succeeded; -ENOENT: no device is connected to
+ * the node; -EIO: all levels failed. `dry`: only says what it would run. */
 int ha_fencing_run(const HaFence *f,
                    const char *node,
                    HaFenceAction action,

@@ -195,6 +195,67 @@ static void test_asks_all_levels_for_the_status(Rig *r, gconstpointer data)
     g_assert_nonnull(strstr(log, "--action=status"));
 }
 
+/* A test has to show all that is wrong, not only the first. */
+static void test_of_the_status_does_not_end_with_a_failure(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaFence) f = parse(r, two_levels);
+    g_autofree char *log = NULL;
+    Err err = ERR_INIT;
+
+    (void)data;
+    if (!need_root()) {
+        return;
+    }
+    write_agent(r, "a", "exit 1");
+    write_agent(r, "b", "exit 0");
+    write_agent(r, "c", "exit 0");
+    g_assert_cmpint(ha_fencing_run(f, "n1", HA_FENCE_STATUS, false, say, r, &err), ==, -EIO);
+    g_assert_cmpstr(err_text(&err), ==, "fence device number 1 of node 'n1' failed");
+    log = log_of(r);
+    g_assert_nonnull(strstr(log, "c "));
+}
+
+/* A level of which some devices were left out is not a fence. */
+static void too_many_devices_at_once_are_refused(Rig *r, gconstpointer data)
+{
+    GString *text = g_string_new(NULL);
+    g_autoptr(HaFence) f = NULL;
+    g_autofree char *log = NULL;
+
+    (void)data;
+    for (int i = 1; i <= 33; i++) {
+        g_string_append_printf(text, "device d:%d @/a ip=1\nconnect d:%d node=n1 plug=%d\n", i, i,
+                               i);
+    }
+    f = parse(r, text->str);
+    (void)g_string_free(text, TRUE);
+    write_agent(r, "a", "exit 0");
+    g_assert_cmpint(ha_fencing_run(f, "n1", HA_FENCE_AS_CONFIGURED, false, say, r, NULL), <, 0);
+    log = log_of(r);
+    g_assert_cmpstr(log, ==, "");
+}
+
+static void secrets_are_not_shown(Rig *r, gconstpointer data)
+{
+    g_autoptr(HaFence) f = parse(r, "device d @/a password=secret1 p=secret2 c=secret3 P=secret4 "
+                                    "snmp-priv-passwd=secret5 community=secret6 token=secret7 "
+                                    "ip=1.2.3.4\nconnect d node=n1 plug=7\n");
+
+    (void)data;
+    if (!need_root()) {
+        return;
+    }
+    write_agent(r, "a", "exit 0");
+    g_assert_cmpint(ha_fencing_run(f, "n1", HA_FENCE_AS_CONFIGURED, true, say, r, NULL), ==, 0);
+    for (int i = 1; i <= 7; i++) {
+        g_autofree char *secret = g_strdup_printf("secret%d", i);
+
+        g_assert_null(strstr(r->said->str, secret));
+    }
+    g_assert_nonnull(strstr(r->said->str, "--ip=1.2.3.4"));
+    g_assert_nonnull(strstr(r->said->str, "--plug=7"));
+}
+
 static void agent_that_others_can_change_is_not_run(Rig *r, gconstpointer data)
 {
     g_autoptr(HaFence) f = parse(r, "device one @/a ip=1\nconnect one node=n1 plug=1\n");
@@ -415,6 +476,10 @@ int main(int argc, char **argv)
     CASE("/ha/fencing/failure-of-all-levels-is-a-failure", failure_of_all_levels_is_a_failure);
     CASE("/ha/fencing/dry-run-runs-nothing", dry_run_runs_nothing);
     CASE("/ha/fencing/test-asks-all-levels-for-the-status", test_asks_all_levels_for_the_status);
+    CASE("/ha/fencing/test-of-the-status-does-not-end-with-a-failure",
+         test_of_the_status_does_not_end_with_a_failure);
+    CASE("/ha/fencing/too-many-devices-at-once-are-refused", too_many_devices_at_once_are_refused);
+    CASE("/ha/fencing/secrets-are-not-shown", secrets_are_not_shown);
     CASE("/ha/fencing/agent-that-others-can-change-is-not-run",
          agent_that_others_can_change_is_not_run);
     CASE("/ha/fencing/daemon-hears-of-the-end", daemon_hears_of_the_end);
