@@ -156,6 +156,60 @@ int hamgr_affinity(const Hamgr *h, HaAffinity **ret, Err *err)
     return r < 0 ? r : ha_affinity_compile(rules, nodes, ret, err);
 }
 
+int hamgr_check_unset(const SectionType *type, Err *err)
+{
+    const char *list = hamgr_options.unset != NULL ? hamgr_options.unset : "";
+    g_autoptr(GPtrArray) words = sectionconf_split_list(list);
+
+    for (guint i = 0; i < words->len; i++) {
+        const char *word = g_ptr_array_index(words, i);
+        size_t k = 0;
+
+        while (k < type->n_props && strcmp(type->props[k].name, word) != 0) {
+            k++;
+        }
+        if (k == type->n_props) {
+            return err_setf(err, -EINVAL, "cannot delete '%s': unknown property", word);
+        }
+    }
+    return 0;
+}
+
+int hamgr_check_type(const SectionSchema *schema, Err *err)
+{
+    const char *type = hamgr_options.type;
+
+    for (size_t i = 0; type != NULL && i < schema->n_types; i++) {
+        if (strcmp(schema->types[i].name, type) == 0) {
+            return 0;
+        }
+    }
+    return type == NULL ? 0 : err_setf(err, -EINVAL, "unknown type '%s'", type);
+}
+
+char *hamgr_printable(const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    GString *out = g_string_new(NULL);
+
+    for (const char *p = valid; *p != '\0'; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+
+        g_string_append_unichar(out, g_unichar_iscntrl(c) ? '?' : c);
+    }
+    return g_string_free(out, FALSE);
+}
+
+void hamgr_print_properties(const StrMap *values)
+{
+    for (guint i = 0; i < strmap_size(values); i++) {
+        g_autofree char *value = hamgr_printable(strmap_value(values, i));
+
+        (void)printf("\t%s %s\n", strmap_key(values, i), value);
+    }
+    (void)printf("\n");
+}
+
 const char *hamgr_shown_state(const Hamgr *h, const char *sid)
 {
     const HaService *s = strmap_get(h->ms->services, sid);

@@ -49,12 +49,16 @@ static const char *proof_text(const char *proof)
     return proof;
 }
 
-static void say_why_here(const Hamgr *h, const char *sid, const HaService *s, JsonTree *out)
+/* `res`: NULL when it is not configured any more. */
+static void say_why_here(const HaService *s, const HaResource *res, JsonTree *out)
 {
     if (s->proof != NULL) {
         say(out, "recovered", "to '%s'; that was safe since %s", s->node, proof_text(s->proof));
     }
-    if (s->maintenance_node != NULL) {
+    if (s->maintenance_node != NULL && res != NULL && !res->failback) {
+        say(out, "maintenance", "came from '%s'; it stays, since failback is off",
+            s->maintenance_node);
+    } else if (s->maintenance_node != NULL) {
         say(out, "maintenance", "came from '%s' and returns when that is back from maintenance",
             s->maintenance_node);
     }
@@ -70,8 +74,6 @@ static void say_why_here(const Hamgr *h, const char *sid, const HaService *s, Js
                                                : "relocate to",
             s->pending_target != NULL ? s->pending_target : "");
     }
-    (void)h;
-    (void)sid;
 }
 
 static char *join(const GPtrArray *words)
@@ -194,7 +196,7 @@ static void explain(const Hamgr *h, const char *sid, JsonTree *out)
     }
     jsontree_set_text(out, "node", s->node);
     say(out, "node-state", "%s", ha_node_state_name(ha_manager_status_node(h->ms, s->node)));
-    say_why_here(h, sid, s, out);
+    say_why_here(s, res, out);
     say_rules(h, sid, out);
     say_answer(h, s, out);
     say_waiting(h, s, out);
@@ -206,7 +208,9 @@ static void print_object(const JsonTree *o)
         const char *text = jsontree_text(jsontree_at(o, i));
 
         if (text != NULL) {
-            (void)printf("%-12s %s\n", jsontree_key(o, i), text);
+            g_autofree char *shown = hamgr_printable(text);
+
+            (void)printf("%-12s %s\n", jsontree_key(o, i), shown);
         }
     }
 }
@@ -374,13 +378,15 @@ static void print_facts(const JsonTree *facts)
     for (guint i = 0; i < jsontree_count(facts); i++) {
         const JsonTree *value = jsontree_at(facts, i);
         GString *text = g_string_new(NULL);
+        g_autofree char *shown = NULL;
 
         if (jsontree_kind(value) == JSONTREE_TEXT) {
             g_string_append(text, jsontree_text(value));
         } else {
             jsontree_append(text, value);
         }
-        (void)printf("    %s: %s\n", jsontree_key(facts, i), text->str);
+        shown = hamgr_printable(text->str);
+        (void)printf("    %s: %s\n", jsontree_key(facts, i), shown);
         (void)g_string_free(text, TRUE);
     }
 }
@@ -461,8 +467,10 @@ int hamgr_why_rebooted(char **operands, Err *err)
 
 static void print_line(void *ctx, const char *line)
 {
+    g_autofree char *shown = hamgr_printable(line);
+
     (void)ctx;
-    (void)printf("%s\n", line);
+    (void)printf("%s\n", shown);
 }
 
 int hamgr_fence_test(char **operands, Err *err)

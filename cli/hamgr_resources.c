@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ha-manager add, set, remove, config, managed. */
 #include "cli/hamgr_verbs.h"
+#include "ha-manager/core/ha_groups.h"
 #include "ha-manager/io/ha_agents.h"
 #include "lib/base/jsontree.h"
 
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #define VALUES_MAX 8
+/* Of a generic service; it is the name of a file. */
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 
 static void resource_values(HaEditValue ret[VALUES_MAX])
 {
@@ -32,12 +35,17 @@ static void resource_values(HaEditValue ret[VALUES_MAX])
 /* A generic service without an owner comes to this node: that its program is here is enough. */
 static int adopt_generic(const Hamgr *h, const char *sid, Err *err)
 {
+    const char *name = strchr(sid, ':') + 1;
     g_autofree char *owner = ha_cluster_guest_node(h->cluster, sid);
-    g_autofree char *program = g_build_filename(HA_GENERIC_FOLDER, strchr(sid, ':') + 1, NULL);
+    g_autofree char *program = g_build_filename(HA_GENERIC_FOLDER, name, NULL);
     g_autofree char *path = ha_tree_guest_path(HA_TREE_DEFAULT, sid, h->node);
     g_autofree char *dir = g_path_get_dirname(path);
     int fd;
 
+    if (name[0] == '\0' || name[0] == '.' || strspn(name, NAME_CHARS) != strlen(name)) {
+        return err_setf(err, -EINVAL,
+                        "invalid name '%s': expected letters, digits, '_', '-' and '.'", name);
+    }
     if (owner != NULL) {
         return 0;
     }
@@ -79,11 +87,20 @@ static int check_guest(const Hamgr *h, const char *sid, Err *err)
 
 static int check_group(const Hamgr *h, Err *err)
 {
+    const char *group = hamgr_options.group;
     g_autofree char *text = NULL;
-    int r = hamgr_options.group == NULL ? 0 : hamgr_read(h, HA_FILE_GROUPS, NULL, &text, err);
+    g_autoptr(SectionConf) conf = NULL;
+    int r = group == NULL ? 0 : hamgr_read(h, HA_FILE_GROUPS, NULL, &text, err);
 
-    if (r == 0 && text != NULL && text[0] == '\0') {
+    if (r < 0 || group == NULL) {
+        return r;
+    }
+    if (text[0] == '\0') {
         return err_setf(err, -EINVAL, "cannot use group: ha groups have been migrated to rules");
+    }
+    r = sectionconf_parse(&ha_groups_schema, text, strlen(text), NULL, NULL, &conf, err);
+    if (r == 0 && sectionconf_get(conf, group) == NULL) {
+        r = err_setf(err, -ENOENT, "HA group '%s' does not exist", group);
     }
     return r;
 }
@@ -104,7 +121,12 @@ static int change(const char *sid, HaEditAction action, Err *err)
                           .digest = hamgr_options.digest,
                           .what = "resource ID"};
 
+    int r = hamgr_check_unset(&schema.types[0], err); /* all types have the same */
+
     (void)owned;
+    if (r < 0) {
+        return r;
+    }
     resource_values(values);
     return hamgr_update(HA_FILE_RESOURCES, ha_edit_section, &edit, err);
 }
@@ -163,8 +185,8 @@ int hamgr_set(char **operands, Err *err)
         return r;
     }
     s = strmap_get(h.ms->services, sid);
-    if (s != NULL && s->state == HA_SERVICE_ERROR && hamgr_options.state != NULL &&
-        strcmp(hamgr_options.state, "disabled") != 0) {
+    if (s != NULL && s->state == HA_SERVICE_ERROR &&
+        g_strcmp0(hamgr_options.state, "disabled") != 0) {
         return hamgr_check_motion(&h, sid, err);
     }
     r = check_group(&h, err);
@@ -210,13 +232,10 @@ static int open_config(const Hamgr *h, const SectionSchema *schema, SectionConf 
 
 static void print_section(const Section *s)
 {
-    (void)printf("%s\n", s->key);
-    for (guint i = 0; i < strmap_size(s->values); i++) {
-        const char *value = strmap_value(s->values, i);
+    g_autofree char *key = hamgr_printable(s->key);
 
-        (void)printf("\t%s %s\n", strmap_key(s->values, i), value);
-    }
-    (void)printf("\n");
+    (void)printf("%s\n", key);
+    hamgr_print_properties(s->values);
 }
 
 static JsonTree *section_json(const Section *s, const char *digest)
@@ -245,6 +264,9 @@ int hamgr_config(char **operands, Err *err)
 
     (void)operands;
     (void)owned;
+    if (r == 0) {
+        r = hamgr_check_type(&schema, err);
+    }
     if (r == 0) {
         r = hamgr_open(&h, err);
     }

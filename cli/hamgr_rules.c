@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VALUES_MAX 8
+#define VALUES_MAX   8
+#define PRIORITY_MAX INT32_MAX /* as the master reads it */
 
 /* ---- reading ----------------------------------------------------------------------------------
  */
@@ -107,11 +108,12 @@ static int check_text(const Hamgr *h, const char *text, Dropped *d, Err *err)
 /* ---- showing ----------------------------------------------------------------------------------
  */
 
-static JsonTree *rule_json(const Section *s, const char *digest)
+/* `what`: the name of its name. */
+static JsonTree *rule_json(const Section *s, const char *what, const char *digest)
 {
     JsonTree *o = jsontree_new_object();
 
-    jsontree_set_text(o, "rule", s->id);
+    jsontree_set_text(o, what, s->id);
     jsontree_set_text(o, "type", s->type->name);
     for (guint i = 0; i < strmap_size(s->values); i++) {
         jsontree_set_text(o, strmap_key(s->values, i), strmap_value(s->values, i));
@@ -143,9 +145,9 @@ static void print_table(const GPtrArray *rows)
         char **cells = g_ptr_array_index(rows, i);
 
         for (gsize k = 0; cells[k] != NULL; k++) {
-            int pad = cells[k + 1] == NULL ? 0 : (int)width[k];
+            gsize pad = cells[k + 1] == NULL ? 0 : width[k] - (gsize)g_utf8_strlen(cells[k], -1);
 
-            (void)printf("%s%-*s", k > 0 ? "  " : "", pad, cells[k]);
+            (void)printf("%s%s%*s", k > 0 ? "  " : "", cells[k], (int)pad, "");
         }
         (void)printf("\n");
     }
@@ -155,7 +157,7 @@ static char *cell(const Section *s, const char *name)
 {
     const char *value = section_text(s, name);
 
-    return g_strdup(value != NULL ? value : "");
+    return hamgr_printable(value != NULL ? value : "");
 }
 
 static char **list_row(const Section *s)
@@ -216,6 +218,9 @@ static int show_rules(bool states, Err *err)
     int r = cli_wants_json(&json, err);
 
     if (r == 0) {
+        r = hamgr_check_type(&ha_rules_schema, err);
+    }
+    if (r == 0) {
         r = hamgr_open(&h, err);
     }
     if (r == 0) {
@@ -237,7 +242,7 @@ static int show_rules(bool states, Err *err)
         const Section *s = g_ptr_array_index(conf->sections, i);
 
         if (is_wanted(s)) {
-            JsonTree *o = rule_json(s, conf->digest);
+            JsonTree *o = rule_json(s, "rule", conf->digest);
 
             jsontree_set_text(o, "state", state_text(s, reasons));
             jsontree_set_text(o, "errors", strmap_get(reasons, s->id));
@@ -308,6 +313,33 @@ static char *unknown_words(const char *list, const StrMap *known, bool strip)
     return g_string_free(out, out->len == 0);
 }
 
+/* NODE[:PRIORITY], each node once: whatever else there is would be left out by the master. */
+static int check_node_list(const char *list, Err *err)
+{
+    g_autoptr(GPtrArray) words = sectionconf_split_list(list != NULL ? list : "");
+    g_autoptr(StrMap) seen = strmap_new(NULL);
+
+    for (guint i = 0; i < words->len; i++) {
+        char *word = g_ptr_array_index(words, i);
+        char *colon = strchr(word, ':');
+
+        if (colon != NULL &&
+            !g_ascii_string_to_unsigned(colon + 1, 10, 0, PRIORITY_MAX, NULL, NULL)) {
+            return err_setf(err, -EINVAL, "'%s': priority must be a number from 0 to %d", word,
+                            PRIORITY_MAX);
+        }
+        word[strcspn(word, ":")] = '\0';
+        if (word[0] == '\0') {
+            return err_setf(err, -EINVAL, "a priority without a node in '%s'", list);
+        }
+        if (strmap_has(seen, word)) {
+            return err_setf(err, -EINVAL, "node '%s' is named twice", word);
+        }
+        strmap_set(seen, word, NULL);
+    }
+    return 0;
+}
+
 static int check_lists(const Hamgr *h, bool adding, bool node_rule, Err *err)
 {
     g_autoptr(StrMap) members = strmap_new(NULL);
@@ -335,7 +367,21 @@ static int check_lists(const Hamgr *h, bool adding, bool node_rule, Err *err)
         return r;
     }
     bad = unknown_words(o->nodes, members, true);
-    return bad == NULL ? 0 : err_setf(err, -EINVAL, "cannot use non-existent node(s) %s.", bad);
+    if (bad != NULL) {
+        return err_setf(err, -EINVAL, "cannot use non-existent node(s) %s.", bad);
+    }
+    return check_node_list(o->nodes, err);
+}
+
+/* Of this type of rule; one that does not exist is refused later. */
+static int check_unset(const char *type, Err *err)
+{
+    for (size_t i = 0; i < ha_rules_schema.n_types; i++) {
+        if (strcmp(ha_rules_schema.types[i].name, type) == 0) {
+            return hamgr_check_unset(&ha_rules_schema.types[i], err);
+        }
+    }
+    return 0;
 }
 
 /* An edit that also refuses what the master would drop. */
@@ -401,6 +447,9 @@ static int change_rule(char **operands, HaEditAction action, Err *err)
     if (r == 0) {
         r = check_lists(&h, action == HA_EDIT_ADD, strcmp(operands[0], "node-affinity") == 0, err);
     }
+    if (r == 0) {
+        r = check_unset(operands[0], err);
+    }
     return r < 0 ? r : hamgr_update(HA_FILE_RULES, edit_rule, &edit, err);
 }
 
@@ -458,6 +507,12 @@ static int change_group(const char *id, HaEditAction action, const char *verb, E
     if (r == 0) {
         r = need_groups(&h, verb, err);
     }
+    if (r == 0) {
+        r = check_node_list(o->nodes, err);
+    }
+    if (r == 0) {
+        r = hamgr_check_unset(&ha_groups_schema.types[0], err);
+    }
     return r < 0 ? r : hamgr_update(HA_FILE_GROUPS, ha_edit_section, &edit, err);
 }
 
@@ -501,19 +556,11 @@ int hamgr_groupconfig(char **operands, Err *err)
             continue;
         }
         if (json) {
-            JsonTree *o = rule_json(s, conf->digest);
-
-            jsontree_set_text(o, "group", s->id);
-            jsontree_add(list, o);
+            jsontree_add(list, rule_json(s, "group", conf->digest));
             continue;
         }
         (void)printf("group: %s\n", s->id);
-        for (guint k = 0; k < strmap_size(s->values); k++) {
-            const char *value = strmap_value(s->values, k);
-
-            (void)printf("\t%s %s\n", strmap_key(s->values, k), value);
-        }
-        (void)printf("\n");
+        hamgr_print_properties(s->values);
     }
     if (r == 0 && json) {
         print_json(list);

@@ -355,7 +355,9 @@ int hamgr_status(char **operands, Err *err)
         if (json) {
             jsontree_add(list, g_steal_pointer(&line->record));
         } else {
-            (void)printf("%s %s\n", line->type, line->text);
+            g_autofree char *text = hamgr_printable(line->text);
+
+            (void)printf("%s %s\n", line->type, text);
         }
     }
     if (json) {

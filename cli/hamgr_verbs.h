@@ -49,6 +49,15 @@ int hamgr_update(HaFile file, HaEdit edit, const void *data, Err *err) must_chec
 int hamgr_check_motion(const Hamgr *h, const char *sid, Err *err) must_check;
 /* The rules as the master has them, groups included. */
 int hamgr_affinity(const Hamgr *h, HaAffinity **ret, Err *err) must_check;
+/* The properties of `--delete` must be ones of this type: -EINVAL names the first that is not. */
+int hamgr_check_unset(const SectionType *type, Err *err) must_check;
+/* `--type` must be one of the schema's, or not given: -EINVAL. */
+int hamgr_check_type(const SectionSchema *schema, Err *err) must_check;
+/* For a terminal: what would control it becomes `?`. What people and other nodes write down goes
+ * through here; JSON has escapes of its own. Caller frees. */
+char *hamgr_printable(const char *text);
+/* Name and value of each, one a line, behind a tab. */
+void hamgr_print_properties(const StrMap *values);
 /* State as shown to users: reference 6.10. Static text, or of the status. */
 const char *hamgr_shown_state(const Hamgr *h, const char *sid);
 

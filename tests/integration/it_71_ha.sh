@@ -271,6 +271,7 @@ claims_of_restarts()
     local starts
     starts=$(grep -c start "$WORK/log")
     lab stop 3 lrm >/dev/null
+    check 'verbs of groups say what is expected, word for word' verbs_say_what_is_expected groups
     lab start 3 lrm
     lab stop 2 crm >/dev/null
     lab start 2 crm
@@ -389,14 +390,14 @@ claims_of_a_late_write()
 # Digests depend on the whole file.
 verbs_say_what_is_expected()
 {
-    on 1 bash "$TOP/tests/integration/ha_verbs.sh" 2>&1 |
+    on 1 bash "$TOP/tests/integration/ha_verbs.sh" "$1" 2>&1 |
         sed -E 's/"[0-9a-f]{40}"/"DIGEST"/' >"$WORK/verbs"
-    diff "$TOP/tests/integration/ha_verbs.expect" "$WORK/verbs"
+    diff "$TOP/tests/integration/ha_$1.expect" "$WORK/verbs"
 }
 
 claims_of_the_verbs()
 {
-    check 'every verb says what is expected, word for word' verbs_say_what_is_expected
+    check 'every verb says what is expected, word for word' verbs_say_what_is_expected verbs
 }
 
 daemons_live()

@@ -14,7 +14,8 @@ TESTS += %D%/test_watchdog_mux %D%/test_ha_leases %D%/test_ha_io %D%/test_ha_pat
 THREADED_TESTS += %D%/test_ha_patience
 EXTRA_DIST += tests/integration/it_71_ha.sh tests/integration/it_72_watchdog.sh
 EXTRA_DIST += tests/integration/ha_times.sh
-EXTRA_DIST += tests/integration/ha_verbs.sh tests/integration/ha_verbs.expect
+EXTRA_DIST += tests/integration/ha_verbs.sh tests/integration/ha_verbs.expect \
+	tests/integration/ha_groups.expect
 EXTRA_DIST += tests/integration/watchdog_guest_init.c tests/integration/initrd.py
 check_PROGRAMS += %D%/test_ha_alerts
 %C%_test_ha_alerts_SOURCES = %D%/test_ha_alerts.c
