@@ -207,7 +207,7 @@ static void on_hello(Replica *r, NativePeer *peer, const WireNative *m)
     if (m->version != WIRE_NATIVE_VERSION) {
         return; /* another one than ours is foreign */
     }
-    peer->native = true;
+    peer->native = peer->greeted = true;
     peer->foreign = peer->silent = false;
     peer->suspect = false;
     peer->hello_term = MAX(m->promised, m->term);
@@ -258,7 +258,7 @@ void native_message(Replica *r, GroupMember sender, const WireDfsmMessage *dm)
         on_hello(r, peer, &m);
         break;
     case WIRE_NATIVE_START:
-        native_on_start(r, sender, &m);
+        native_on_start(r, peer, &m);
         break;
     case WIRE_NATIVE_BATCH:
     case WIRE_NATIVE_PIECE:

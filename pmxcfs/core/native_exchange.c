@@ -110,12 +110,16 @@ static void report_left_out(Replica *r)
     }
 }
 
-void native_on_start(Replica *r, GroupMember sender, const WireNative *m)
+/* One that was sent in an earlier view means nothing: another one follows. Its list may even be
+ * that of this view, when a process left and came back meanwhile; such a member would be left out
+ * without having had its time to say something. But each sends its greeting first when a view
+ * begins. */
+void native_on_start(Replica *r, const NativePeer *sender, const WireNative *m)
 {
     Native *n = r->native;
 
-    if (!native_peers_same(n, m)) {
-        return; /* of a view that is over: another one follows */
+    if (!sender->greeted || !native_peers_same(n, m)) {
+        return;
     }
     if (dfsm_mode(r->dfsm) == GROUP_MODE_UPDATE) {
         replica_group_lost(r); /* of what waits here others may have applied a part */
@@ -141,7 +145,7 @@ void native_on_start(Replica *r, GroupMember sender, const WireNative *m)
         native_say_hello(r, WIRE_NATIVE_HELLO_WANT);
         return;
     }
-    trace(&r->tracer, TRACE_DEBUG, "native: exchange begun by member %u", sender.nodeid);
+    trace(&r->tracer, TRACE_DEBUG, "native: exchange begun by member %u", sender->id.nodeid);
     native_set_phase(r, NATIVE_PHASE_COLLECTING, "exchange begun");
     tell_state(r);
 }

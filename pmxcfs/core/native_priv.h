@@ -23,6 +23,7 @@ typedef struct NativePeer {
     bool native;  /* it said so, or one who heard it did */
     bool foreign; /* it had time to say so and did not */
     bool suspect; /* to be left out of the next exchange */
+    bool greeted; /* in this view: what it sent in an earlier one has come before that */
     bool silent;  /* it had time to say anything at all, also by the documented protocol, and did
                      not: left out, and taken for foreign only when it speaks */
     uint64_t hello_term;
@@ -139,7 +140,7 @@ void native_try_start(Replica *r);   /* the same, if all is known and it is up t
 void native_ask_restart(Replica *r); /* soon, not at once */
 void native_forget_restart(Native *n);
 bool native_votes_changed(const Replica *r);
-void native_on_start(Replica *r, GroupMember sender, const WireNative *m);
+void native_on_start(Replica *r, const NativePeer *sender, const WireNative *m);
 void native_on_exchange(Replica *r, NativePeer *peer, const WireNative *m);
 
 /* ---- native_alarm.c ---- */

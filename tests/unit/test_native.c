@@ -595,6 +595,57 @@ static void who_never_greets_is_left_out(gconstpointer number)
     bus_done(&b);
 }
 
+/* Is a proposal on its way that nobody has heard yet? */
+static bool start_is_on_its_way(const Bus *b)
+{
+    for (const GList *l = b->queue.head; l != NULL; l = l->next) {
+        gsize size;
+        const void *data = g_bytes_get_data(((const Message *)l->data)->bytes, &size);
+        WireDfsmMessage dm;
+        WireNative m;
+
+        if (wire_dfsm_decode(data, size, 1, &dm) == 0 && dm.head.type == WIRE_DFSM_UPDATE &&
+            wire_native_decode(dm.payload, dm.payload_size, &m) == 0 &&
+            m.kind == WIRE_NATIVE_START) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Goal: a foreign process that left and came back while a proposal to go on without it was on its
+ * way is not left out by that: it has had no time to say anything. */
+static void a_start_of_an_earlier_view_means_nothing(void)
+{
+    Bus b = {.now = {1000000}, .listed = NODES};
+
+    g_queue_init(&b.queue);
+    for (uint32_t id = 1; id <= NODES; id++) {
+        b.nodes[id].deaf = id == 2;
+        start(&b, id, id != 2);
+    }
+    view(&b, ALL);
+    settle(&b);
+    for (int i = 0; i < 300 && !start_is_on_its_way(&b); i++) {
+        settle(&b);
+        b.now = mono_add_ms(b.now, 100);
+        step(&b, 1, (ReplicaEvent){.kind = REPLICA_EV_TICK});
+        step(&b, 3, (ReplicaEvent){.kind = REPLICA_EV_TICK});
+    }
+    g_assert_true(start_is_on_its_way(&b));
+    view(&b, 1u << 1 | 1u << 3);
+    b.nodes[2].deaf = false;
+    view(&b, ALL);
+    settle(&b);
+    pass(&b, NATIVE_HELLO_MS + 500);
+    g_assert_false(status(&b, 1).native || status(&b, 3).native);
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/foreign"});
+    settle(&b);
+    g_assert_true(b.nodes[2].answered && b.nodes[2].result == 0);
+    g_assert_true(has(&b, 1, "d/foreign") && has(&b, 3, "d/foreign"));
+    bus_done(&b);
+}
+
 /* Goal: the disk of a node that was just added counts as soon as the others have it in their list,
  * which may come after it has joined the group. */
 static void a_node_that_is_added_counts(void)
@@ -856,6 +907,8 @@ int main(int argc, char **argv)
     g_test_add_func("/native/one-who-is-behind-loses-nothing-and-saves-nothing",
                     one_who_is_behind_loses_nothing_and_saves_nothing);
     g_test_add_func("/native/a-silent-member-is-left-out", a_silent_member_is_left_out);
+    g_test_add_func("/native/a-start-of-an-earlier-view-means-nothing",
+                    a_start_of_an_earlier_view_means_nothing);
     g_test_add_data_func("/native/who-never-greets-is-left-out/lowest", GUINT_TO_POINTER(1),
                          who_never_greets_is_left_out);
     g_test_add_data_func("/native/who-never-greets-is-left-out/last", GUINT_TO_POINTER(3),
