@@ -5,13 +5,11 @@
 #include "guest/io/guest_leftover.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
-#include "lib/port/clock.h"
+#include "lib/port/lockfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,62 +35,27 @@ void guest_lock_release(GuestLock *l)
     if (l == NULL) {
         return;
     }
-    /* The file stays: taking it away would let two hold locks on two files of one name. */
     (void)close(l->fd);
     g_free(l);
-}
-
-static int open_lock(const GuestTree *t, uint32_t vmid, char **ret_path, Err *err)
-{
-    g_autofree char *path = g_strdup_printf("%s/lock-%u.conf", t->lock_dir, vmid);
-    int fd;
-
-    if (g_mkdir_with_parents(t->lock_dir, 0755) < 0) {
-        return err_setf(err, -errno, "%s: %s", t->lock_dir, g_strerror(errno));
-    }
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (fd < 0) {
-        return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
-    }
-    *ret_path = g_steal_pointer(&path);
-    return fd;
-}
-
-int guest_lock_wait(int fd, unsigned timeout_ms)
-{
-    MonoTime deadline = mono_add_ms(clock_mono(), timeout_ms);
-
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            return -errno;
-        }
-        if (mono_diff_us(deadline, clock_mono()) <= 0) {
-            return -EBUSY;
-        }
-        g_usleep(LOCK_RETRY_MS * 1000);
-    }
-    return 0;
 }
 
 int guest_lock_take(
     const GuestTree *t, uint32_t vmid, unsigned timeout_ms, GuestLock **ret, Err *err)
 {
     unsigned wait = timeout_ms > 0 ? timeout_ms : GUEST_EDIT_TIMEOUT_MS;
-    g_autofree char *path = NULL;
-    int fd = open_lock(t, vmid, &path, err);
-    int r;
+    g_autofree char *path = g_strdup_printf("%s/lock-%u.conf", t->lock_dir, vmid);
+    int fd;
 
-    if (fd < 0) {
-        return fd;
+    if (g_mkdir_with_parents(t->lock_dir, 0755) < 0) {
+        return err_setf(err, -errno, "%s: %s", t->lock_dir, g_strerror(errno));
     }
-    r = guest_lock_wait(fd, wait);
-    if (r < 0) {
-        (void)close(fd); /* nothing was written */
-        return r == -EBUSY ? err_setf(err, r,
-                                      "guest %u: another command works on it (%s was not free "
-                                      "within %u s)",
-                                      vmid, path, wait / 1000)
-                           : err_setf(err, r, "%s: %s", path, g_strerror(-r));
+    fd = lockfile_take(path, 0640, wait);
+    if (fd < 0) {
+        return fd == -EBUSY ? err_setf(err, fd,
+                                       "guest %u: another command works on it (%s was not free "
+                                       "within %u s)",
+                                       vmid, path, wait / 1000)
+                            : err_setf(err, fd, "%s: %s", path, g_strerror(-fd));
     }
     *ret = g_new0(GuestLock, 1);
     (*ret)->fd = fd;

@@ -44,10 +44,6 @@ int guest_lock_take(
 void guest_lock_release(GuestLock *l);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestLock, guest_lock_release)
 
-/* Waits for the exclusive lock (flock) of an open lock file. -EBUSY after `timeout_ms`, or what the
- * system says. Any thread. */
-int guest_lock_wait(int fd, unsigned timeout_ms) must_check;
-
 typedef struct GuestEditOptions {
     const char *digest;  /* what the caller has seen; NULL: whatever is there */
     bool skiplock;       /* do not look at the `lock:` word */

@@ -5,19 +5,16 @@
 #include "guest/core/stat_text.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfsfile.h"
-#include "lib/port/clock.h"
+#include "lib/port/lockfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define TAKE_WAIT_MS  300000u /* a QEMU that clears a terabyte of pages */
 #define GIVE_WAIT_MS  10000u  /* whoever holds the lock gives back too, when done */
-#define LOCK_RETRY_MS 20
 #define NUMBER_MAX    64
 #define MEMINFO_MAX   65536
 #define MIB           (UINT64_C(1) << 20)
@@ -146,26 +143,15 @@ static int available(uint64_t *ret_mib, Err *err)
 static int take_lock(const char *run_dir, unsigned wait_ms, Err *err)
 {
     g_autofree char *path = g_build_filename(run_dir, "hugepages.lock", NULL);
-    MonoTime deadline = mono_add_ms(clock_mono(), wait_ms);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = lockfile_take(path, 0600, wait_ms);
 
-    if (fd < 0) {
-        return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
+    if (fd == -EBUSY) {
+        return err_setf(err, fd,
+                        "hugepages: another guest is taking its pages (%s was not free within "
+                        "%u s)",
+                        path, wait_ms / 1000);
     }
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int why = errno;
-        bool late = mono_diff_us(deadline, clock_mono()) <= 0;
-        if ((why != EWOULDBLOCK && why != EINTR) || late) {
-            (void)close(fd); /* nothing was written */
-            return why == EWOULDBLOCK ? err_setf(err, -EBUSY,
-                                                 "hugepages: another guest is taking its pages "
-                                                 "(%s was not free within %u s)",
-                                                 path, wait_ms / 1000)
-                                      : err_setf(err, -why, "%s: %s", path, g_strerror(why));
-        }
-        g_usleep(LOCK_RETRY_MS * 1000);
-    }
-    return fd;
+    return fd < 0 ? err_setf(err, fd, "%s: %s", path, g_strerror(-fd)) : fd;
 }
 
 static int read_ledger(GuestHuge *h, Err *err)

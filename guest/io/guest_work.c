@@ -3,6 +3,7 @@
 
 #include "guest/io/guest_edit.h"
 #include "guest/io/textfile.h"
+#include "lib/port/lockfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +53,7 @@ int guest_work_begin(
         return err_setf(err, -errno, "%s: %s", t->lock_dir, g_strerror(errno));
     }
     fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-    r = fd < 0 ? -errno : guest_lock_wait(fd, timeout_ms);
+    r = fd < 0 ? -errno : lockfile_wait(fd, timeout_ms);
     if (r < 0) {
         if (fd >= 0) {
             (void)close(fd); /* nothing was written */

@@ -4,15 +4,12 @@
 #include "guest/io/storage_kind.h"
 #include "guest/io/textfile.h"
 #include "lib/cfs/cfslock.h"
-#include "lib/port/clock.h"
+#include "lib/port/lockfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-#define LOCK_RETRY_MS 20
 
 void storage_set_free(StorageSet *set)
 {
@@ -91,26 +88,15 @@ static int take_local(const StorageSet *set, const Storage *s, StorageLock *l, E
     bool usual = strcmp(set->tree->lock_dir, GUEST_LOCK_DIR) == 0;
     const char *dir = usual ? STORAGE_LOCK_DIR : set->tree->lock_dir;
     g_autofree char *path = g_strdup_printf("%s/pve-storage-%s", dir, s->id);
-    MonoTime deadline = mono_add_ms(clock_mono(), STORAGE_LOCK_TIMEOUT_MS);
 
     if (g_mkdir_with_parents(dir, 0755) < 0) {
         return err_setf(err, -errno, "%s: %s", dir, g_strerror(errno));
     }
-    l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (l->fd < 0) {
-        return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
+    l->fd = lockfile_take(path, 0640, STORAGE_LOCK_TIMEOUT_MS);
+    if (l->fd == -EBUSY) {
+        return err_setf(err, -EBUSY, "storage '%s' is locked by another command (%s)", s->id, path);
     }
-    while (flock(l->fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            return err_setf(err, -errno, "%s: %s", path, g_strerror(errno));
-        }
-        if (mono_diff_us(deadline, clock_mono()) <= 0) {
-            return err_setf(err, -EBUSY, "storage '%s' is locked by another command (%s)", s->id,
-                            path);
-        }
-        g_usleep(LOCK_RETRY_MS * 1000);
-    }
-    return 0;
+    return l->fd < 0 ? err_setf(err, l->fd, "%s: %s", path, g_strerror(-l->fd)) : 0;
 }
 
 int storage_lock_take(const StorageSet *set, const Storage *s, StorageLock **ret, Err *err)

@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libport.a
 %C%_libport_a_SOURCES += %D%/tls_client.c %D%/tls_client.h
 %C%_libport_a_SOURCES += %D%/qmp.c %D%/qmp.h
 %C%_libport_a_SOURCES += %D%/process.c %D%/process.h
+%C%_libport_a_SOURCES += %D%/lockfile.c %D%/lockfile.h
 %C%_libport_a_SOURCES += %D%/prompt.c %D%/prompt.h
 %C%_libport_a_SOURCES += %D%/secrecy.c %D%/secrecy.h
 %C%_libport_a_SOURCES += %D%/task.c %D%/task.h

@@ -5,19 +5,18 @@
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/propstring.h"
 #include "lib/conf/vmconf.h"
+#include "lib/port/lockfile.h"
 #include "migration/core/mig_volumes.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MEMBERS_MAX    (1024 * 1024)
-#define LOCK_TRIES     100 /* of 100 ms: the documented 10 s */
-#define LOCK_PAUSE_US  100000
+#define LOCK_TIMEOUT_MS 10000 /* the documented 10 s */
 #define DATACENTER_MAX (1024 * 1024)
 
 static char *conf_path(const MigTree *t, const char *node, uint32_t vmid)
@@ -97,24 +96,15 @@ int mig_tree_place(const MigTree *t, const char *peer, uint32_t vmid, Err *err)
 static int take_flock(const MigTree *t, uint32_t vmid, int *ret, Err *err)
 {
     g_autofree char *path = g_strdup_printf("%s/lock-%u.conf", t->lock_dir, vmid);
-    int fd = g_mkdir_with_parents(t->lock_dir, 0755) == 0
-                 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)
-                 : -1;
+    int fd = g_mkdir_with_parents(t->lock_dir, 0755) < 0
+                 ? -errno
+                 : lockfile_take(path, 0640, LOCK_TIMEOUT_MS);
 
-    if (fd < 0) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", path, g_strerror(-r));
+    if (fd == -EBUSY) {
+        return err_setf(err, fd, "guest %u is being changed by another command", vmid);
     }
-    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
-        int r = -errno;
-
-        if ((r != -EWOULDBLOCK && r != -EINTR) || i >= LOCK_TRIES) {
-            (void)close(fd); /* nothing was written */
-            return err_setf(err, r == -EWOULDBLOCK ? -EBUSY : r,
-                            "guest %u is being changed by another command", vmid);
-        }
-        g_usleep(LOCK_PAUSE_US);
+    if (fd < 0) {
+        return err_setf(err, fd, "%s: %s", path, g_strerror(-fd));
     }
     *ret = fd;
     return 0;

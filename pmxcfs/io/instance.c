@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pmxcfs/io/instance.h"
 
+#include "lib/port/lockfile.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +12,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -120,42 +121,19 @@ static pid_t lock_holder(const InstancePaths *p)
     return (pid_t)pid;
 }
 
-static int take_lock(const InstancePaths *p, int fd, const char *path, Err *err)
-{
-    gint64 deadline = g_get_monotonic_time() + INSTANCE_LOCK_WAIT_MS * 1000;
-
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int r = -errno;
-
-        if (r != -EWOULDBLOCK && r != -EINTR) {
-            return err_setf(err, r, "%s: %s", path, strerror(-r));
-        }
-        if (g_get_monotonic_time() >= deadline) {
-            pid_t pid = lock_holder(p);
-            g_autofree char *who = pid > 0 ? g_strdup_printf(" (pid %d)", (int)pid) : g_strdup("");
-
-            return err_setf(err, -EBUSY, "another pmxcfs%s runs on this node: %s is locked", who,
-                            path);
-        }
-        g_usleep(100 * 1000);
-    }
-    return 0;
-}
-
 int instance_lock(const InstancePaths *p, int *ret_fd, Err *err)
 {
     g_autofree char *path = g_strdup_printf("%s/.pmxcfs.lockfile", p->state_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int r;
+    int fd = lockfile_take(path, 0600, INSTANCE_LOCK_WAIT_MS);
 
-    if (fd < 0) {
-        r = -errno;
-        return err_setf(err, r, "%s: %s", path, strerror(-r));
+    if (fd == -EBUSY) {
+        pid_t pid = lock_holder(p);
+        g_autofree char *who = pid > 0 ? g_strdup_printf(" (pid %d)", (int)pid) : g_strdup("");
+
+        return err_setf(err, fd, "another pmxcfs%s runs on this node: %s is locked", who, path);
     }
-    r = take_lock(p, fd, path, err);
-    if (r < 0) {
-        (void)close(fd); /* nothing was written */
-        return r;
+    if (fd < 0) {
+        return err_setf(err, fd, "%s: %s", path, strerror(-fd));
     }
     *ret_fd = fd;
     return 0;

@@ -3,6 +3,7 @@
 
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/corosync_check.h"
+#include "lib/port/lockfile.h"
 #include "quorum/io/cluster_log.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/node_files.h"
@@ -18,7 +19,6 @@
 #include <netdb.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <syslog.h>
@@ -154,23 +154,13 @@ int cluster_own_address(const char *node, const GPtrArray *addresses, char **ret
 
 int cluster_lock(const ClusterPaths *paths, Err *err)
 {
-    gint64 deadline = g_get_monotonic_time() + LOCK_WAIT_MS * 1000;
-    int fd = open(paths->lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = lockfile_take(paths->lock_file, 0600, LOCK_WAIT_MS);
 
-    if (fd < 0) {
-        int r = -errno;
-
-        return err_setf(err, r, "%s: %s", paths->lock_file, strerror(-r));
+    if (fd == -EBUSY) {
+        return err_setf(err, fd, "another pvecm is changing the cluster (%s is locked)",
+                        paths->lock_file);
     }
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (g_get_monotonic_time() > deadline) {
-            (void)close(fd);
-            return err_setf(err, -EBUSY, "another pvecm is changing the cluster (%s is locked)",
-                            paths->lock_file);
-        }
-        g_usleep(100 * 1000);
-    }
-    return fd;
+    return fd < 0 ? err_setf(err, fd, "%s: %s", paths->lock_file, strerror(-fd)) : fd;
 }
 
 /* The write bit of the `local` link says that changes are possible (reference pmxcfs 5.3). */

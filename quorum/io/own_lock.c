@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quorum/io/own_lock.h"
 
+#include "lib/port/lockfile.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <glib.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define RETRY_MS 50
 
 struct OwnLock {
     int fd; /* holds the local lock; the file tells which lock of the cluster we have */
@@ -19,26 +17,16 @@ struct OwnLock {
 };
 
 /* One at a time on this node. The kernel ends it with the process, and no child inherits it. */
-static int take_turn(const char *name, gint64 deadline, int *ret_fd, Err *err)
+static int take_turn(const char *name, unsigned timeout_ms, int *ret_fd, Err *err)
 {
     g_autofree char *path = g_strdup_printf(OWN_LOCK_DIR "/quorate-%s", name);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = lockfile_take(path, 0600, timeout_ms);
 
-    if (fd < 0) {
-        return err_setf(err, -EIO, "%s: %s", path, strerror(errno));
+    if (fd == -EBUSY) {
+        return err_setf(err, -ETIMEDOUT, "another command on this node holds lock '%s'", name);
     }
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            int r = err_setf(err, -EIO, "%s: %s", path, strerror(errno));
-
-            (void)close(fd);
-            return r;
-        }
-        if (g_get_monotonic_time() >= deadline) {
-            (void)close(fd);
-            return err_setf(err, -ETIMEDOUT, "another command on this node holds lock '%s'", name);
-        }
-        g_usleep(RETRY_MS * 1000);
+    if (fd < 0) {
+        return err_setf(err, -EIO, "%s: %s", path, strerror(-fd));
     }
     *ret_fd = fd;
     return 0;
@@ -88,7 +76,7 @@ int own_lock_acquire(
     CfsLock *lock = NULL;
     gint64 left_ms;
     int fd = -1;
-    int r = take_turn(name, deadline, &fd, err);
+    int r = take_turn(name, timeout_ms, &fd, err);
 
     if (r < 0) {
         return r;

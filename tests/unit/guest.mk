@@ -43,6 +43,11 @@ check_PROGRAMS += %D%/test_qmp
 	$(GLIB_LIBS)
 TESTS += %D%/test_qmp
 
+check_PROGRAMS += %D%/test_lockfile
+%C%_test_lockfile_SOURCES = %D%/test_lockfile.c
+%C%_test_lockfile_LDADD = lib/port/libport.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_lockfile
+
 check_PROGRAMS += %D%/test_prompt
 %C%_test_prompt_SOURCES = %D%/test_prompt.c
 %C%_test_prompt_LDADD = lib/port/libport.a lib/base/libbase.a $(GLIB_LIBS)
