@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmdline.h"
 
+#include "lib/port/stdfds.h"
+
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -200,6 +202,9 @@ int cli_main(const char *program, const char *summary, const CliVerb *verbs, int
     bool help = false;
     int words = 0;
 
+    if (stdfds_fill() < 0) {
+        return CLI_EXIT_FAILED;
+    }
     (void)setlocale(LC_CTYPE, ""); /* without it the C locale is used */
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         printf("%s (%s) %s\n", program, PACKAGE_NAME, PACKAGE_VERSION);

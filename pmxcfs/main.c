@@ -8,6 +8,7 @@
  */
 #include "lib/port/log.h"
 #include "lib/port/secrecy.h"
+#include "lib/port/stdfds.h"
 #include "pmxcfs/io/engine.h"
 #include "pmxcfs/io/instance.h"
 #include "pmxcfs/io/ipc_server.h"
@@ -202,7 +203,8 @@ static int report_ready(Daemon *d, Err *err)
 
 static void block_signals(sigset_t *ret_set)
 {
-    (void)signal(SIGPIPE, SIG_IGN); /* valid signal: cannot fail */
+    (void)signal(SIGPIPE, SIG_IGN); /* valid signals: cannot fail */
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an errno of the disk */
     sigemptyset(ret_set);
     sigaddset(ret_set, SIGTERM);
     sigaddset(ret_set, SIGINT);
@@ -355,8 +357,12 @@ int main(int argc, char **argv)
     Daemon d = {.lock_fd = -1, .ready_fd = -1};
     Err err = ERR_INIT;
     sigset_t set;
-    int r = parse_command_line(argc, argv, &d);
+    int r;
 
+    if (stdfds_fill() < 0) {
+        return EXIT_FAILED;
+    }
+    r = parse_command_line(argc, argv, &d);
     if (r >= 0) {
         return r;
     }

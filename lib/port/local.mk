@@ -13,4 +13,5 @@ noinst_LIBRARIES += %D%/libport.a
 %C%_libport_a_SOURCES += %D%/lockfile.c %D%/lockfile.h
 %C%_libport_a_SOURCES += %D%/prompt.c %D%/prompt.h
 %C%_libport_a_SOURCES += %D%/secrecy.c %D%/secrecy.h
+%C%_libport_a_SOURCES += %D%/stdfds.c %D%/stdfds.h
 %C%_libport_a_SOURCES += %D%/task.c %D%/task.h

@@ -98,6 +98,36 @@ check 'SIGINT: stops' stop_background INT
 check 'the database is one file after a clean stop' \
     equal "$(ls "$STATE")" config.db
 
+# Whoever starts it may have closed its standard streams: no file of the daemon may take their place.
+no_streams()
+{
+    local pid status=0 fd
+    run -l <&- >&- 2>&- || return 1
+    pid=$(cat "$WORK/pmxcfs.pid")
+    for fd in 0 1 2; do
+        equal "$(readlink "/proc/$pid/fd/$fd")" /dev/null || status=1
+    done
+    echo x >"$PVE/without-streams" || status=1
+    stop_background TERM || status=1
+    "$BUILD/cli/pmxcfs-db" check -d "$STATE/config.db" <&- >&- || status=1
+    return "$status"
+}
+check 'background: it starts with its standard streams closed' no_streams
+
+# The limit holds for the daemon's files as well; its signal would end it.
+size_limit()
+{
+    local status=0
+    (ulimit -f 200 && run -l --state-dir "$WORK/limited") || return 1
+    sh -c "head -c 600000 /dev/urandom >'$PVE/big'" 2>"$WORK/said"
+    grep -q 'too large' "$WORK/said" || { cat "$WORK/said"; status=1; }
+    echo small >"$PVE/file" || status=1
+    equal "$(cat "$PVE/file")" small || status=1
+    stop_background TERM || status=1
+    return "$status"
+}
+check 'a limit on the size of files: EFBIG for the caller, the daemon goes on' size_limit
+
 # ---- what is in the way ----
 
 daemon -l

@@ -6,6 +6,7 @@
 
 #include "lib/port/clock.h"
 #include "lib/port/secrecy.h"
+#include "lib/port/stdfds.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +162,36 @@ static void test_hidden_memory(void)
     g_assert_cmpint(status, ==, 0);
 }
 
+/* In the child: whether all three are open after each combination of closed ones. */
+static bool streams_are_filled(void)
+{
+    for (int closed = 0; closed < 8; closed++) {
+        int next;
+
+        for (int fd = 0; fd < 3; fd++) {
+            if ((closed >> fd & 1) != 0) {
+                (void)close(fd);
+            }
+        }
+        if (stdfds_fill() < 0 || (next = dup(STDIN_FILENO)) <= STDERR_FILENO || close(next) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void test_closed_streams(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        _exit(streams_are_filled() ? 0 : 1);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -169,6 +200,7 @@ int main(int argc, char **argv)
     g_test_add_func("/process/output-is-bounded", test_output_is_bounded);
     g_test_add_func("/process/deadline-ends-all-it-started", test_deadline);
     g_test_add_func("/process/lines", test_lines);
+    g_test_add_func("/process/closed-streams-are-filled", test_closed_streams);
     g_test_add_func("/process/memory-can-be-hidden", test_hidden_memory);
     g_test_add_func("/process/only-the-named-descriptor-is-inherited",
                     test_only_the_named_descriptor_is_inherited);
