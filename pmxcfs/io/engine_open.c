@@ -91,6 +91,7 @@ static int open_store(Engine *e, bool *ret_fresh, Err *err)
     StoreOptions opt = {
         .durability = e->durability == REPLICA_DURABILITY_RELAXED ? STORE_RELAXED : STORE_SYNCED,
         .vfs = e->vfs,
+        .look_first = true,
         .on_committed = on_committed,
         .on_failed = on_failed,
         .ctx = e,
@@ -212,6 +213,9 @@ static int open_and_load(Engine *e, bool *ret_fresh, Err *err)
 
     if (r == 0) {
         r = load_tree(e, err);
+    }
+    if (r == 0) {
+        r = store_take_over(e->store, err);
     }
     if (r < 0) {
         (void)store_close(g_steal_pointer(&e->store)); /* nothing was queued */

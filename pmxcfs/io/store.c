@@ -97,6 +97,7 @@ int store_open(const char *path, const StoreOptions *opt, Store **ret, bool *ret
         .vfs = opt->vfs,
         .read_only = opt->read_only,
         .damaged_ok = opt->damaged_ok,
+        .look_first = opt->look_first,
         .synced = opt->durability == STORE_SYNCED,
         .checkpoint_bytes = opt->checkpoint_bytes,
         .direct_bytes_min = opt->direct_bytes_min,
@@ -131,6 +132,17 @@ int store_read(Store *s,
     g_assert(!s->started);
     (void)pthread_mutex_lock(&s->db_lock);
     rc = store_db_read(s->db, limits, ret_entries, ret_root, ret_has_root, faults, err);
+    (void)pthread_mutex_unlock(&s->db_lock);
+    return rc;
+}
+
+int store_take_over(Store *s, Err *err)
+{
+    int rc;
+
+    g_assert(!s->started);
+    (void)pthread_mutex_lock(&s->db_lock);
+    rc = store_db_take_over(s->db, err);
     (void)pthread_mutex_unlock(&s->db_lock);
     return rc;
 }

@@ -39,6 +39,7 @@ typedef struct StoreOptions {
                         file system */
     bool read_only;  /* for inspection: changes nothing on disk, not even to recover from a crash */
     bool damaged_ok; /* read_only only: do not refuse a file whose pages are damaged */
+    bool look_first; /* leaves what is there as it is, byte for byte, until store_take_over */
     /* Bounds that tests make small, 0: the default. */
     size_t checkpoint_bytes; /* WAL content that is folded into the database */
     size_t direct_bytes_min; /* new content from which on a batch goes past the WAL */
@@ -82,6 +83,10 @@ int store_read(Store *s,
                bool *ret_has_root,
                GArray *faults,
                Err *err) must_check;
+
+/* Opened with look_first, and what was read is good: from here on the file may be written. -EBUSY
+ * when another process changed it meanwhile, or the errno of the system. Before store_start. */
+int store_take_over(Store *s, Err *err) must_check;
 
 /* Starts the writer thread. */
 int store_start(Store *s, Err *err) must_check;

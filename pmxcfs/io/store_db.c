@@ -3,14 +3,16 @@
  * Opening, closing and the two ways of writing.
  *
  * The order at opening is: our own lock on the file, then everything that SQLite offers against a
- * hostile file, then the shape of the tables, then the pages; only then anything is written. Until
- * then closing must not fold the WAL into the file either.
+ * hostile file, then the shape of the tables, then the pages; only then anything is written. With
+ * look_first the content comes before that as well. Until then closing must not fold the WAL into
+ * the file either.
  */
 #include "pmxcfs/io/store_db_priv.h"
 #include "pmxcfs/io/store_file.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHECKPOINT_RETRY_SHARE 4 /* a checkpoint that could not finish waits for 1/4 more */
@@ -466,15 +468,54 @@ static int look_at(StoreDb *d, bool damaged_ok, Found *ret, Err *err)
     return rc;
 }
 
-/* It is ours: from here on it is written, and by nobody else. */
-static int take_over(StoreDb *d, const Found *found, Err *err)
+/* From here on nobody else writes. */
+static int hold(StoreDb *d, Err *err)
 {
-    int rc = found->has_pages ? 0 : lay_out(d, err);
+    int rc = enter_wal(d, err);
 
-    rc = rc < 0 ? rc : enter_wal(d, err);
     rc = rc < 0 ? rc : take_write_lock(d, err);
-    if (rc == 0 && !found->has_tree) {
-        rc = store_schema_create(d, err);
+    if (rc == 0) {
+        d->held = true;
+    }
+    return rc;
+}
+
+/* When the file was changed last; 0 under a foreign VFS. */
+static struct timespec changed_at(const StoreDb *d)
+{
+    struct stat st = {0};
+
+    if (d->guard_fd >= 0) {
+        (void)fstat(d->guard_fd, &st); /* open: cannot fail */
+    }
+    return st.st_mtim;
+}
+
+/* A database with content may still turn out to be damaged, and must be found as it was then. One
+ * in WAL mode is held without a change; the header of any other tells of the change to WAL, so that
+ * comes later. */
+static int hold_unchanged(StoreDb *d, Err *err)
+{
+    int rc = read_mode(d, err);
+
+    if (rc == 0 && d->mode == STORE_DB_WAL) {
+        return hold(d, err);
+    }
+    d->changed = changed_at(d);
+    return rc;
+}
+
+int store_db_take_over(StoreDb *d, Err *err)
+{
+    struct timespec changed = changed_at(d);
+    int rc = 0;
+
+    if (!d->held &&
+        (changed.tv_sec != d->changed.tv_sec || changed.tv_nsec != d->changed.tv_nsec)) {
+        return err_setf(err, -EBUSY, "%s: another process changed it just now", d->path);
+    }
+    if (!d->held) {
+        rc = hold(d, err);
     }
     if (rc == 0) {
         (void)sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
@@ -483,16 +524,27 @@ static int take_over(StoreDb *d, const Found *found, Err *err)
     return rc < 0 ? rc : read_row0(d, err);
 }
 
-static int take_up(StoreDb *d, bool damaged_ok, bool *ret_fresh, Err *err)
+static int make_tree(StoreDb *d, const Found *found, Err *err)
+{
+    int rc = found->has_pages ? 0 : lay_out(d, err);
+
+    rc = rc < 0 ? rc : hold(d, err);
+    return rc < 0 ? rc : store_schema_create(d, err);
+}
+
+static int take_up(StoreDb *d, const StoreDbOptions *opt, bool *ret_fresh, Err *err)
 {
     Found found;
-    int rc = look_at(d, damaged_ok, &found, err);
+    int rc = look_at(d, d->read_only && opt->damaged_ok, &found, err);
 
     if (rc == 0 && d->read_only && !found.has_tree) {
         rc = err_setf(err, -EBADMSG, "no table named tree");
     }
     if (rc == 0 && !d->read_only) {
-        rc = take_over(d, &found, err);
+        rc = found.has_tree ? hold_unchanged(d, err) : make_tree(d, &found, err);
+    }
+    if (rc == 0 && !d->read_only && !opt->look_first) {
+        rc = store_db_take_over(d, err);
     }
     if (rc == 0) {
         *ret_fresh = !found.has_rows;
@@ -554,7 +606,7 @@ int store_db_open(
         rc = d->read_only ? open_for_reading(d, real, err) : open_for_writing(d, real, err);
     }
     if (rc == 0) {
-        rc = take_up(d, opt->read_only && opt->damaged_ok, ret_fresh, err);
+        rc = take_up(d, opt, ret_fresh, err);
     }
     if (rc < 0) {
         (void)store_db_close(d, NULL); /* what went wrong is in `err` already */

@@ -36,6 +36,7 @@ typedef struct StoreDbOptions {
     const char *vfs; /* as in StoreOptions */
     bool read_only;
     bool damaged_ok; /* do not check the pages, take what can be read (read_only) */
+    bool look_first; /* as in StoreOptions */
     bool synced;
     size_t checkpoint_bytes; /* 0: the default */
     size_t direct_bytes_min; /* 0: the default */
@@ -55,6 +56,9 @@ int store_db_open(const char *path,
                   StoreDb **ret,
                   bool *ret_fresh,
                   Err *err) must_check;
+
+/* See store_take_over. */
+int store_db_take_over(StoreDb *d, Err *err) must_check;
 
 /* See store_read. */
 int store_db_read(StoreDb *d,

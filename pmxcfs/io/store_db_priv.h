@@ -34,6 +34,8 @@ struct StoreDb {
     int guard_fd;   /* the file, with our flock on it; -1 under a foreign VFS */
     bool read_only;
     bool synced;
+    bool held;               /* nobody else can write */
+    struct timespec changed; /* before it is held: when the file was changed last */
     StoreDbMode mode;
     bool wal_unusable; /* the file system cannot do it: direct mode for good */
     size_t checkpoint_bytes, direct_bytes_min;

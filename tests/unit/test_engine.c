@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <sqlite3.h>
 #include <string.h>
 
 typedef struct Fix {
@@ -415,6 +416,52 @@ static void test_damaged_refused(Fix *f, gconstpointer data)
     g_assert_true(g_file_set_contents(f->host_conf, conf_of_two, -1, NULL));
     g_assert_cmpint(try_open(f), ==, -EBADMSG);
     g_assert_cmpuint(files_with(f, "config.db.damaged-"), ==, 0);
+}
+
+/* A file without a directory, put there by another program in its own way of writing. */
+static void add_orphan(Fix *f, const char *journal_mode)
+{
+    g_autofree char *sql = g_strdup_printf(
+        "PRAGMA journal_mode=%s; INSERT INTO tree VALUES (77, 76, 1, 0, 1, 8, 'lost', x'31')",
+        journal_mode);
+    sqlite3 *db = NULL;
+
+    g_assert_cmpint(sqlite3_open(f->database, &db), ==, SQLITE_OK);
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    g_assert_cmpint(sqlite3_exec(db, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_close(db), ==, SQLITE_OK);
+}
+
+static GBytes *file_bytes(const char *path)
+{
+    char *text = NULL;
+    gsize size = 0;
+
+    return g_file_get_contents(path, &text, &size, NULL) ? g_bytes_new_take(text, size)
+                                                         : g_bytes_new(NULL, 0);
+}
+
+/* Pages in order, content not: not even the header of the file may change. */
+static void test_bad_content_untouched(Fix *f, gconstpointer journal_mode)
+{
+    g_autofree char *wal_path = g_strconcat(f->database, "-wal", NULL);
+    bool in_wal = strcmp(journal_mode, "wal") == 0;
+
+    start(f);
+    g_assert_cmpint(make(f, "file"), ==, 0);
+    g_clear_pointer(&f->e, engine_free);
+    add_orphan(f, journal_mode);
+    g_autoptr(GBytes) before = file_bytes(f->database);
+    g_autoptr(GBytes) wal_before = file_bytes(wal_path);
+    g_assert_true(in_wal == (g_bytes_get_size(wal_before) > 0));
+    for (int i = 0; i < 2; i++) {
+        g_assert_cmpint(try_open(f), ==, -EBADMSG);
+        g_assert_nonnull(strstr(err_text(&f->err), "'lost'"));
+        g_autoptr(GBytes) after = file_bytes(f->database);
+        g_autoptr(GBytes) wal_after = file_bytes(wal_path);
+        g_assert_true(g_bytes_equal(before, after));
+        g_assert_true(g_bytes_equal(wal_before, wal_after));
+    }
 }
 
 static void test_damaged_set_aside(Fix *f, gconstpointer data)
@@ -913,6 +960,10 @@ int main(int argc, char **argv)
     ADD("open/fresh-file-imports-corosync-conf", test_import);
     ADD("open/mode-follows-the-tree", test_import_written);
     ADD("open/damaged-file-is-refused-and-kept", test_damaged_refused);
+    g_test_add("/engine/open/bad-content-is-untouched/delete", Fix, "delete", setup,
+               test_bad_content_untouched, teardown);
+    g_test_add("/engine/open/bad-content-is-untouched/wal", Fix, "wal", setup,
+               test_bad_content_untouched, teardown);
     ADD("open/damaged-file-is-set-aside-in-a-cluster", test_damaged_set_aside);
     ADD("open/second-instance-is-refused", test_second_instance);
     ADD("views", test_views);
