@@ -98,7 +98,7 @@ check 'SIGINT: stops' stop_background INT
 check 'the database is one file after a clean stop' \
     equal "$(ls "$STATE")" config.db
 
-# Whoever starts it may have closed its standard streams: no file of the daemon may get their numbers.
+# Whoever starts it may have closed its standard streams: no file of the daemon gets their numbers.
 no_streams()
 {
     local pid status=0 fd
