@@ -193,7 +193,7 @@ static int call_back(const NodeJob *job, ConfEdit *edit, Err *err)
         return 0; /* it was off before */
     }
     corosync_conf_bump(edit->conf);
-    if ((r = conf_edit_commit(edit, err)) == 0) {
+    if ((r = node_edit_commit(job, edit, err)) == 0) {
         conf_edit_tell(edit);
     }
     return r;
@@ -206,7 +206,7 @@ static int write_addresses(NodeJob *job, const char *which, Err *err)
     g_autoptr(GPtrArray) nodes = NULL;
     int r;
 
-    if ((r = conf_edit_begin(job->change->paths->pve, &edit, err)) < 0) {
+    if ((r = node_edit_begin(job, &edit, err)) < 0) {
         return r;
     }
     next = copy_conf(edit.conf);
@@ -226,7 +226,7 @@ static int write_addresses(NodeJob *job, const char *which, Err *err)
     }
     corosync_conf_free(edit.conf);
     edit.conf = g_steal_pointer(&next);
-    if ((r = conf_edit_commit(&edit, err)) == 0) {
+    if ((r = node_edit_commit(job, &edit, err)) == 0) {
         conf_edit_tell(&edit);
     }
     return r;

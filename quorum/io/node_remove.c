@@ -19,6 +19,8 @@
     "--purge (the configurations are archived) or --force (they stay where they are)"
 
 #define KICK_COMMITS_MAX 3u /* each waits for quorum */
+#define EDIT_WAIT_SEC    45 /* until a node that comes back by the door is in the ring */
+#define EDIT_RETRY_MS    200
 
 #define NOTE_KICKED "kicked" /* in the journal: the node may have been told to leave the ring */
 
@@ -356,6 +358,37 @@ static bool kick(NodeJob *job, const CorosyncConf *conf, const CorosyncNode *nod
     return needed;
 }
 
+/* A reload that was due, for the version before, has corosync expect those votes again. */
+static int commit_without(const NodeJob *job, ConfEdit *edit, const CorosyncNode *node, Err *err)
+{
+    int r = conf_edit_commit(edit, err);
+
+    for (unsigned i = 0; r < 0 && i < KICK_COMMITS_MAX; i++) {
+        err_clear(err);
+        if ((r = go_on_without(job, node, err)) == 0) {
+            r = conf_edit_commit(edit, err);
+        }
+    }
+    return r;
+}
+
+int node_edit_commit(const NodeJob *job, ConfEdit *edit, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + EDIT_WAIT_SEC * G_USEC_PER_SEC;
+    bool said = false;
+    int r;
+
+    while ((r = conf_edit_commit(edit, err)) == -EACCES && g_get_monotonic_time() < deadline) {
+        if (!said) {
+            node_job_say(job, "quorum went just now: waiting until it is back");
+            said = true;
+        }
+        err_clear(err);
+        g_usleep(EDIT_RETRY_MS * 1000);
+    }
+    return r;
+}
+
 int node_kick_out(NodeJob *job, ConfEdit *edit, Err *err)
 {
     const char *name = node_job_get(job, "node");
@@ -367,15 +400,7 @@ int node_kick_out(NodeJob *job, ConfEdit *edit, Err *err)
     if (r < 0) {
         return r;
     }
-    r = conf_edit_commit(edit, err);
-    /* A reload that was due, for the version before, has corosync expect those votes again. */
-    for (unsigned i = 0; r < 0 && without && i < KICK_COMMITS_MAX; i++) {
-        err_clear(err);
-        if ((r = go_on_without(job, node, err)) == 0) {
-            r = conf_edit_commit(edit, err);
-        }
-    }
-    return r;
+    return without ? commit_without(job, edit, node, err) : node_edit_commit(job, edit, err);
 }
 
 /* What the ring and the list say about the node of an interrupted job. Caller frees the list. */
@@ -439,6 +464,24 @@ int node_kick_resume(NodeJob *job, Err *err)
     return go_on_without(job, node, err);
 }
 
+int node_edit_begin(NodeJob *job, ConfEdit *edit, Err *err)
+{
+    gint64 deadline = g_get_monotonic_time() + EDIT_WAIT_SEC * G_USEC_PER_SEC;
+    int r;
+
+    while ((r = conf_edit_begin(job->change->paths->pve, edit, err)) == -EACCES &&
+           g_get_monotonic_time() < deadline) {
+        int resumed;
+
+        g_usleep(EDIT_RETRY_MS * 1000);
+        err_clear(err);
+        if ((resumed = node_kick_resume(job, err)) < 0) {
+            return resumed;
+        }
+    }
+    return r;
+}
+
 int node_kick_over(NodeJob *job, Err *err)
 {
     return node_job_get(job, NOTE_KICKED) == NULL ? 0 : node_job_note(job, NOTE_KICKED, NULL, err);
@@ -455,7 +498,7 @@ static int do_list(NodeJob *job, Err *err)
     if ((r = node_kick_resume(job, err)) < 0) {
         return r;
     }
-    if ((r = conf_edit_begin(job->change->paths->pve, &edit, err)) < 0) {
+    if ((r = node_edit_begin(job, &edit, err)) < 0) {
         return r == -EACCES ? -EPERM : r; /* no quorum: nothing was done */
     }
     nodes = corosync_nodes(edit.conf);

@@ -47,6 +47,13 @@ int node_kick_out(NodeJob *job, ConfEdit *edit, Err *err) must_check;
  * do; otherwise what is in the way. */
 int node_kick_resume(NodeJob *job, Err *err) must_check;
 
+/* conf_edit_begin for a job that may be gone on with after a death: the ring is just being formed,
+ * and quorum that was there may go once more before it stays. */
+int node_edit_begin(NodeJob *job, ConfEdit *edit, Err *err) must_check;
+
+/* conf_edit_commit, which for the same reason waits for quorum; well within the lock's life. */
+int node_edit_commit(const NodeJob *job, ConfEdit *edit, Err *err) must_check;
+
 /* The node that was kicked is out of the list: there is nothing to resume any more. */
 int node_kick_over(NodeJob *job, Err *err) must_check;
 
