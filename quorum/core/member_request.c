@@ -31,7 +31,8 @@ static int read_object(JsonObject *o, MemberRequest *r, Err *err)
         return err_setf(err, -EBADMSG, "this cluster speaks version %d of the member protocol",
                         MEMBER_VERSION);
     }
-    if (at < 0 || node == NULL || !corosync_valid_name(node) || id < 1 || id > UINT32_MAX ||
+    if (at < 0 || node == NULL || !corosync_valid_name(node) ||
+        id < (at == MEMBER_STEP_DOOR ? 0 : 1) || id > UINT32_MAX ||
         !hextext_parse(joinjson_text(o, "proof"), r->proof, sizeof r->proof)) {
         return err_setf(err, -EBADMSG, "the request lacks step, node, nodeid or proof");
     }

@@ -24,7 +24,7 @@ STRTAB_DECLARE(member_step, MemberStep);
 typedef struct MemberRequest {
     MemberStep step;
     char *node;
-    uint32_t nodeid;
+    uint32_t nodeid;  /* DOOR: 0 when the caller's own list does not name it */
     uint64_t config;  /* DOOR: version of the caller's corosync.conf; UINT64_MAX: not told */
     bool keep_guests; /* REMOVE, ASK: the node takes its guests along */
     uint8_t proof[JOINTOKEN_KEY_SIZE];

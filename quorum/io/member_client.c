@@ -50,10 +50,7 @@ static int take_nodes(MemberPeers *p, const char *text, gsize size, Err *err)
     }
     nodes = corosync_nodes(conf);
     own = corosync_nodes_find(nodes, p->self);
-    if (own == NULL) {
-        return err_setf(err, -ENOENT, "node '%s' is not in this node's corosync.conf", p->self);
-    }
-    p->nodeid = own->nodeid;
+    p->nodeid = own != NULL ? own->nodeid : 0;
     p->config = corosync_conf_version(conf);
     /* Link 0 of everybody before the other links: most members are asked when one is away. */
     for (unsigned n = 0; n < COROSYNC_LINKS_MAX; n++) {
@@ -160,6 +157,9 @@ int member_ask(MemberPeers *p,
     Err answered = ERR_INIT; /* by one that cannot do it: it says more than one that is away */
     int r = err_setf(err, -EHOSTUNREACH, "there is no other node to ask");
 
+    if (p->nodeid == 0 && step != MEMBER_STEP_DOOR) {
+        return err_setf(err, -ENOENT, "node '%s' is not in this node's corosync.conf", p->self);
+    }
     for (guint i = 0; i < p->addresses->len; i++) {
         g_autoptr(JsonParser) parser = json_parser_new();
         g_auto(HttpAnswer) a = {0};

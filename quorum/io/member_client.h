@@ -17,7 +17,7 @@
 typedef struct MemberPeers MemberPeers;
 
 /* Reads the list of nodes from `conf_path`, the authority from `ca_path`, the key from `key_path`.
- * `self`: this node's name as the list has it. -ENOENT: this node is not in the list. */
+ * `self`: this node's name as the list has it. A list that does not name it serves for the door. */
 int member_peers_read(const char *conf_path,
                       const char *ca_path,
                       const char *key_path,
@@ -28,7 +28,8 @@ void member_peers_free(MemberPeers *p); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MemberPeers, member_peers_free)
 
 /* Asks one after the other until one answers. 0 and the `data` of the answer; -EPERM: refused, the
- * text says why; others: nobody could be asked, or the fate is unknown. */
+ * text says why; -ENOENT: this node is not in its own list; others: nobody could be asked, or the
+ * fate is unknown. */
 int member_ask(MemberPeers *p,
                MemberStep step,
                bool keep_guests,

@@ -31,6 +31,33 @@ static bool proven(JoinServer *s, const MemberRequest *q, GBytes *exporter, Err 
 /* ---- door -------------------------------------------------------------------------------------
  */
 
+static char *refusal_text(const MemberRequest *q, const char *cluster)
+{
+    g_autofree char *id = q->nodeid != 0 ? g_strdup_printf(" (id %u)", q->nodeid) : g_strdup("");
+
+    return g_strdup_printf("node '%s'%s is not in cluster '%s' any more", q->node, id, cluster);
+}
+
+/* One that does not know its own number may be the node of its name, as long as the ring does not
+ * have that one: it was in the ring for a moment when a list without it was written, and got it. */
+static bool is_caller(const CorosyncNode *node, const MemberRequest *q)
+{
+    g_autoptr(QuorumReport) report = NULL;
+
+    if (node == NULL || q->nodeid != 0) {
+        return node != NULL && node->nodeid == q->nodeid;
+    }
+    if (quorum_query(NULL, 0, &report, NULL) < 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < report->facts.n_members; i++) {
+        if (report->facts.members[i].nodeid == node->nodeid) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The list decides; a tombstone explains why a node is not in it. A node that lives under this name
  * with another id is another one. Without quorum this member may itself be the one that missed
  * something, and calls nobody removed. But a newer list than the caller's was written with quorum,
@@ -52,7 +79,7 @@ static int do_door(JoinServer *s, const MemberRequest *q, ApiAnswer *ret, Err *e
     }
     nodes = corosync_nodes(conf);
     node = corosync_nodes_find(nodes, q->node);
-    listed = node != NULL && node->nodeid == q->nodeid;
+    listed = is_caller(node, q);
     if (quorum_is_quorate(NULL) != 1 && (!listed || corosync_conf_version(conf) <= q->config)) {
         return err_setf(err, -EAGAIN, "this member has no quorum");
     }
@@ -64,8 +91,7 @@ static int do_door(JoinServer *s, const MemberRequest *q, ApiAnswer *ret, Err *e
         text = tombstone_text(&t, cluster != NULL ? cluster : "");
         g_string_append(out, "\"removed\",\"text\":");
     } else {
-        text = g_strdup_printf("node '%s' (id %u) is not in cluster '%s' any more", q->node,
-                               q->nodeid, cluster != NULL ? cluster : "");
+        text = refusal_text(q, cluster != NULL ? cluster : "");
         g_string_append(out, "\"removed\",\"text\":");
     }
     json_append_string(out, text);

@@ -446,6 +446,20 @@ static void member_requests_round_trip(void)
     }
 }
 
+/* A node that its own list does not name has no number. It may ask, no more. */
+static void only_the_door_takes_no_number(void)
+{
+    for (int step = 0; step < MEMBER_STEP_N; step++) {
+        MemberRequest q = {.step = (MemberStep)step, .node = (char *)"n1", .config = 18};
+        g_auto(MemberRequest) back = {0};
+        g_autofree char *text = member_request_format(&q);
+        int want = step == MEMBER_STEP_DOOR ? 0 : -EBADMSG;
+
+        g_assert_cmpint(member_request_parse(text, strlen(text), &back, NULL), ==, want);
+        g_assert_cmpuint(back.nodeid, ==, 0);
+    }
+}
+
 static void the_proof_is_for_one_key_channel_and_node(void)
 {
     uint8_t exporter[JOINTOKEN_EXPORTER_SIZE] = {1}, other[JOINTOKEN_EXPORTER_SIZE] = {2};
@@ -482,6 +496,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tombstone/round-trip", tombstones_round_trip);
     g_test_add_func("/tombstone/damaged-ones-are-refused", damaged_tombstones_are_refused);
     g_test_add_func("/member-request/round-trip", member_requests_round_trip);
+    g_test_add_func("/member-request/only-the-door-takes-no-number", only_the_door_takes_no_number);
     g_test_add_func("/member-request/proof-is-for-one-key-channel-and-node",
                     the_proof_is_for_one_key_channel_and_node);
     return g_test_run();
