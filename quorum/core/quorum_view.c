@@ -11,6 +11,16 @@ static gint descending(gconstpointer a, gconstpointer b)
     return va > vb ? -1 : va < vb;
 }
 
+bool quorum_has_member(const QuorumFacts *f, uint32_t nodeid)
+{
+    for (uint32_t i = 0; i < f->n_members; i++) {
+        if (f->members[i].nodeid == nodeid) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t quorum_tolerates(const QuorumFacts *f)
 {
     g_autoptr(GArray) votes = g_array_new(FALSE, FALSE, sizeof(uint32_t));

@@ -54,6 +54,9 @@ typedef struct QuorumFacts {
     const char *qdevice_name;
 } QuorumFacts;
 
+/* Is the node among the members that corosync sees? */
+bool quorum_has_member(const QuorumFacts *f, uint32_t nodeid);
+
 /* How many more nodes may fail, whichever they are, with quorum kept. With `known` votes of the
  * members that are up; a registered device that votes stays up. 0 also when not quorate. */
 uint32_t quorum_tolerates(const QuorumFacts *f);

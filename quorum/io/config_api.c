@@ -353,16 +353,6 @@ static int delete_node(ApiCall *c, Err *err)
 /* ---- nodes that have shown up ------------------------------------------------------------------
  */
 
-static bool is_member(const QuorumReport *report, uint32_t nodeid)
-{
-    for (uint32_t i = 0; i < report->facts.n_members; i++) {
-        if (report->facts.members[i].nodeid == nodeid) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Has its cluster filesystem been seen? Being in the ring is not enough: whoever fails between the
  * two would take the votes away again, and the quorum with them. */
 static bool is_mounted(const char *pve, const char *node)
@@ -395,7 +385,8 @@ static int give_votes(JoinServer *s, const char *path, const JoinRecord *record,
     }
     nodes = corosync_nodes(edit.conf);
     node = corosync_nodes_find(nodes, record->used_by);
-    if (node != NULL && (!is_member(report, node->nodeid) || !is_mounted(s->pve, node->name))) {
+    if (node != NULL && (!quorum_has_member(&report->facts, node->nodeid) ||
+                         !is_mounted(s->pve, node->name))) {
         return 0;
     }
     if (node != NULL && node->votes == 0 &&

@@ -204,15 +204,8 @@ static bool is_in_ring(const CorosyncConf *conf, const char *name)
     const CorosyncNode *node = corosync_nodes_find(nodes, name);
     g_autoptr(QuorumReport) report = NULL;
 
-    if (node == NULL || quorum_query(NULL, 0, &report, NULL) < 0) {
-        return false;
-    }
-    for (uint32_t i = 0; i < report->facts.n_members; i++) {
-        if (report->facts.members[i].nodeid == node->nodeid) {
-            return true;
-        }
-    }
-    return false;
+    return node != NULL && quorum_query(NULL, 0, &report, NULL) == 0 &&
+           quorum_has_member(&report->facts, node->nodeid);
 }
 
 /* The others who are on the way, with whom the node cannot go: "2 other nodes join first: a, b";

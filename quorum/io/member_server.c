@@ -47,15 +47,8 @@ static bool is_caller(const CorosyncNode *node, const MemberRequest *q)
     if (node == NULL || q->nodeid != 0) {
         return node != NULL && node->nodeid == q->nodeid;
     }
-    if (quorum_query(NULL, 0, &report, NULL) < 0) {
-        return false;
-    }
-    for (uint32_t i = 0; i < report->facts.n_members; i++) {
-        if (report->facts.members[i].nodeid == node->nodeid) {
-            return false;
-        }
-    }
-    return true;
+    return quorum_query(NULL, 0, &report, NULL) == 0 &&
+           !quorum_has_member(&report->facts, node->nodeid);
 }
 
 /* The list decides; a tombstone explains why a node is not in it. A node that lives under this name

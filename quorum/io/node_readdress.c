@@ -274,9 +274,9 @@ static bool all_there(const NodeJob *job)
         return false;
     }
     for (guint i = 0; ids[i] != NULL; i++) {
-        for (uint32_t m = 0; m < report->facts.n_members; m++) {
-            found += report->facts.members[m].nodeid == g_ascii_strtoull(ids[i], NULL, 10);
-        }
+        uint32_t id = (uint32_t)g_ascii_strtoull(ids[i], NULL, 10);
+
+        found += quorum_has_member(&report->facts, id);
     }
     return found == g_strv_length(ids);
 }

@@ -42,16 +42,6 @@ static void say(const WitnessSetup *s, const char *fmt, ...)
 /* ---- what stands against it --------------------------------------------------------------------
  */
 
-static bool is_online(const QuorumReport *report, uint32_t nodeid)
-{
-    for (uint32_t i = 0; i < report->facts.n_members; i++) {
-        if (report->facts.members[i].nodeid == nodeid) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int check_online(const WitnessSetup *s, const CorosyncConf *conf, Err *err)
 {
     g_autoptr(QuorumReport) report = NULL;
@@ -68,7 +58,7 @@ static int check_online(const WitnessSetup *s, const CorosyncConf *conf, Err *er
     for (guint i = 0; i < nodes->len; i++) {
         const CorosyncNode *node = g_ptr_array_index(nodes, i);
 
-        if (!is_online(report, node->nodeid)) {
+        if (!quorum_has_member(&report->facts, node->nodeid)) {
             say(s, "problem: node '%s' is offline", node->name);
             missing++;
         }
