@@ -131,7 +131,7 @@ static void undo(MigSource *s, MigStep *out, MonoTime now)
         enter(s, out, MIG_SRC_CLAIM, MIG_OP_CLAIM, "the target does not answer");
     } else if (s->moved) {
         enter(s, out, MIG_SRC_BACK, MIG_OP_BACK, "undo");
-    } else if (s->completed) {
+    } else if (s->completed || s->stands) {
         enter(s, out, MIG_SRC_RESUME, MIG_OP_CONT, "undo");
     } else if (s->locked) {
         enter(s, out, MIG_SRC_UNLOCK, MIG_OP_UNLOCK, "undo");
@@ -188,12 +188,22 @@ static void settle(MigSource *s, MigStep *out, const char *why)
     }
 }
 
+/* Nobody else has the guest: it goes on here as soon as what stands in its way is mended. */
+static void cannot_go_on(MigSource *s, const MigEvent *ev, MigStep *out)
+{
+    (void)g_strlcpy(s->problem, ev->text != NULL ? ev->text : g_strerror(-ev->r),
+                    sizeof s->problem);
+    report(s, out);
+    retry_at(s, ev->now, MIG_RETRY_MS);
+}
+
 static void undone(MigSource *s, const MigEvent *ev, MigStep *out)
 {
     switch (ev->op) {
     case MIG_OP_CANCEL:
         s->canceled = true;
-        s->completed = s->completed || ev->r == 1;
+        s->completed = s->completed || ev->r == MIG_CANCELED_TOO_LATE;
+        s->stands = ev->r == MIG_CANCELED_STANDS;
         break;
     case MIG_OP_ABORT:
         if (ev->r == -EBUSY && s->moved) {
@@ -206,11 +216,15 @@ static void undone(MigSource *s, const MigEvent *ev, MigStep *out)
         s->lost_at = ev->r < 0 && s->lost_at.us == 0 ? ev->now : s->lost_at;
         break;
     case MIG_OP_CONT:
-        if (ev->r < 0) {
-            /* The process is gone: the guest is down, where it belongs. */
-            (void)g_strlcpy(s->problem, ev->text != NULL ? ev->text : "", sizeof s->problem);
+        if (ev->r < 0 && ev->r != -ESRCH) {
+            cannot_go_on(s, ev, out);
+            return;
         }
-        s->completed = false;
+        if (ev->r < 0) { /* the guest is down, where it belongs */
+            (void)g_strlcpy(s->problem, ev->text != NULL ? ev->text : "QEMU has ended",
+                            sizeof s->problem);
+        }
+        s->completed = s->stands = false;
         s->canceled = true; /* of the stream nothing is left either */
         break;
     case MIG_OP_UNLOCK:
@@ -682,6 +696,9 @@ static void tick(MigSource *s, const MigEvent *ev, MigStep *out)
         break;
     case MIG_SRC_BACK:
         emit(s, out, MIG_OP_BACK);
+        break;
+    case MIG_SRC_RESUME:
+        emit(s, out, MIG_OP_CONT);
         break;
     default:
         break;

@@ -10,7 +10,8 @@
  * failure ends with the guest as it was. In `handover` the guest is stopped and the target has all
  * of it; the rename of its configuration decides whose it is. After the order to run was sent, this
  * side never lets the guest run again unless the target says that it has ended its QEMU, or
- * somebody gives the configuration back.
+ * somebody gives the configuration back. A guest that is this side's again, and that QEMU cannot
+ * let run (storage gone, an image locked), is told to go on until it does or its QEMU is gone.
  *
  * The adapter performs the operations of one step in order, each to its end, and answers every
  * waiting one (mig_op_waits) with exactly one MIG_EV_DONE. Not thread-safe.
@@ -79,11 +80,11 @@ STRTAB_DECLARE(mig_src, MigSrcState);
     X(MIG_OP_CLEAN, "clean", 1)                                                                    \
     X(MIG_OP_FINISH, "finish", 1)                                                                  \
     X(MIG_OP_INTERRUPT, "interrupt", 0) /* end the waiting operation with -EINTR, soon */          \
-    X(MIG_OP_CANCEL, "cancel", 1)       /* 0 it runs here; 1 too late: the target has all */       \
+    X(MIG_OP_CANCEL, "cancel", 1)       /* what became of it: MigCanceled */                       \
     X(MIG_OP_ABORT, "abort", 1)                                                                    \
     X(MIG_OP_CLAIM, "claim", 1) /* 0, -EEXIST: the target was first, or -errno */                  \
     X(MIG_OP_BACK, "back", 1)                                                                      \
-    X(MIG_OP_CONT, "cont", 1)                                                                      \
+    X(MIG_OP_CONT, "cont", 1) /* -ESRCH: its QEMU is gone; any other error: not now */             \
     X(MIG_OP_UNLOCK, "unlock", 1)                                                                  \
     X(MIG_OP_REPORT, "report", 0) /* tell who asked: `result` and `why` are final */               \
     X(MIG_OP_END, "end", 0)       /* forget the journal; the machine is done */
@@ -99,6 +100,13 @@ typedef enum MigPeerState {
     MIG_PEER_RUNS,    /* runs it, or did, or knows nothing: not ours any more */
     MIG_PEER_WORKING, /* in the middle of something */
 } MigPeerState;
+
+/* Where a guest is whose stream was cancelled. */
+typedef enum MigCanceled {
+    MIG_CANCELED_RUNS,     /* it runs here, or is down */
+    MIG_CANCELED_TOO_LATE, /* the target has all of it, and it stands still here */
+    MIG_CANCELED_STANDS,   /* it is here alone, but QEMU cannot let it go on now */
+} MigCanceled;
 
 /* What the name of a state of the target's machine means to a source that asks again. A target that
  * does not know this migration, and has no note that it gave it up, may have finished it long ago:
@@ -163,13 +171,14 @@ typedef struct MigSource {
     bool linked, lost, quorate;
     bool locked, prepared, started, migrating, completed; /* how far it came */
     bool moved, run_sent, confirmed, claimed, canceled, taken;
+    bool stands; /* it is here alone, and must be told to go on */
     bool postcopy, throttled, reported, interrupted, resumed_from_journal;
     unsigned tries;
     int stop; /* why the busy operation was interrupted; 0: it was not */
     MigResult result;
     int code;
     char why[MIG_TEXT_MAX];
-    char problem[MIG_TEXT_MAX]; /* what went wrong after the guest had moved; "" nothing */
+    char problem[MIG_TEXT_MAX]; /* what went wrong after that, on either way; "" nothing */
 } MigSource;
 
 void mig_source_init(MigSource *s);

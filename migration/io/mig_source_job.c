@@ -422,11 +422,30 @@ static void say_figures(MigJob *j)
     }
 }
 
+/* Why it ended as it did, and what is to be done about it. Caller frees. */
+static char *reason(const MigJob *j)
+{
+    const MigSource *s = &j->source;
+
+    if (s->result == MIG_RESULT_MOVED || s->result == MIG_RESULT_PROBLEMS) {
+        return g_strdup(s->problem);
+    }
+    if (s->state == MIG_SRC_RESUME) {
+        return g_strdup_printf("%s; the guest stands still on this node, whose QEMU cannot let it "
+                               "go on either (%s): that is tried every second until it does. To "
+                               "give its memory up: 'qm stop %u --skiplock', then 'qm start %u'",
+                               s->why, s->problem, j->vmid, j->vmid);
+    }
+    return s->problem[0] != '\0' ? g_strdup_printf("%s; the guest is down on this node: %s", s->why,
+                                                   s->problem)
+                                 : g_strdup(s->why);
+}
+
 static void op_report(MigJob *j)
 {
     const MigSource *s = &j->source;
     int64_t ms = mono_diff_us(clock_mono(), j->stats.began) / US_PER_MS;
-    const char *why = s->result == MIG_RESULT_PROBLEMS ? s->problem : s->why;
+    g_autofree char *why = reason(j);
     JsonTree *t = jsontree_new_object();
 
     if (j->request.dry_run && s->result == MIG_RESULT_MOVED) {
@@ -446,7 +465,7 @@ static void op_report(MigJob *j)
     jsontree_set_text(t, "event", "end");
     jsontree_set_text(t, "result", mig_result_name(s->result));
     jsontree_set_int(t, "exit", j->exit_code);
-    jsontree_set_text(t, "why", s->result == MIG_RESULT_MOVED ? "" : why);
+    jsontree_set_text(t, "why", why);
     jsontree_set_int(t, "vmid", j->vmid);
     jsontree_set_text(t, "target", j->peer);
     jsontree_set_int(t, "total_ms", ms);

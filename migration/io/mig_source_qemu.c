@@ -668,28 +668,28 @@ static char *cancel_stream(MigJob *j, Err *err)
 }
 
 /* After a stream that did not complete the guest goes on by itself; to be sure it is told again. */
-static void ensure_running(MigJob *j)
+static MigCanceled ensure_running(MigJob *j)
 {
     Err err = ERR_INIT;
     g_autofree char *state = mig_qemu_run_state(j->qemu, &err);
 
     if (state == NULL || strcmp(state, "running") == 0 || j->guest_paused) {
-        return;
+        return MIG_CANCELED_RUNS;
     }
-    if (mig_qemu_call(j->qemu, "cont", NULL, NULL, &err) < 0) {
-        mig_job_say(j, "the guest does not go on: %s", err_text(&err));
-    }
+    return mig_qemu_call(j->qemu, "cont", NULL, NULL, &err) < 0 ? MIG_CANCELED_STANDS
+                                                                : MIG_CANCELED_RUNS;
 }
 
 void mig_source_cancel_stream(MigJob *j)
 {
     Err err = ERR_INIT;
     g_autofree char *status = NULL;
+    MigCanceled became = MIG_CANCELED_RUNS;
 
     mig_source_stop_poll(j);
     if (mig_source_open_qemu(j, &err) < 0) {
         mig_job_say(j, "%s", err_text(&err));
-        mig_source_done(j, MIG_OP_CANCEL, 0, NULL); /* nothing of it is left to cancel */
+        mig_source_done(j, MIG_OP_CANCEL, became, NULL); /* nothing of it is left to cancel */
         return;
     }
     cut_mirrors(j);
@@ -698,27 +698,30 @@ void mig_source_cancel_stream(MigJob *j)
     }
     status = cancel_stream(j, &err);
     if (status != NULL && strcmp(status, "completed") == 0) {
-        mig_source_done(j, MIG_OP_CANCEL, 1, NULL);
+        mig_source_done(j, MIG_OP_CANCEL, MIG_CANCELED_TOO_LATE, NULL);
         return;
     }
     if (mig_qemu_alive(j->qemu)) {
         mig_qemu_forget_tls(j->qemu);
-        ensure_running(j);
+        became = ensure_running(j);
     }
-    mig_source_done(j, MIG_OP_CANCEL, 0, NULL);
+    mig_source_done(j, MIG_OP_CANCEL, became, NULL);
 }
 
 void mig_source_cont(MigJob *j)
 {
     Err err = ERR_INIT;
     int r = mig_source_open_qemu(j, &err);
+    bool gone = r == -ENOENT || r == -ECONNREFUSED;
 
     if (r == 0 && !j->guest_paused) {
         r = mig_qemu_call(j->qemu, "cont", NULL, NULL, &err);
+        gone = r < 0 && !mig_qemu_alive(j->qemu);
     }
     if (r == 0) {
         mig_qemu_forget_tls(j->qemu);
         mig_job_say(j, "the guest goes on here");
     }
-    mig_source_done(j, MIG_OP_CONT, r, r < 0 ? err_text(&err) : NULL);
+    mig_source_done(j, MIG_OP_CONT, gone ? -ESRCH : r < 0 ? -EIO : 0,
+                    r < 0 ? err_text(&err) : NULL);
 }

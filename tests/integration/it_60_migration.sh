@@ -335,6 +335,19 @@ check 'unlocked' placed 1 100
 check 'the target is clean' within 60 clean_on 2 100
 on 1 rm /etc/pve/ha/resources.cfg
 
+# ---- the storage goes away with the guest on its way
+
+slow_move 100
+within 60 in_state 1 100 move
+lab exec 2 -- mount -t tmpfs none "$WORK/tank/images/100"
+set_speed 100 10000000000
+check 'the target cannot open its disk: the move is taken back' ended 1
+check "and says why, in QEMU's words" grep -q "node 'node2': cont: Could not open" "$WORK/move.log"
+lab exec 2 -- umount "$WORK/tank/images/100"
+check 'it counts on where it was' goes_on 1 100 "$was"
+check 'unlocked' placed 1 100
+check 'the target is clean' within 60 clean_on 2 100
+
 # ---- the target's QEMU freezes with the last of the memory on its way
 
 # socket_buffers BYTES: what a new connection begins with. All of the guest fits into large ones, so

@@ -5,7 +5,7 @@
 # move QEMU, agents or whole nodes killed, the link cut, the agents stalled (ROUNDS=1 times each;
 # KINDS='QEMU 1' only that, one a line). By hand:
 # sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts are moves, eight,
-# postcopy, limits, agents, states and moments; without one all of them.
+# postcopy, limits, agents, stands, states and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
@@ -13,7 +13,7 @@ need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
 PARTS=" ${*:2} "
-[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents states moments '
+[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents stands states moments '
 part()
 {
     case $PARTS in *" $1 "*) ;; *) return 1 ;; esac
@@ -234,6 +234,83 @@ part_agents()
     on 1 qm stop 102 >/dev/null
 }
 
+# ---- neither side can run the guest, until what stands in its way is gone
+
+# The target needs some seconds to end its QEMU.
+slow_qm()
+{
+    cp "$BUILD/cli/qm" "$WORK/qm.real"
+    printf '#!/bin/sh\n[ "$1" != stop ] || sleep 3\nexec %s "$@"\n' "$WORK/qm.real" >"$WORK/qm.slow"
+    chmod +x "$WORK/qm.slow"
+    lab exec 2 -- mount --bind "$WORK/qm.slow" "$BUILD/cli/qm"
+}
+# lock_image FILE: as soon as the source has given it up, somebody else says that nobody may write.
+lock_image()
+{
+    python3 - "$1" "$WORK/image" <<'END' &
+import fcntl, os, struct, sys, time
+image = os.open(sys.argv[1], os.O_RDWR)
+asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, os.SEEK_SET, 101, 1, 0)
+deadline = time.monotonic() + 90
+while struct.unpack('hhqqi4x', fcntl.fcntl(image, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK:
+    if time.monotonic() > deadline:
+        sys.exit('the source never gave its disk up')
+    time.sleep(0.001)
+fcntl.lockf(image, fcntl.LOCK_SH, 1, 201)
+open(sys.argv[2] + '.held', 'w').close()
+while not os.path.exists(sys.argv[2] + '.go') and time.monotonic() < deadline:
+    time.sleep(0.05)
+END
+}
+stands_still()
+{
+    equal "$(on 1 "$PROBE" ask "$RUN/320.qmp" query-status | grep -o postmigrate)" postmigrate &&
+        on 1 grep -q '^lock: migrate' /etc/pve/nodes/node1/qemu-server/320.conf
+}
+# stuck_move: guest 320 stands still on node 1 after it.
+stuck_move()
+{
+    rm -f "$WORK"/image.*
+    slow_move 320 && within 60 in_state 1 320 move || return 1
+    lock_image "$WORK/tank/images/320/vm-320-disk-0.raw"
+    lab exec 2 -- mount -t tmpfs none "$WORK/tank/images/320"
+    on 1 "$PROBE" qmp "$RUN/320.qmp" migrate-set-parameters '{"max-bandwidth": 10000000000}' &&
+        within 60 test -e "$WORK/image.held" && ended 1
+    local status=$?
+    lab exec 2 -- umount "$WORK/tank/images/320"
+    return $status
+}
+part_stands()
+{
+    guest 1 320 'scsi0: tank:320/vm-320-disk-0.raw,size=16M'
+    volume 1 tank 320 vm-320-disk-0.raw raw
+    on 1 qm start 320 >/dev/null
+    slow_qm
+    was=$(counter 1 320)
+    check 'the target cannot run the guest, nor can the source' stuck_move
+    check 'which is said, with what to do' grep -q 'stands still on this node.*skiplock' \
+        "$WORK/move.log"
+    check 'it stands still, locked' stands_still
+    touch "$WORK/image.go"
+    check 'it counts on as soon as it can' goes_on 1 320 "$was"
+    check 'unlocked' within 60 placed 1 320
+    check 'and the target is clean' within 60 clean_on 2 320
+    check 'once more' stuck_move
+    lab kill 1 migrated
+    lab start 1 migrated >/dev/null
+    check 'the agent begins anew: it stands still, locked' stands_still
+    touch "$WORK/image.go"
+    check 'and counts on as soon as it can' goes_on 1 320 "$was"
+    check 'unlocked' within 60 placed 1 320
+    check 'once more' stuck_move
+    check 'its memory is given up' on 1 qm stop 320 --skiplock
+    check 'then it is unlocked, too' within 60 placed 1 320
+    touch "$WORK/image.go"
+    check 'and starts' within 60 on 1 qm start 320
+    lab exec 2 -- umount -l "$BUILD/cli/qm"
+    on 1 qm stop 320 >/dev/null
+}
+
 # ---- something dies, is cut or stalls in each state of a move
 
 # blows STATE MS: of each kind one, at a random moment of the first MS of that state.
@@ -277,7 +354,7 @@ part_moments()
     done
 }
 
-for name in moves eight postcopy limits agents states moments; do
+for name in moves eight postcopy limits agents stands states moments; do
     if part "$name"; then
         "part_$name"
     fi

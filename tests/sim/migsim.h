@@ -31,6 +31,7 @@
     X(FAULT_PARTITION_TARGET, "target cut off")                                                    \
     X(FAULT_DISK_FULL, "target disk full")                                                         \
     X(FAULT_STORAGE, "source storage gone")                                                        \
+    X(FAULT_STORAGE_TARGET, "target storage gone")                                                 \
     X(FAULT_PAUSE_SOURCE, "source agent stalls")                                                   \
     X(FAULT_PAUSE_TARGET, "target agent stalls")                                                   \
     X(FAULT_CLOCK, "clock jumps")                                                                  \
@@ -81,7 +82,10 @@ typedef struct World {
     Prng prng;
     MonoTime now;
     uint64_t order;
-    bool verbose, online, copies, mirrors, full, storage_gone;
+    bool verbose, online, copies, mirrors, full;
+    bool storage_gone, tgt_storage_gone;
+    unsigned coming;      /* volumes that a program of the target's agent of now is making */
+    bool left_told;       /* a volume is left on the target, and its agent said so */
     bool tgt_frozen;      /* the target's QEMU does nothing and answers nobody */
     bool unguarded;       /* the guest is HA's, and the target's LRM has lost its lease */
     MigSrcState phase[2]; /* where the faults strike */
@@ -111,6 +115,7 @@ typedef struct World {
     bool src_volume, tgt_volume, tgt_ports;
     unsigned link; /* number of the current one, 0: none */
     unsigned links;
+    MonoTime heard[2]; /* when the last thing said arrives at each side: a link keeps the order */
     bool cut, stalled;
     bool lost_by_fault; /* the only process with the guest was killed */
     bool cancel_sent, reported;

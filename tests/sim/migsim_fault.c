@@ -21,6 +21,7 @@ static void kill_agent(World *w, int side)
         w->tgt_up = false;
         w->tgt_exists = w->tgt_knows = false;
         w->tgt_life++;
+        w->coming = 0;
     }
     p = migsim_add(w, migsim_some_ms(w, 200, RESTART_S * 1000), KIND_RESTART);
     p->b = side;
@@ -138,6 +139,9 @@ void migsim_apply(World *w, Fault f)
     case FAULT_STORAGE:
         w->storage_gone = true;
         break;
+    case FAULT_STORAGE_TARGET:
+        w->tgt_storage_gone = true;
+        break;
     default:
         return; /* nothing; and machines know no wall clock that could jump */
     }
@@ -168,7 +172,7 @@ void migsim_heal(World *w)
     migsim_say(w, "healed");
     w->cut = w->stalled = false;
     w->src_quorum = w->tgt_quorum = true;
-    w->full = w->storage_gone = w->unguarded = w->tgt_frozen = false;
+    w->full = w->storage_gone = w->tgt_storage_gone = w->unguarded = w->tgt_frozen = false;
 }
 
 void migsim_restart_source(World *w)

@@ -42,6 +42,11 @@ static void src_interrupt(World *w)
     p->life = w->src_life;
 }
 
+static int tgt_writable(const World *w)
+{
+    return w->full ? -ENOSPC : w->tgt_storage_gone ? -EIO : 0;
+}
+
 void migsim_src_perform(World *w, MigOp op)
 {
     migsim_say(w, "  source does %s", mig_op_name(op));
@@ -89,7 +94,7 @@ void migsim_src_perform(World *w, MigOp op)
         migsim_src_done_in(w, 2, 20, op);
         break;
     case MIG_OP_COPY:
-        if (migsim_reachable(w) && !w->full && w->tgt.state == MIG_TGT_PREPARED) {
+        if (migsim_reachable(w) && tgt_writable(w) == 0 && w->tgt.state == MIG_TGT_PREPARED) {
             migsim_make_volume(w);
         }
         migsim_src_done_in(w, 500, 3000, op);
@@ -156,10 +161,7 @@ static int stream_step(World *w, MigOp op)
     if (w->src_qemu == QEMU_NONE) {
         return -ESRCH;
     }
-    if (op == MIG_OP_MIRROR && w->full) {
-        return -ENOSPC;
-    }
-    if (op == MIG_OP_MIRROR && w->storage_gone) {
+    if (op == MIG_OP_MIRROR && (tgt_writable(w) != 0 || w->storage_gone)) {
         return -EIO;
     }
     if (w->cut || w->stalled || migsim_frozen(w)) {
@@ -184,10 +186,14 @@ static int stream_step(World *w, MigOp op)
 
 static int cancel_now(World *w)
 {
+    MigCanceled became = MIG_CANCELED_RUNS;
+
     if (w->src_qemu == QEMU_POST) {
-        return 1;
+        return MIG_CANCELED_TOO_LATE;
     }
-    if (w->src_qemu == QEMU_STOPPED) {
+    if (w->src_qemu == QEMU_STOPPED && w->storage_gone && prng_chance(&w->prng, 1, 2)) {
+        became = MIG_CANCELED_STANDS; /* its disks were given up already */
+    } else if (w->src_qemu == QEMU_STOPPED) {
         w->src_qemu = QEMU_RUNS;
     }
     if (w->tgt_qemu == QEMU_INCOMING && !w->cut && !w->stalled && !migsim_frozen(w)) {
@@ -197,7 +203,7 @@ static int cancel_now(World *w)
         p->a = MIG_TEV_QEMU_GONE;
         p->life = w->tgt_life;
     }
-    return 0;
+    return (int)became;
 }
 
 static int claim_now(World *w, bool source, bool quorum)
@@ -241,10 +247,7 @@ static int clean_now(World *w)
 
 static int copy_now(World *w)
 {
-    if (w->full) {
-        return -ENOSPC;
-    }
-    if (w->storage_gone) {
+    if (tgt_writable(w) != 0 || w->storage_gone) {
         return -EIO;
     }
     if (w->cut || w->stalled) {
@@ -254,6 +257,21 @@ static int copy_now(World *w)
         return -EPIPE;
     }
     return w->tgt_volume ? 0 : -EPIPE;
+}
+
+static int cont_now(World *w)
+{
+    if (w->src_qemu != QEMU_POST && w->src_qemu != QEMU_STOPPED && w->src_qemu != QEMU_RUNS) {
+        return -ESRCH;
+    }
+    if (w->src_qemu != QEMU_RUNS && w->storage_gone) {
+        return -EIO;
+    }
+    if (w->src_qemu == QEMU_POST && w->tgt_ran) {
+        migsim_broken(w, "the guest goes back to what it was before it ran on the target");
+    }
+    w->src_qemu = QEMU_RUNS;
+    return 0;
 }
 
 int migsim_src_effect(World *w, MigOp op)
@@ -284,14 +302,7 @@ int migsim_src_effect(World *w, MigOp op)
     case MIG_OP_CANCEL:
         return cancel_now(w);
     case MIG_OP_CONT:
-        if (w->src_qemu != QEMU_POST && w->src_qemu != QEMU_STOPPED && w->src_qemu != QEMU_RUNS) {
-            return -ESRCH;
-        }
-        if (w->src_qemu == QEMU_POST && w->tgt_ran) {
-            migsim_broken(w, "the guest goes back to what it was before it ran on the target");
-        }
-        w->src_qemu = QEMU_RUNS;
-        return 0;
+        return cont_now(w);
     case MIG_OP_CLEAN:
         return clean_now(w);
     case MIG_OP_UNLOCK:
@@ -320,7 +331,7 @@ void migsim_tgt_perform(World *w, MigTop op)
     Pending *p;
 
     migsim_say(w, "  target does %s", mig_top_name(op));
-    if (op == MIG_TOP_PREPARE && w->mirrors && !w->full) {
+    if (op == MIG_TOP_PREPARE && w->mirrors && tgt_writable(w) == 0) {
         migsim_make_volume(w);
     }
     if (mig_top_waits(op)) {
@@ -363,13 +374,49 @@ void migsim_tgt_perform(World *w, MigTop op)
     }
 }
 
+static int run_now(World *w)
+{
+    if (w->online && w->tgt_qemu != QEMU_LOADED) {
+        return -ESRCH;
+    }
+    if (migsim_frozen(w)) {
+        return -ETIMEDOUT;
+    }
+    if (w->online && w->tgt_storage_gone) {
+        return -EIO;
+    }
+    if (w->online && w->unguarded) {
+        return -EPERM; /* what does not run is not HA's business until its LRM starts it */
+    }
+    w->tgt_ran = w->online;
+    w->tgt_qemu = w->online ? QEMU_RUNS : QEMU_NONE;
+    w->tgt_ports = false;
+    return 0;
+}
+
+static int free_now(World *w)
+{
+    if (!w->tgt_quorum || w->coming > 0 || (w->at_target && w->locked)) {
+        return -EAGAIN;
+    }
+    if (w->tgt_volume && !w->at_target && w->tgt_knows && w->tgt_storage_gone) {
+        w->left_told = true;
+        return -EIO;
+    }
+    w->tgt_volume = w->tgt_volume && (w->at_target || !w->tgt_knows);
+    return 0;
+}
+
 int migsim_tgt_effect(World *w, MigTop op)
 {
     switch (op) {
     case MIG_TOP_PREPARE:
         w->tgt_ports = w->online;
-        return w->mirrors && !w->tgt_volume ? -ENOSPC : 0;
+        return w->mirrors && !w->tgt_volume ? -ENOSPC : 0; /* full, or gone */
     case MIG_TOP_START:
+        if (w->tgt_storage_gone) {
+            return -EIO;
+        }
         w->tgt_qemu = QEMU_INCOMING;
         w->tgt_frozen = false;
         return 0;
@@ -380,19 +427,7 @@ int migsim_tgt_effect(World *w, MigTop op)
     case MIG_TOP_CHECK:
         return w->unguarded ? -EPERM : 0;
     case MIG_TOP_RUN:
-        if (w->online && w->tgt_qemu != QEMU_LOADED) {
-            return -ESRCH;
-        }
-        if (migsim_frozen(w)) {
-            return -ETIMEDOUT;
-        }
-        if (w->online && w->unguarded) {
-            return -EPERM; /* what does not run is not HA's business until its LRM starts it */
-        }
-        w->tgt_ran = w->online;
-        w->tgt_qemu = w->online ? QEMU_RUNS : QEMU_NONE;
-        w->tgt_ports = false;
-        return 0;
+        return run_now(w);
     case MIG_TOP_UNLOCK:
         if (!w->tgt_quorum) {
             return -EACCES;
@@ -408,11 +443,7 @@ int migsim_tgt_effect(World *w, MigTop op)
         w->tgt_gone_note = true;
         return 0;
     case MIG_TOP_FREE:
-        if (!w->tgt_quorum || (w->at_target && w->locked)) {
-            return -EAGAIN;
-        }
-        w->tgt_volume = w->tgt_volume && (w->at_target || !w->tgt_knows);
-        return 0;
+        return free_now(w);
     default:
         return 0;
     }

@@ -213,6 +213,7 @@ static void dispatch(World *w, Pending p)
         break;
     case KIND_VOLUME:
         w->tgt_volume = true;
+        w->coming -= p.life == w->tgt_life;
         break;
     }
 }
@@ -241,7 +242,7 @@ static void check_end(World *w)
     if ((w->mirrors || w->copies) && !(w->at_target ? w->tgt_volume : w->src_volume)) {
         migsim_broken(w, "the owner has no volume");
     }
-    if (w->tgt_volume && !w->at_target) {
+    if (w->tgt_volume && !w->at_target && !w->left_told) {
         migsim_broken(w, "a volume is left on the target");
     }
     if (w->src_volume && w->at_target && (w->mirrors || w->copies) &&

@@ -87,6 +87,18 @@ void migsim_drop_link(World *w, bool silent)
     w->link = 0;
 }
 
+/* What is said next over the link, to `side`. */
+static Pending *next_message(World *w, int side)
+{
+    Pending *p = migsim_add(w, migsim_some_ms(w, 1, 5), side == 0 ? KIND_SOURCE : KIND_TARGET);
+
+    p->at = mono_before(p->at, w->heard[side]) ? w->heard[side] : p->at;
+    w->heard[side] = p->at;
+    p->life = side == 0 ? w->src_life : w->tgt_life;
+    p->message = true;
+    return p;
+}
+
 void migsim_to_source(World *w, MigOp op, int r)
 {
     Pending *p;
@@ -94,14 +106,10 @@ void migsim_to_source(World *w, MigOp op, int r)
     if (w->link == 0) {
         return;
     }
-    p = migsim_add(w, migsim_some_ms(w, 1, 5), KIND_SOURCE);
+    p = next_message(w, 0);
     p->a = MIG_EV_DONE;
     p->b = (int)op;
     p->r = r;
-    p->life = w->src_life;
-    p->message = true;
-    p->r = r;
-    p->order = w->order++;
 }
 
 void migsim_to_target(World *w, MigTevKind kind)
@@ -111,14 +119,13 @@ void migsim_to_target(World *w, MigTevKind kind)
     if (w->link == 0) {
         return;
     }
-    p = migsim_add(w, migsim_some_ms(w, 1, 5), KIND_TARGET);
+    p = next_message(w, 1);
     p->a = kind;
-    p->life = w->tgt_life;
-    p->message = true;
 }
 
 void migsim_make_volume(World *w)
 {
     w->tgt_knows = w->tgt_journal.knows = true;
-    (void)migsim_add(w, migsim_some_ms(w, 1, 30), KIND_VOLUME);
+    w->coming++;
+    migsim_add(w, migsim_some_ms(w, 1, 30), KIND_VOLUME)->life = w->tgt_life;
 }

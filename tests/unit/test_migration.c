@@ -179,6 +179,53 @@ static void test_switch_has_an_end(void)
     g_assert_cmpint(s.code, ==, -ETIMEDOUT);
 }
 
+/* The target cannot run it, and gives it up; nor can this side, until its storage is back. */
+static void test_goes_on_when_it_can(void)
+{
+    for (int ends = 0; ends < 2; ends++) {
+        MigSource s;
+        MigStep out;
+
+        mig_source_init(&s);
+        s.online = true;
+        source_until(&s, MIG_SRC_RUN);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_RUN, -EIO, 20);
+        g_assert_cmpint(s.busy, ==, MIG_OP_ABORT); /* not before the target's QEMU has ended */
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_ABORT, 0, 21);
+        g_assert_cmpint(s.busy, ==, MIG_OP_BACK);
+        (void)source_event(&s, MIG_EV_DONE, MIG_OP_BACK, 0, 22);
+        for (int64_t ms = 100; ms < 600000; ms += 2000) {
+            g_assert_cmpint(s.busy, ==, MIG_OP_CONT);
+            (void)source_event(&s, MIG_EV_DONE, MIG_OP_CONT, -EIO, ms);
+            g_assert_cmpint(s.state, ==, MIG_SRC_RESUME);
+            g_assert_cmpint(s.busy, ==, MIG_OP_N);
+            g_assert_true(s.reported);
+            (void)source_event(&s, MIG_EV_TICK, MIG_OP_N, 0, ms + MIG_RETRY_MS);
+        }
+        out = source_event(&s, MIG_EV_DONE, MIG_OP_CONT, ends == 0 ? 0 : -ESRCH, 600001);
+        g_assert_cmpint(s.busy, ==, MIG_OP_UNLOCK);
+        g_assert_cmpuint(out.n, ==, 1);
+        g_assert_cmpint(s.result, ==, MIG_RESULT_FAILED);
+    }
+}
+
+/* The stream was cancelled after QEMU had given the disks up, and it cannot have them back now. */
+static void test_stands_still(void)
+{
+    MigSource s;
+
+    mig_source_init(&s);
+    s.online = true;
+    source_until(&s, MIG_SRC_SWITCH);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_SWITCH, -EIO, 20);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_CANCEL, MIG_CANCELED_STANDS, 21);
+    g_assert_cmpint(s.busy, ==, MIG_OP_ABORT);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_ABORT, 0, 22);
+    g_assert_cmpint(s.busy, ==, MIG_OP_CONT);
+    (void)source_event(&s, MIG_EV_DONE, MIG_OP_CONT, 0, 23);
+    g_assert_cmpint(s.busy, ==, MIG_OP_UNLOCK);
+}
+
 /* A target that says it has all pages ends post-copy, however the stream looks from here. */
 static void test_postcopy_recovery(void)
 {
@@ -1045,6 +1092,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/source/an-order-is-final", test_order_is_final);
     g_test_add_func("/migration/source/policies-at-the-deadline", test_policies);
     g_test_add_func("/migration/source/the-switch-has-an-end", test_switch_has_an_end);
+    g_test_add_func("/migration/source/goes-on-when-it-can", test_goes_on_when_it_can);
+    g_test_add_func("/migration/source/stands-still", test_stands_still);
     g_test_add_func("/migration/source/post-copy-made-anew", test_postcopy_recovery);
     g_test_add_func("/migration/source/goodbye", test_goodbye);
     g_test_add_func("/migration/tree/unlock-needs-quorum", test_unlock_needs_quorum);
