@@ -2,6 +2,7 @@
 noinst_LIBRARIES += %D%/libmigcore.a
 %C%_libmigcore_a_CFLAGS = $(AM_CFLAGS) $(QR_STRICT_CFLAGS)
 %C%_libmigcore_a_SOURCES = \
+	%D%/core/mig_caps.c %D%/core/mig_caps.h \
 	%D%/core/mig_cpu.c %D%/core/mig_cpu.h \
 	%D%/core/mig_crowd.c %D%/core/mig_crowd.h \
 	%D%/core/mig_limits.h \

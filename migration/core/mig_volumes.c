@@ -328,6 +328,16 @@ MigVolumes *mig_volumes_plan(const VmConf *conf, const StorageCfg *cfg, const Mi
     return v;
 }
 
+char *mig_volumes_full_advice(const char *words, const char *node, const char *storage)
+{
+    if (words == NULL || strstr(words, g_strerror(ENOSPC)) == NULL) {
+        return g_strdup("");
+    }
+    return g_strdup_printf(" (storage '%s' of node '%s' is full: make room there, or choose "
+                           "another one with --targetstorage)",
+                           storage, node);
+}
+
 /* ---- new names ------------------------------------------------------------------------------- */
 
 const MigVolume *mig_volumes_find(const MigVolumes *v, const char *volid)

@@ -72,5 +72,8 @@ int mig_volumes_note_new(MigVolumes *v, const JsonTree *volumes, Err *err) must_
 /* List of {old, new} of volumes whose name changes; NULL when none does. */
 JsonTree *mig_volumes_pairs(const MigVolumes *v);
 const MigVolume *mig_volumes_find(const MigVolumes *v, const char *volid);
+/* What to do when `words` say that there is no space left on a storage of `node`; else "". Caller
+ * frees. */
+char *mig_volumes_full_advice(const char *words, const char *node, const char *storage);
 
 #endif

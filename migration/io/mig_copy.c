@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib-unix.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <string.h>
@@ -20,6 +22,8 @@
 
 #define STREAM_MS   30000  /* a peer that neither reads nor writes for so long is gone */
 #define IMPORTED_MS 600000 /* the target may have to sync the whole volume */
+#define REFUSED_MS  10000  /* a source that has not heard by then why nothing more is taken */
+#define WORDS_MAX   65536  /* of what pvesm says */
 
 typedef struct Stream {
     SSL *ssl;
@@ -74,6 +78,26 @@ static int send_bytes(Stream *s, GBytes *message, Err *err)
     return r;
 }
 
+/* Says the other side something? Records of TLS itself make a connection readable as well. */
+static bool has_word(Stream *s)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    guint8 first;
+    int n;
+
+    if (s->in->len > 0 || SSL_pending(s->ssl) > 0) {
+        return true;
+    }
+    if (poll(&p, 1, 0) <= 0) {
+        return false;
+    }
+    (void)g_unix_set_fd_nonblocking(s->fd, TRUE, NULL); /* a connected socket */
+    n = SSL_peek(s->ssl, &first, 1);
+    (void)g_unix_set_fd_nonblocking(s->fd, FALSE, NULL);
+    ERR_clear_error();
+    return n > 0;
+}
+
 /* The next message. */
 static int receive(Stream *s, WireMig *ret, Err *err)
 {
@@ -116,6 +140,19 @@ static void hex_digest(Stream *s, char ret[2 * SHA256_SIZE + 1])
         ret[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
     }
     ret[2 * SHA256_SIZE] = '\0';
+}
+
+/* Whatever it is that is read and thrown away, so that the other side can hear what was said. */
+static void drain(Stream *s)
+{
+    MonoTime until = mono_add_ms(clock_mono(), REFUSED_MS);
+    guint8 piece[65536];
+
+    mig_socket_timeout(s->fd, REFUSED_MS);
+    while (g_atomic_int_get(s->stop) == 0 && mono_before(clock_mono(), until) &&
+           SSL_read(s->ssl, piece, sizeof piece) > 0) {
+    }
+    ERR_clear_error();
 }
 
 /* ---- the source ------------------------------------------------------------------------------ */
@@ -193,6 +230,17 @@ static void keep_limit(Pace *p, int64_t limit, gssize sent)
     }
 }
 
+/* What the target says instead of having taken the volume. */
+static int refusal(CopyJob *c, const MigVolume *v, const WireMig *m, Err *err)
+{
+    const char *text = jsontree_get_text(m->body, "text");
+    int64_t code = jsontree_get_int(m->body, "code", EIO);
+    g_autofree char *advice = mig_volumes_full_advice(text, c->job->peer, v->to);
+
+    return err_setf(err, code > 0 && code <= INT_MAX ? -(int)code : -EIO, "%s: node '%s': %s%s",
+                    v->volid, c->job->peer, text != NULL ? text : wire_mig_name(m->type), advice);
+}
+
 static int pump_out(CopyJob *c, const MigVolume *v, Stream *s, GInputStream *from, Err *err)
 {
     g_autofree guint8 *piece = g_malloc(WIRE_MIG_DATA_MAX);
@@ -213,6 +261,12 @@ static int pump_out(CopyJob *c, const MigVolume *v, Stream *s, GInputStream *fro
         if (g_atomic_int_get(&c->job->copy_stop) != 0) {
             return err_setf(err, -EINTR, "given up");
         }
+        if (has_word(s)) {
+            g_auto(WireMig) m = {0};
+
+            r = receive(s, &m, err);
+            return r < 0 ? r : refusal(c, v, &m, err);
+        }
         count(s, piece, (gsize)n);
         r = send_bytes(s, wire_mig_encode_data(piece, (gsize)n), err);
         if (r < 0) {
@@ -226,7 +280,7 @@ static int pump_out(CopyJob *c, const MigVolume *v, Stream *s, GInputStream *fro
     }
 }
 
-static int end_stream(Stream *s, const MigVolume *v, char **ret_volid, Err *err)
+static int end_stream(CopyJob *c, Stream *s, const MigVolume *v, char **ret_volid, Err *err)
 {
     char digest[2 * SHA256_SIZE + 1];
     g_autoptr(JsonTree) t = jsontree_new_object();
@@ -242,9 +296,7 @@ static int end_stream(Stream *s, const MigVolume *v, char **ret_volid, Err *err)
         return r;
     }
     if (m.type != WIRE_MIG_IMPORTED) {
-        const char *text = jsontree_get_text(m.body, "text");
-
-        return err_setf(err, -EIO, "%s: the target: %s", v->volid, text != NULL ? text : "?");
+        return refusal(c, v, &m, err);
     }
     *ret_volid = g_strdup(jsontree_get_text(m.body, "volid"));
     return 0;
@@ -276,7 +328,7 @@ static int copy_one(CopyJob *c, MigVolume *v, Err *err)
     if (r == 0) {
         g_autofree char *fresh = NULL;
 
-        r = end_stream(&s, v, &fresh, err);
+        r = end_stream(c, &s, v, &fresh, err);
         if (r == 0) {
             g_free(v->new_volid);
             v->new_volid = g_steal_pointer(&fresh);
@@ -332,6 +384,7 @@ typedef struct Incoming {
     Stream stream;
     char *volume, *storage, *format;
     bool snapshots;
+    bool import_ended; /* before all had come: it says why */
 } Incoming;
 
 static void incoming_free(Incoming *in)
@@ -380,6 +433,7 @@ static int pump_in(Incoming *in, GOutputStream *to, Err *err)
 
             count(&in->stream, data, size);
             if (!g_output_stream_write_all(to, data, size, NULL, NULL, &gerror)) {
+                in->import_ended = true;
                 return err_setf(err, -EIO, "pvesm import: %s", gerror->message);
             }
         } else if (m.type != WIRE_MIG_PING) {
@@ -388,13 +442,21 @@ static int pump_in(Incoming *in, GOutputStream *to, Err *err)
     }
 }
 
+/* What a program said until its end, as far as it is kept. Caller frees. */
+static char *read_words(GInputStream *from)
+{
+    g_autofree char *text = g_malloc0(WORDS_MAX + 1);
+    gsize n = 0;
+
+    (void)g_input_stream_read_all(from, text, WORDS_MAX, &n, NULL, NULL); /* what there was */
+    text[n] = '\0';
+    return g_strdup(g_strchomp(text));
+}
+
 /* The volume between quotes in what `pvesm import` says last. */
 static char *imported_name(GSubprocess *p)
 {
-    g_autoptr(GBytes) out =
-        g_input_stream_read_bytes(g_subprocess_get_stdout_pipe(p), 65536, NULL, NULL);
-    g_autofree char *text =
-        out != NULL ? g_strndup(g_bytes_get_data(out, NULL), g_bytes_get_size(out)) : g_strdup("");
+    g_autofree char *text = read_words(g_subprocess_get_stdout_pipe(p));
     char *end = strrchr(text, '\'');
     char *begin;
 
@@ -406,37 +468,67 @@ static char *imported_name(GSubprocess *p)
     return begin != NULL ? g_strdup(begin + 1) : NULL;
 }
 
+/* Why it failed: its last words. */
+static int import_failed(GSubprocess *p, const char *wish, Err *err)
+{
+    g_autofree char *words = read_words(g_subprocess_get_stderr_pipe(p));
+    const char *line = strrchr(words, '\n') != NULL ? strrchr(words, '\n') + 1 : words;
+    g_autoptr(GError) gerror = NULL;
+
+    (void)g_subprocess_wait_check(p, NULL, &gerror); /* it has failed */
+    return err_setf(err, strstr(line, g_strerror(ENOSPC)) != NULL ? -ENOSPC : -EIO,
+                    "pvesm import %s: %s", wish,
+                    *line != '\0'     ? line
+                    : gerror != NULL ? gerror->message
+                                     : "it ended too early");
+}
+
+static GSubprocess *start_import(Incoming *in, const char *wish, Err *err)
+{
+    g_autofree char *format = g_strdup_printf("%s+size", in->format);
+    g_autoptr(GError) gerror = NULL;
+    GSubprocess *p = g_subprocess_new(
+        G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE |
+            G_SUBPROCESS_FLAGS_STDERR_PIPE,
+        &gerror, in->job->setup->pvesm, "import", wish, format, "-", "-allow-rename", "1",
+        "-with-snapshots", in->snapshots ? "1" : "0", NULL);
+
+    if (p == NULL) {
+        (void)err_setf(err, -EIO, "pvesm: %s", gerror->message);
+    }
+    return p;
+}
+
 static int import(Incoming *in, char **ret_volid, Err *err)
 {
     const char *colon = strchr(in->volume, ':');
     g_autofree char *wish = g_strdup_printf("%s:%s", in->storage, colon != NULL ? colon + 1 : "");
-    g_autofree char *format = g_strdup_printf("%s+size", in->format);
-    g_autoptr(GError) gerror = NULL;
-    g_autoptr(GSubprocess) p =
-        g_subprocess_new(G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &gerror,
-                         in->job->setup->pvesm, "import", wish, format, "-", "-allow-rename", "1",
-                         "-with-snapshots", in->snapshots ? "1" : "0", NULL);
+    g_autoptr(GSubprocess) p = start_import(in, wish, err);
     g_autofree char *name = NULL;
     int r;
 
     if (p == NULL) {
-        return err_setf(err, -EIO, "pvesm: %s", gerror->message);
+        return err->code;
     }
     r = pump_in(in, g_subprocess_get_stdin_pipe(p), err);
+    if (in->import_ended) {
+        return import_failed(p, wish, err);
+    }
     if (r < 0) {
         g_subprocess_force_exit(p); /* an import that does not see its end leaves nothing */
-    } else {
-        (void)g_output_stream_close(g_subprocess_get_stdin_pipe(p), NULL, NULL); /* seen below */
-        name = imported_name(p);
+        (void)g_subprocess_wait(p, NULL, NULL);
+        return r;
     }
-    if (!g_subprocess_wait_check(p, NULL, &gerror) && r == 0) {
-        return err_setf(err, -EIO, "pvesm import %s: %s", wish, gerror->message);
+    (void)g_output_stream_close(g_subprocess_get_stdin_pipe(p), NULL, NULL); /* seen below */
+    name = imported_name(p);
+    if (!g_subprocess_wait_check(p, NULL, NULL)) {
+        return import_failed(p, wish, err);
     }
-    if (r == 0 && name == NULL) {
+    if (name == NULL) {
         return err_setf(err, -EIO, "pvesm import %s does not say what it made", wish);
     }
-    *ret_volid = r == 0 ? g_steal_pointer(&name) : NULL;
-    return r;
+    *ret_volid = g_steal_pointer(&name);
+    return 0;
 }
 
 typedef struct Arrived {
@@ -481,9 +573,10 @@ static void *incoming_main(void *data)
 
         jsontree_set_int(t, "code", -err.code);
         jsontree_set_text(t, "text", err_text(&err));
-        if (send_bytes(&in->stream, wire_mig_encode(WIRE_MIG_ERROR, t), &ignored) < 0) {
-            (void)0; /* the source sees the end of the connection */
+        if (send_bytes(&in->stream, wire_mig_encode(WIRE_MIG_ERROR, t), &ignored) == 0) {
+            drain(&in->stream); /* else the source sees the end of the connection */
         }
+        mig_job_say(in->job, "volume '%s': %s", in->volume, err_text(&err));
         incoming_free(in);
     } else {
         Arrived *a = g_new(Arrived, 1);
@@ -533,6 +626,7 @@ void mig_target_volume(MigJob *j, MigLink *link, const char *volume)
     mig_link_steal(link, &in->stream.fd, &ssl, &in->stream.in);
     in->stream.ssl = ssl;
     in->stream.digest = sha256_new();
+    in->stream.stop = &j->copy_stop;
     (void)g_atomic_int_add(&j->streams, 1);
     mig_post(j->context, on_volume, in, NULL);
 }

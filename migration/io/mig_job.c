@@ -71,7 +71,7 @@ static void free_job(MigJob *j)
     g_free(j->last_progress);
     jsontree_free(j->peer_facts);
     jsontree_free(j->problems);
-    jsontree_free(j->peer_capabilities);
+    jsontree_free(j->capabilities);
     jsontree_free(j->ask);
     jsontree_free(j->asked);
     jsontree_free(j->pairs);

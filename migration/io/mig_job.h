@@ -80,7 +80,7 @@ struct MigJob {
     MigSource source;
     MigVolumes *volumes; /* local ones that move */
     char *config, *machine, *cpu, *peer_subject;
-    JsonTree *peer_facts, *problems, *peer_capabilities;
+    JsonTree *peer_facts, *problems, *capabilities;
     char *stream_host;
     unsigned stream_port, nbd_port, channels;
     bool compress, guest_paused, asked_mirrors;

@@ -75,13 +75,14 @@ static void on_prepared(MigJob *j, const WireMig *m)
 
 static void on_started(MigJob *j, const WireMig *m)
 {
+    Err err = ERR_INIT;
+
     g_free(j->stream_host);
     j->stream_host = g_strdup(jsontree_get_text(m->body, "host"));
     j->stream_port = (unsigned)jsontree_get_int(m->body, "port", 0);
     j->nbd_port = (unsigned)jsontree_get_int(m->body, "nbd_port", 0);
-    jsontree_free(j->peer_capabilities);
-    j->peer_capabilities = jsontree_copy(jsontree_get(m->body, "capabilities"));
-    mig_source_done(j, MIG_OP_START, 0, NULL);
+    done_err(j, MIG_OP_START, mig_source_agree(j, jsontree_get(m->body, "capabilities"), &err),
+             &err);
 }
 
 /* Answered by the target, over the link. */

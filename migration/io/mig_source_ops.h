@@ -23,6 +23,9 @@ int mig_source_judge(MigJob *j, const JsonTree *checked, Err *err) must_check;
 void mig_source_show_plan(MigJob *j);
 /* Body of `start`. NULL with text in `err`. */
 JsonTree *mig_source_start_body(MigJob *j, Err *err);
+/* The migration capabilities of the target's QEMU: what ours cannot do with them is given up, and
+ * said. -ENOTSUP when nothing safe is left. */
+int mig_source_agree(MigJob *j, const JsonTree *theirs, Err *err) must_check;
 
 /* ---- mig_source_qemu.c */
 

@@ -3,6 +3,7 @@
 #include "lib/cfs/cfsfile.h"
 #include "lib/conf/vmconf.h"
 #include "lib/port/clock.h"
+#include "migration/core/mig_caps.h"
 #include "migration/core/mig_cpu.h"
 #include "migration/core/mig_predict.h"
 #include "migration/io/mig_agent.h"
@@ -693,8 +694,33 @@ JsonTree *mig_source_start_body(MigJob *j, Err *err)
     jsontree_set_text(t, "cpu", j->cpu);
     jsontree_set_int(t, "channels", j->channels);
     jsontree_set_text(t, "compression", j->compress ? "zstd" : "none");
-    jsontree_set(t, "capabilities", names(capabilities));
+    jsontree_free(j->capabilities);
+    j->capabilities = names(capabilities);
+    jsontree_set(t, "capabilities", jsontree_copy(j->capabilities));
     jsontree_set(t, "exports", exports(j));
     jsontree_set_bool(t, "postcopy", j->request.policy == MIG_POLICY_POSTCOPY);
     return t;
+}
+
+int mig_source_agree(MigJob *j, const JsonTree *theirs, Err *err)
+{
+    bool channels = j->channels > 0, postcopy = j->request.policy == MIG_POLICY_POSTCOPY;
+    MigCaps caps = {channels, postcopy};
+    int r = mig_caps_agree(j->capabilities, j->setup->tree.node, theirs, j->peer, &caps, err);
+
+    if (r < 0) {
+        return r;
+    }
+    if (channels && !caps.multifd) {
+        j->channels = 0;
+        j->compress = false;
+        mig_job_say(j, "QEMU of node '%s' has no channels: memory goes over one connection",
+                    mig_caps_have(theirs, "multifd") ? j->setup->tree.node : j->peer);
+    }
+    if (postcopy && !caps.postcopy) {
+        j->request.policy = j->source.policy = MIG_POLICY_ABORT;
+        mig_job_say(j, "QEMU of node '%s' has no post-copy: at the deadline the move is aborted",
+                    mig_caps_have(theirs, "postcopy-ram") ? j->setup->tree.node : j->peer);
+    }
+    return 0;
 }

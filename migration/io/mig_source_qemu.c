@@ -162,6 +162,14 @@ void mig_source_mirror(MigJob *j)
     mig_job_note(j, MIG_NOTE_POLL, 0, 0, NULL);
 }
 
+static int mirror_ended(const MigJob *j, const MigVolume *v, const char *error, Err *err)
+{
+    g_autofree char *advice = mig_volumes_full_advice(error, j->peer, v->to);
+
+    return err_setf(err, -EIO, "the mirror of %s to storage '%s' of node '%s' ended: %s%s",
+                    v->drive, v->to, j->peer, error != NULL ? error : "no reason given", advice);
+}
+
 /* 1 all are ready, 0 not yet. */
 static int look_at_mirrors(MigJob *j, Err *err)
 {
@@ -184,8 +192,7 @@ static int look_at_mirrors(MigJob *j, Err *err)
             return r;
         }
         if (strcmp(status, "concluded") == 0 || *status == '\0') {
-            return err_setf(err, -EIO, "the mirror of %s ended: %s", v->drive,
-                            error != NULL ? error : "no reason given");
+            return mirror_ended(j, v, error, err);
         }
         all = all && strcmp(status, "ready") == 0;
         j->stats.disk_done += done;

@@ -2,6 +2,7 @@
 /* The target's QEMU: started so that it waits, given its sockets, and let run. */
 #include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
+#include "migration/core/mig_caps.h"
 #include "migration/io/mig_socket.h"
 #include "migration/io/mig_target_ops.h"
 
@@ -79,48 +80,58 @@ void mig_target_start(MigJob *j)
     mig_job_command(j, MIG_NOTE_COMMAND, MIG_TOP_START, argv, START_MS);
 }
 
-static bool offered(const JsonTree *list, const char *name)
+/* Names of the migration capabilities of our QEMU; NULL on failure. */
+static JsonTree *own_capabilities(MigJob *j, Err *err)
 {
-    for (guint i = 0; i < jsontree_count(list); i++) {
-        if (g_strcmp0(jsontree_text(jsontree_at(list, i)), name) == 0) {
-            return true;
-        }
+    g_autoptr(GPtrArray) names = NULL;
+    JsonTree *list;
+
+    if (mig_qemu_capabilities(j->qemu, &names, err) < 0) {
+        return NULL;
     }
-    return false;
+    list = jsontree_new_array();
+    for (guint i = 0; i < names->len; i++) {
+        jsontree_add(list, jsontree_new_text(g_ptr_array_index(names, i)));
+    }
+    return list;
 }
 
-/* What the source's QEMU has as well; ours drops what it does not know itself. */
-static int set_capabilities(MigJob *j, Err *err)
+/* What both QEMUs have; the source comes to the same with our list. */
+static int set_capabilities(MigJob *j, MigCaps *ret, Err *err)
 {
-    const JsonTree *theirs = jsontree_get(j->ask, "capabilities");
-    const char *want[] = {"events", "return-path", "late-block-activate", NULL, NULL, NULL};
-    const char *on[8];
-    guint n = 0;
+    g_autoptr(JsonTree) own = own_capabilities(j, err);
+    const char *on[6] = {"events", "return-path", "late-block-activate"};
+    guint n = 3;
+    int r;
 
-    if (jsontree_get_int(j->ask, "channels", 0) > 0) {
-        want[3] = "multifd";
+    *ret = (MigCaps){.multifd = jsontree_get_int(j->ask, "channels", 0) > 0,
+                     .postcopy = jsontree_get_bool(j->ask, "postcopy", false)};
+    if (own == NULL) {
+        return err->code;
     }
-    if (jsontree_get_bool(j->ask, "postcopy", false)) {
-        want[4] = "postcopy-ram";
+    r = mig_caps_agree(jsontree_get(j->ask, "capabilities"), j->peer, own, j->setup->tree.node, ret,
+                       err);
+    if (r < 0) {
+        return r;
     }
-    for (guint i = 0; i < 5; i++) {
-        if (want[i] != NULL && offered(theirs, want[i])) {
-            on[n++] = want[i];
-        }
+    if (ret->multifd) {
+        on[n++] = "multifd";
+    }
+    if (ret->postcopy) {
+        on[n++] = "postcopy-ram";
     }
     on[n] = NULL;
     return mig_qemu_set_capabilities(j->qemu, on, err);
 }
 
-static int set_parameters(MigJob *j, Err *err)
+static int set_parameters(MigJob *j, const MigCaps *caps, Err *err)
 {
     JsonTree *a = jsontree_new_object();
-    int64_t channels = jsontree_get_int(j->ask, "channels", 0);
 
     jsontree_set_text(a, "tls-creds", j->secure ? "migtls" : "");
     jsontree_set_text(a, "tls-authz", j->secure && j->peer_subject != NULL ? "migauth" : "");
-    if (channels > 0) {
-        jsontree_set_int(a, "multifd-channels", channels);
+    if (caps->multifd) {
+        jsontree_set_int(a, "multifd-channels", jsontree_get_int(j->ask, "channels", 0));
         jsontree_set_text(a, "multifd-compression", jsontree_get_text(j->ask, "compression"));
     }
     return mig_qemu_call(j->qemu, "migrate-set-parameters", a, NULL, err);
@@ -228,10 +239,11 @@ static int export_drive(MigJob *j, const char *ds, Err *err)
 static int make_ready(MigJob *j, Err *err)
 {
     const JsonTree *exports = jsontree_get(j->ask, "exports");
+    MigCaps caps;
     int r;
 
     if ((r = open_qemu(j, err)) < 0 || (r = credentials(j, err)) < 0 ||
-        (r = set_capabilities(j, err)) < 0 || (r = set_parameters(j, err)) < 0 ||
+        (r = set_capabilities(j, &caps, err)) < 0 || (r = set_parameters(j, &caps, err)) < 0 ||
         (r = listen_for_memory(j, err)) < 0) {
         return r;
     }
@@ -246,24 +258,22 @@ static int make_ready(MigJob *j, Err *err)
     return r;
 }
 
-static void answer_started(MigJob *j)
+static int answer_started(MigJob *j, Err *err)
 {
-    g_autoptr(GPtrArray) capabilities = NULL;
-    JsonTree *list = jsontree_new_array();
-    JsonTree *t = jsontree_new_object();
-    Err err = ERR_INIT;
+    JsonTree *list = own_capabilities(j, err);
+    JsonTree *t;
 
-    if (mig_qemu_capabilities(j->qemu, &capabilities, &err) == 0) {
-        for (guint i = 0; i < capabilities->len; i++) {
-            jsontree_add(list, jsontree_new_text(g_ptr_array_index(capabilities, i)));
-        }
+    if (list == NULL) {
+        return err->code;
     }
+    t = jsontree_new_object();
     jsontree_set_text(t, "host", j->listen);
     jsontree_set_int(t, "port", j->lease[0]->port);
     jsontree_set_int(t, "nbd_port", j->lease[1] != NULL ? j->lease[1]->port : 0);
     jsontree_set(t, "capabilities", list);
     jsontree_set(t, "exports", jsontree_new_array());
     mig_job_send(j, WIRE_MIG_STARTED, t);
+    return 0;
 }
 
 void mig_target_start_command(MigJob *j, const MigNote *n)
@@ -278,7 +288,7 @@ void mig_target_start_command(MigJob *j, const MigNote *n)
     }
     (void)unlink(j->start_config); /* only for the start */
     if (r == 0) {
-        answer_started(j);
+        r = answer_started(j, &err);
     }
     mig_target_done(j, MIG_TOP_START, r, r < 0 ? err_text(&err) : NULL);
 }

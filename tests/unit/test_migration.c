@@ -4,6 +4,7 @@
  * storages, requests; and the ports with their queue. Method: machines are brought to a state by
  * events and asked what they would do. Whole runs with faults are in tests/sim/migsim.
  */
+#include "migration/core/mig_caps.h"
 #include "migration/core/mig_cpu.h"
 #include "migration/core/mig_crowd.h"
 #include "migration/core/mig_predict.h"
@@ -294,6 +295,70 @@ static void test_goodbye(void)
 
 /* ---- the tree --------------------------------------------------------------------------------
  */
+
+static JsonTree *capabilities(const char *names)
+{
+    g_auto(GStrv) words = g_strsplit(names, " ", -1);
+    JsonTree *list = jsontree_new_array();
+
+    for (int i = 0; words[i] != NULL; i++) {
+        jsontree_add(list, jsontree_new_text(words[i]));
+    }
+    return list;
+}
+
+/* Two QEMUs of different versions: the common set, or a word on what is missing where. */
+static void test_capabilities(void)
+{
+    static const char all[] = "xbzrle auto-converge events postcopy-ram return-path "
+                              "pause-before-switchover multifd late-block-activate";
+    static const struct {
+        const char *source, *target;
+        bool multifd, postcopy;
+        const char *refusal; /* NULL: they agree */
+    } cases[] = {
+        {all, all, true, true, NULL},
+        {all, "events return-path", false, false, NULL},
+        {"events return-path pause-before-switchover", all, false, false, NULL},
+        {"events return-path pause-before-switchover multifd", all, true, false, NULL},
+        {all, "events return-path postcopy-ram", false, true, NULL},
+        {all, "events multifd", false, false, "'there' lacks 'return-path'"},
+        {"events return-path multifd", all, false, false, "'here' lacks 'pause-before-switchover'"},
+        {"return-path pause-before-switchover", all, false, false, "'here' lacks 'events'"},
+        {all, "return-path", false, false, "'there' lacks 'events'"},
+        {all, "", false, false, "'there' lacks 'return-path'"},
+        {"", all, false, false, "'here' lacks 'return-path'"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(JsonTree) source = capabilities(cases[i].source);
+        g_autoptr(JsonTree) target = capabilities(cases[i].target);
+        MigCaps both = {true, true}, none = {false, false};
+        Err err = ERR_INIT;
+        int r = mig_caps_agree(source, "here", target, "there", &both, &err);
+
+        g_assert_cmpint(r, ==, cases[i].refusal != NULL ? -ENOTSUP : 0);
+        if (r < 0) {
+            g_assert_nonnull(strstr(err_text(&err), cases[i].refusal));
+            continue;
+        }
+        g_assert_true(both.multifd == cases[i].multifd && both.postcopy == cases[i].postcopy);
+        g_assert_cmpint(mig_caps_agree(source, "here", target, "there", &none, &err), ==, 0);
+        g_assert_false(none.multifd || none.postcopy); /* nobody wished for it */
+    }
+}
+
+static void test_full_advice(void)
+{
+    g_autofree char *full = mig_volumes_full_advice("write: No space left on device", "b", "tank");
+    g_autofree char *other = mig_volumes_full_advice("write: Input/output error", "b", "tank");
+    g_autofree char *none = mig_volumes_full_advice(NULL, "b", "tank");
+
+    g_assert_nonnull(strstr(full, "storage 'tank' of node 'b' is full"));
+    g_assert_nonnull(strstr(full, "--targetstorage"));
+    g_assert_cmpstr(other, ==, "");
+    g_assert_cmpstr(none, ==, "");
+}
 
 static void write_conf(const char *path, const char *text)
 {
@@ -1112,6 +1177,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/volumes/new-names-in-all-sections", test_new_names);
     g_test_add_func("/migration/volumes/limits-and-space", test_limits);
     g_test_add_func("/migration/volumes/mtus", test_mtus);
+    g_test_add_func("/migration/capabilities", test_capabilities);
+    g_test_add_func("/migration/volumes/full", test_full_advice);
     g_test_add_func("/migration/cpu-flags", test_cpu);
     g_test_add_func("/migration/prediction", test_predict);
     g_test_add_func("/migration/downtime-limit", test_downtime_limit);
