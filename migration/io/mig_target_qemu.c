@@ -304,6 +304,26 @@ static void stop_exports(MigJob *j)
     }
 }
 
+/* A guest that came to an end of its own on its way is not begun again. Has it? */
+static bool is_at_its_end(MigJob *j)
+{
+    Err err = ERR_INIT;
+    g_autofree char *state = mig_qemu_run_state(j->qemu, &err);
+
+    if (g_strcmp0(state, "shutdown") == 0) {
+        mig_job_say(j, "the guest has shut down on its way: it is stopped here");
+        if (mig_qemu_call(j->qemu, "quit", NULL, NULL, &err) < 0 && mig_qemu_alive(j->qemu)) {
+            mig_job_say(j, "ending QEMU: %s", err_text(&err));
+        }
+        return true;
+    }
+    if (g_strcmp0(state, "guest-panicked") == 0 || g_strcmp0(state, "internal-error") == 0) {
+        mig_job_say(j, "the guest has crashed on its way (%s): it is left as it is", state);
+        return true;
+    }
+    return false;
+}
+
 static int let_run(MigJob *j, Err *err)
 {
     /* The lease may have been lost since the first look: the source takes the guest back then. */
@@ -324,7 +344,7 @@ static int let_run(MigJob *j, Err *err)
         mig_job_say(j, "the new names of the volumes: %s", err_text(err)); /* with `unlock` again */
         r = 0;
     }
-    if (j->source_paused) {
+    if (j->source_paused || is_at_its_end(j)) {
         return 0;
     }
     r = mig_qemu_call(j->qemu, "cont", NULL, NULL, err);

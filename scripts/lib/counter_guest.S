@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest in 64 KiB of firmware: counts on its serial port 100 times a second, in hexadecimal, and
- * changes 64 pages of memory each time. as --32, ld -m elf_i386 -Ttext 0 --oformat binary. Needs a
+ * changes 64 pages of memory each time. Of what comes in there, `r` resets it and `s` shuts it down
+ * (through the power management of the PIIX4). as --32, ld -m elf_i386 -Ttext 0 --oformat binary. Needs a
  * CPU without APIC: with one the timer interrupt is masked at reset. */
 .code16
 .text
@@ -21,7 +22,15 @@ _start: cli
  mov $10,%al; call putc
  mov $0x1000,%bx
 4: mov %bx,%es; incw %es:0; add $0x100,%bx; cmp $0x5000,%bx; jb 4b
- jmp 1b
+ mov $0x3fd,%dx; in %dx,%al; test $1,%al; jz 1b
+ mov $0x3f8,%dx; in %dx,%al; cmp $'s',%al; je off; cmp $'r',%al; jne 1b
+ mov $0xfe,%al; out %al,$0x64
+halt: hlt; jmp halt
+off: mov $0x80000b40,%eax; mov $0x601,%ebx; call pci
+ mov $0x80000b80,%eax; mov $1,%ebx; call pci
+ mov $0x604,%dx; mov $0x2000,%ax; out %ax,%dx
+ jmp halt
+pci: mov $0xcf8,%dx; out %eax,%dx; mov $0xcfc,%dx; mov %ebx,%eax; out %eax,%dx; ret
 putc: push %ax; push %dx; push %cx; mov $0x3fd,%dx; mov $0xff,%cx
 5: in %dx,%al; test $0x20,%al; jnz 6f; loop 5b
 6: pop %cx; pop %dx; pop %ax; push %dx; mov $0x3f8,%dx; out %al,%dx; pop %dx; ret

@@ -380,7 +380,31 @@ check 'and counts on' goes_on 1 100 "$was"
 check 'time over: the move is given up' exits 1 on 1 qm migrate 100 node2 --online --bwlimit 100 \
     --timeout 1
 check 'and the guest counts on' goes_on 1 100 "$was"
-check 'now it moves' on 1 qm migrate 100 node2 --online
+
+# ---- the guest shuts down, or resets itself, on its way
+
+# fell BELOW: guest 100 counts from its beginning again.
+fell()
+{
+    [ "$(counter 1 100)" -lt "$1" ]
+}
+slow_move 100
+within 60 in_state 1 100 move
+check 'the guest shuts down on its way' press 1 100 s
+check 'the move ends' ended 1
+check 'it is stopped where it was' within 60 is_stopped 1 100
+check 'unlocked' placed 1 100
+check 'the target is clean' within 60 clean_on 2 100
+on 1 qm start 100 >/dev/null
+check 'started again, it counts' goes_on 1 100 50
+slow_move 100
+within 60 in_state 1 100 move
+was=$(counter 1 100)
+press 1 100 r >/dev/null
+check 'the guest resets itself on its way' within 60 fell "$was"
+was=$(counter 1 100)
+set_speed 100 10000000000
+check 'it moves all the same' ended 0
 check 'and counts on there' goes_on 2 100 "$was"
 check 'with its shared disk' same_content 2 tank 100 vm-100-disk-0.qcow2 qcow2
 

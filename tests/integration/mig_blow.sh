@@ -160,7 +160,7 @@ put_back()
 # stays_stopped NODE: that is what a guest does which did not run.
 stays_stopped()
 {
-    equal "$(on "$1" qm status 400 2>&1)" 'status: stopped'
+    is_stopped "$1" 400
 }
 # whole NODE STATE MS WHAT...: the guest and all it has are there, as they should.
 whole()

@@ -40,6 +40,12 @@ counter()
     on "$1" "$PROBE" counter "$RUN/$2.serial0"
 }
 
+# press NODE VMID KEY: `r` resets the guest, `s` shuts it down.
+press()
+{
+    on "$1" "$PROBE" press "$RUN/$2.serial0" "$3"
+}
+
 # goes_on NODE VMID FROM: it counts there, from FROM on or later.
 goes_on()
 {
@@ -49,6 +55,11 @@ goes_on()
 runs_on()
 {
     equal "$(on "$1" qm status "$2" 2>&1)" 'status: running'
+}
+
+is_stopped()
+{
+    equal "$(on "$1" qm status "$2" 2>&1)" 'status: stopped'
 }
 
 # placed NODE VMID: its configuration is there and nowhere else, without a lock.

@@ -5,6 +5,7 @@
     mig_probe.py counter SOCKET       the number it prints now
     mig_probe.py after SOCKET NUMBER  waits until it prints a greater number, and prints that; fails
                                       when the first number it sees is lower
+    mig_probe.py press SOCKET KEY     types that there
     mig_probe.py qmp SOCKET COMMAND ARGUMENTS
     mig_probe.py ask SOCKET QUERY     prints the answer as JSON
     mig_probe.py crowd ADDRESS COUNT BASE
@@ -78,6 +79,12 @@ def main():
     verb, path = sys.argv[1:3]
     if verb == 'crowd':
         crowd(path, int(sys.argv[3]), sys.argv[4])
+        return
+    if verb == 'press':
+        with connect(path) as console:
+            console.recv(1)
+            console.sendall(sys.argv[3].encode('ascii'))
+            console.recv(1)
         return
     if verb == 'ask':
         print(json.dumps(qmp(path, sys.argv[3], {})))

@@ -5,7 +5,7 @@
 # move QEMU, agents or whole nodes killed, the link cut, the agents stalled (ROUNDS=1 times each;
 # KINDS='QEMU 1' only that, one a line). By hand:
 # sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts are moves, eight,
-# postcopy, limits, agents, stands, states and moments; without one all of them.
+# postcopy, limits, agents, stands, versions, states and moments; without one all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
@@ -13,7 +13,7 @@ need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
 PARTS=" ${*:2} "
-[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents stands states moments '
+[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents stands versions states moments '
 part()
 {
     case $PARTS in *" $1 "*) ;; *) return 1 ;; esac
@@ -311,6 +311,70 @@ part_stands()
     on 1 qm stop 320 >/dev/null
 }
 
+# ---- two QEMUs that are not the same, a guest that nobody sees shutting down
+
+# other_qemu NODE NAME...: QEMU there is one that has no capabilities of these names.
+other_qemu()
+{
+    local node=$1 qemu
+    shift
+    qemu=$(readlink -f "$(command -v qemu-system-x86_64)")
+    lab exec "$node" -- umount "$qemu" 2>/dev/null
+    python3 - "$qemu" "$WORK/qemu.$*" "$@" <<'END' && chmod +x "$WORK/qemu.$*" &&
+import sys
+data = open(sys.argv[1], 'rb').read()
+for name in sys.argv[3:]:
+    other = name[:-1] + '#'
+    assert name.encode() + b'\0' in data, name
+    data = data.replace(name.encode() + b'\0', other.encode() + b'\0')
+open(sys.argv[2], 'wb').write(data)
+END
+        lab exec "$node" -- mount --bind "$WORK/qemu.$*" "$qemu"
+}
+# says TEXT COMMAND...: which fails or not.
+says()
+{
+    local text=$1
+    shift
+    "$@" >"$WORK/says" 2>&1
+    grep -q "$text" "$WORK/says" && return
+    cat "$WORK/says"
+    return 1
+}
+part_versions()
+{
+    guest 1 330
+    on 1 qm start 330 >/dev/null
+    was=$(counter 1 330)
+    check "node 2's QEMU has no channels and no post-copy" other_qemu 2 multifd postcopy-ram
+    check 'to it: over one connection' says "QEMU of node 'node2' has no channels" \
+        on 1 qm migrate 330 node2 --online --channels 2
+    check 'it counts on' goes_on 2 330 "$was"
+    check 'and from it' says "QEMU of node 'node2' has no channels" \
+        on 2 qm migrate 330 node1 --online --channels 2 --compress zstd
+    check 'it counts on' goes_on 1 330 "$was"
+    check 'no post-copy to it' says "QEMU of node 'node2' has no post-copy" \
+        on 1 qm migrate 330 node2 --online --on-timeout postcopy --timeout 1 --bwlimit 100
+    check 'the move was aborted' placed 1 330
+    check 'it counts on' goes_on 1 330 "$was"
+    check "node 2's QEMU has no return path" other_qemu 2 return-path
+    check 'refused by name' says "QEMU of node 'node2' lacks 'return-path'" \
+        on 1 qm migrate 330 node2 --online
+    check 'it counts on' goes_on 1 330 "$was"
+    check 'the target is clean' within 60 clean_on 2 330
+    lab exec 2 -- umount "$(readlink -f "$(command -v qemu-system-x86_64)")"
+    lab stop 1 qmeventd
+    slow_move 330
+    within 60 in_state 1 330 move
+    check 'it shuts down, and nobody ends its QEMU' press 1 330 s
+    on 1 "$PROBE" qmp "$RUN/330.qmp" migrate-set-parameters '{"max-bandwidth": 10000000000}'
+    check 'the move ends' ended 0
+    check 'it is stopped on the target' within 60 is_stopped 2 330
+    check 'nothing is left there' within 60 clean_on 2 330
+    check 'and here' within 60 clean_on 1 330
+    lab start 1 qmeventd
+}
+
 # ---- something dies, is cut or stalls in each state of a move
 
 # blows STATE MS: of each kind one, at a random moment of the first MS of that state.
@@ -354,7 +418,7 @@ part_moments()
     done
 }
 
-for name in moves eight postcopy limits agents stands states moments; do
+for name in moves eight postcopy limits agents stands versions states moments; do
     if part "$name"; then
         "part_$name"
     fi
