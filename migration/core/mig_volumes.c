@@ -106,12 +106,23 @@ static int64_t size_of(const char *text)
     return unit != NULL ? n << (10 * (unit - units + 1)) : n;
 }
 
-static bool belongs_to(const char *volid, uint32_t vmid)
+static bool is_named(const char *volid, const char *kind, uint32_t vmid)
 {
-    g_autofree char *part = g_strdup_printf("vm-%u-", vmid);
+    g_autofree char *part = g_strdup_printf("%s-%u-", kind, vmid);
     const char *at = strstr(volid, part);
 
     return at != NULL && (at[-1] == '/' || at[-1] == ':');
+}
+
+/* "disk:100/base-100-disk-0.raw": what linked clones of a template are made of. */
+static bool is_base(const char *volid, uint32_t vmid)
+{
+    return is_named(volid, "base", vmid) && strchr(strstr(volid, "base-"), '/') == NULL;
+}
+
+static bool belongs_to(const char *volid, uint32_t vmid)
+{
+    return is_named(volid, "vm", vmid) || is_base(volid, vmid);
 }
 
 static const char *format_of(const char *volid)
@@ -153,6 +164,14 @@ static int64_t limit_of(const StorageCfg *cfg, const char *storage)
     return chosen != NULL ? MAX(g_ascii_strtoll(chosen, NULL, 10), 0) : 0;
 }
 
+static bool is_dir(const StorageCfg *cfg, const char *storage)
+{
+    const Storage *s = NULL;
+    Err err = ERR_INIT;
+
+    return storagecfg_get(cfg, storage, &s, &err) == 0 && strcmp(s->type, "dir") == 0;
+}
+
 static void add_local(MigVolumes *v,
                       const char *key,
                       const char *value,
@@ -172,12 +191,19 @@ static void add_local(MigVolumes *v,
     m->storage = g_strdup(storage);
     m->to = mig_map_storage(how->map, storage);
     m->size = size_of(size);
+    m->base = is_base(volid, how->vmid);
     m->limit_kib = mig_least_limit(limit_of(cfg, storage), limit_of(cfg, m->to));
     m->how = how->online && attached ? MIG_VOLUME_MIRROR : MIG_VOLUME_COPY;
     m->format = g_strdup(m->how == MIG_VOLUME_COPY ? stream_format(volid) : format_of(volid));
     g_ptr_array_add(v->list, m);
     add_name(v->storages, m->to);
     v->has_disks = true;
+    if (m->base && (!is_dir(cfg, storage) || !is_dir(cfg, m->to))) {
+        problem(v,
+                "%s: '%s' is the base image of a template, which moves between storages of type "
+                "'dir' only: clone the template in full, and move the clone",
+                key, volid);
+    }
     if (m->how == MIG_VOLUME_MIRROR && !how->local_disks) {
         problem(v,
                 "%s is on the local storage '%s': a running guest takes it along with "
@@ -367,6 +393,7 @@ JsonTree *mig_volumes_write(const MigVolumes *v)
         jsontree_set_int(one, "size", m->size);
         jsontree_set_text(one, "how", m->how == MIG_VOLUME_MIRROR ? "mirror" : "copy");
         jsontree_set_bool(one, "snapshots", m->snapshots);
+        jsontree_set_bool(one, "base", m->base);
         jsontree_add(list, one);
     }
     return list;

@@ -32,6 +32,7 @@ typedef struct MigVolume {
     int64_t used;      /* bytes that are allocated; 0: not known */
     int64_t limit_kib; /* of its storages, KiB per second; 0: none */
     bool snapshots;
+    bool base; /* of a template: keeps its name */
 } MigVolume;
 
 typedef struct MigVolumes {

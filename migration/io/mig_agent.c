@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "migration/io/mig_agent.h"
 
+#include "lib/cfs/cfsfile.h"
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
 #include "migration/core/mig_crowd.h"
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #define TOMBSTONE_DAYS 7 /* a source that asks later has a person at hand */
+#define TOMBSTONE_MAX  64
 #define DEFAULT_LIMITS 4096
 
 struct MigAgent {
@@ -672,11 +674,26 @@ static void resume_one(MigAgent *a, const char *path, bool is_source)
     (is_source ? resume_source : resume_target)(a, t);
 }
 
-static void bury(const char *path)
+/* A source that still wants to know keeps its guest locked. The clock alone proves nothing: it may
+ * have been set. */
+static bool is_wanted(MigAgent *a, const char *path)
+{
+    g_autofree char *text = NULL;
+    unsigned vmid = 0;
+    Err err = ERR_INIT;
+
+    if (cfsfile_read(path, TOMBSTONE_MAX, &text, NULL, &err) < 0) {
+        return true;
+    }
+    return sscanf(text, "gone %u", &vmid) == 1 && mig_tree_moves(&a->setup->tree, vmid);
+}
+
+static void bury(MigAgent *a, const char *path)
 {
     struct stat st;
 
-    if (stat(path, &st) == 0 && clock_wall().sec - st.st_mtime > TOMBSTONE_DAYS * 24 * 3600) {
+    if (stat(path, &st) == 0 && clock_wall().sec - st.st_mtime > TOMBSTONE_DAYS * 24 * 3600 &&
+        !is_wanted(a, path)) {
         (void)unlink(path); /* the next start tries again */
     }
 }
@@ -714,7 +731,7 @@ static int resume_all(MigAgent *a, Err *err)
         } else if (g_str_has_suffix(name, ".target")) {
             resume_one(a, path, false);
         } else if (g_str_has_suffix(name, ".gone")) {
-            bury(path);
+            bury(a, path);
         }
     }
     return 0;

@@ -6,6 +6,7 @@
  */
 #include "lib/base/sha256.h"
 #include "lib/port/clock.h"
+#include "lib/port/log.h"
 #include "migration/io/mig_socket.h"
 #include "migration/io/mig_source_ops.h"
 #include "migration/io/mig_target_ops.h"
@@ -383,7 +384,7 @@ typedef struct Incoming {
     MigJob *job;
     Stream stream;
     char *volume, *storage, *format;
-    bool snapshots;
+    bool snapshots, base;
     bool import_ended; /* before all had come: it says why */
 } Incoming;
 
@@ -490,8 +491,8 @@ static GSubprocess *start_import(Incoming *in, const char *wish, Err *err)
     GSubprocess *p = g_subprocess_new(
         G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE |
             G_SUBPROCESS_FLAGS_STDERR_PIPE,
-        &gerror, in->job->setup->pvesm, "import", wish, format, "-", "-allow-rename", "1",
-        "-with-snapshots", in->snapshots ? "1" : "0", NULL);
+        &gerror, in->job->setup->pvesm, "import", wish, format, "-", "-allow-rename",
+        in->base ? "0" : "1", "-with-snapshots", in->snapshots ? "1" : "0", NULL);
 
     if (p == NULL) {
         (void)err_setf(err, -EIO, "pvesm: %s", gerror->message);
@@ -576,7 +577,7 @@ static void *incoming_main(void *data)
         if (send_bytes(&in->stream, wire_mig_encode(WIRE_MIG_ERROR, t), &ignored) == 0) {
             drain(&in->stream); /* else the source sees the end of the connection */
         }
-        mig_job_say(in->job, "volume '%s': %s", in->volume, err_text(&err));
+        log_line(TRACE_WARNING, "migrate", "volume '%s': %s", in->volume, err_text(&err));
         incoming_free(in);
     } else {
         Arrived *a = g_new(Arrived, 1);
@@ -604,6 +605,7 @@ static gboolean on_volume(gpointer data)
             in->storage = g_strdup(jsontree_get_text(v, "storage"));
             in->format = g_strdup(format != NULL ? format : "raw");
             in->snapshots = jsontree_get_bool(v, "snapshots", false);
+            in->base = jsontree_get_bool(v, "base", false);
             if (mig_target_intend(in->job, in->storage, &err) < 0) {
                 break;
             }

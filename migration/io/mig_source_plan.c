@@ -18,6 +18,7 @@
 
 #define STORAGE_CFG_MAX (1024 * 1024)
 #define CMDLINE_MAX     (1024 * 1024)
+#define CONFIG_MAX      (1024 * 1024)
 #define RAW_ALIGN       4096 /* what QEMU takes for a file whose beginning tells nothing */
 #define DIRTY_S         1    /* so long QEMU looks how fast the guest writes its memory */
 #define DIRTY_WAIT_MS   5000 /* for its answer */
@@ -218,6 +219,43 @@ static int look_at_state(MigJob *j, Err *err)
     return 0;
 }
 
+/* A linked clone of any guest on what moves; only guests of this node can have one. */
+static char *clone_of(const MigJob *j, const char *volid)
+{
+    g_autofree char *dir =
+        g_build_filename(j->setup->tree.pve, "nodes", j->setup->tree.node, "qemu-server", NULL);
+    g_autofree char *part = g_strdup_printf("%s/", volid);
+    g_autoptr(GDir) list = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (list != NULL && (name = g_dir_read_name(list)) != NULL) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+        g_autofree char *text = NULL;
+        Err err = ERR_INIT;
+
+        if (g_str_has_suffix(name, ".conf") &&
+            cfsfile_read(path, CONFIG_MAX, &text, NULL, &err) == 0 && strstr(text, part) != NULL) {
+            return g_strndup(name, strlen(name) - strlen(".conf"));
+        }
+    }
+    return NULL;
+}
+
+static void look_at_clones(MigJob *j)
+{
+    for (guint i = 0; i < j->volumes->list->len; i++) {
+        const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
+        g_autofree char *clone = v->base ? clone_of(j, v->volid) : NULL;
+
+        if (clone != NULL) {
+            problem(j, "template", true,
+                    "guest %u is a template, and guest %s a linked clone on its image '%s', which "
+                    "cannot stay behind: make it stand alone first (qm move-disk)",
+                    j->vmid, clone, v->volid);
+        }
+    }
+}
+
 static void note_volume_problems(MigJob *j)
 {
     for (guint i = 0; i < j->volumes->problems->len; i++) {
@@ -265,6 +303,7 @@ int mig_source_look(MigJob *j, Err *err)
                                                    .map = j->request.map,
                                                    .target = j->peer});
     note_volume_problems(j);
+    look_at_clones(j);
     j->source.copies = j->source.mirrors = false;
     for (guint i = 0; i < j->volumes->list->len; i++) {
         const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
@@ -599,6 +638,7 @@ static void say_problems(MigJob *j)
 
 void mig_source_show_plan(MigJob *j)
 {
+    g_autofree char *memory = NULL;
     JsonTree *t = jsontree_new_object();
 
     jsontree_set_text(t, "event", "plan");
@@ -608,11 +648,13 @@ void mig_source_show_plan(MigJob *j)
     if (j->peer_facts != NULL) {
         jsontree_set(t, "target", jsontree_copy(j->peer_facts));
     }
-    mig_job_say(
-        j, "%s move of guest %u to node '%s': memory %" G_GINT64_FORMAT " MiB, %u local volume%s",
-        j->request.online ? "online" : "offline", j->vmid, j->peer,
-        j->request.online ? j->stats.total >> 20 : 0, j->volumes->list->len,
-        j->volumes->list->len == 1 ? "" : "s");
+    if (j->request.online) {
+        memory = g_strdup_printf("memory %" G_GINT64_FORMAT " MiB, ", j->stats.total >> 20);
+    }
+    mig_job_say(j, "%s move of guest %u to node '%s': %s%u local volume%s",
+                j->request.online ? "online" : "offline", j->vmid, j->peer,
+                memory != NULL ? memory : "", j->volumes->list->len,
+                j->volumes->list->len == 1 ? "" : "s");
     if (j->request.dry_run) {
         say_items(j);
     }

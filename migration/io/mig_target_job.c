@@ -53,11 +53,12 @@ void mig_target_journal(MigJob *j)
 static int write_tombstone(MigJob *j, Err *err)
 {
     g_autofree char *path = g_strdup_printf("%s/%s.gone", j->setup->state_dir, j->id);
+    g_autofree char *text = g_strdup_printf("gone %u\n", j->vmid);
 
     if (access(path, F_OK) == 0) {
         return 0;
     }
-    return cfsfile_write(path, "gone\n", 5, err);
+    return cfsfile_write(path, text, strlen(text), err);
 }
 
 /* ---- what the source says -------------------------------------------------------------------- */

@@ -3,7 +3,6 @@
 
 #include "lib/base/jsontree.h"
 #include "lib/cfs/cfsfile.h"
-#include "lib/conf/propstring.h"
 #include "lib/conf/vmconf.h"
 #include "lib/port/lockfile.h"
 #include "migration/core/mig_volumes.h"
@@ -138,13 +137,9 @@ static int set_lock(VmConf *conf, void *ctx, Err *err)
 {
     VmSection *main = vmconf_main(conf);
     const char *word = vmsection_get(main, "lock");
-    const char *template = vmsection_get(main, "template");
 
     if (word != NULL) {
         return err_setf(err, -EALREADY, "guest %u is locked (%s)", *(uint32_t *)ctx, word);
-    }
-    if (template != NULL && propstring_parse_bool(template) == 1) {
-        return err_setf(err, -EINVAL, "guest %u is a template", *(uint32_t *)ctx);
     }
     vmsection_set(main, "lock", "migrate");
     return 0;
@@ -164,6 +159,25 @@ bool mig_tree_is_locked(const MigTree *t, uint32_t vmid)
     return mig_tree_read(t, t->node, vmid, &text, &err) == 0 &&
            vmconf_parse(text, strlen(text), NULL, &conf, &err) == 0 &&
            g_strcmp0(vmsection_get(vmconf_main(conf), "lock"), "migrate") == 0;
+}
+
+bool mig_tree_moves(const MigTree *t, uint32_t vmid)
+{
+    g_autofree char *nodes = g_build_filename(t->pve, "nodes", NULL);
+    g_autoptr(GDir) list = g_dir_open(nodes, 0, NULL);
+    bool moves = list == NULL;
+    const char *name;
+    Err err = ERR_INIT;
+
+    if (mig_tree_quorate(t, &err) != 1) {
+        return true; /* what is seen here may be of yesterday */
+    }
+    while (list != NULL && !moves && (name = g_dir_read_name(list)) != NULL) {
+        MigTree there = {t->pve, name, t->lock_dir};
+
+        moves = mig_tree_is_locked(&there, vmid);
+    }
+    return moves;
 }
 
 typedef struct Settle {

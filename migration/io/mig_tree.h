@@ -37,11 +37,12 @@ typedef enum MigPlace {
 /* Where the configuration is; -EAGAIN without quorum, because then nobody can tell. */
 int mig_tree_place(const MigTree *t, const char *peer, uint32_t vmid, Err *err) must_check;
 
-/* Sets `lock: migrate`; -EALREADY when there is a lock word, with it in the text; -EINVAL: this
- * guest cannot be moved. */
+/* Sets `lock: migrate`; -EALREADY when there is a lock word, with it in the text. */
 int mig_tree_lock(const MigTree *t, uint32_t vmid, Err *err) must_check;
 /* It is here and has `lock: migrate`. */
 bool mig_tree_is_locked(const MigTree *t, uint32_t vmid);
+/* Some node has it with `lock: migrate`, as far as is known; without quorum that may always be. */
+bool mig_tree_moves(const MigTree *t, uint32_t vmid);
 /* Takes `lock: migrate` away (`unlock`); another word stays. `pairs` (may be NULL): volumes {old,
  * new} that get their new names in the same step. A configuration that is not here is fine, but
  * to unlock it the node must be able to write then: another may not have seen yet that it came. */

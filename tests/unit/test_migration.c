@@ -293,9 +293,6 @@ static void test_goodbye(void)
     }
 }
 
-/* ---- the tree --------------------------------------------------------------------------------
- */
-
 static JsonTree *capabilities(const char *names)
 {
     g_auto(GStrv) words = g_strsplit(names, " ", -1);
@@ -360,6 +357,9 @@ static void test_full_advice(void)
     g_assert_cmpstr(none, ==, "");
 }
 
+/* ---- the tree --------------------------------------------------------------------------------
+ */
+
 static void write_conf(const char *path, const char *text)
 {
     g_autoptr(GError) error = NULL;
@@ -393,6 +393,29 @@ static void test_unlock_needs_quorum(void)
     g_assert_cmpint(mig_tree_settle(&t, 100, NULL, true, &err), ==, 0);
     g_assert_true(g_file_get_contents(conf, &text, NULL, NULL));
     g_assert_cmpstr(text, ==, "memory: 64\n");
+    test_remove_tree(dir);
+}
+
+/* Whether a note that a guest was given up is still wanted: not the clock alone decides. */
+static void test_moves(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("mig-tree-XXXXXX", NULL);
+    g_autofree char *other = g_build_filename(dir, "nodes", "a", "qemu-server", NULL);
+    g_autofree char *conf = g_build_filename(other, "100.conf", NULL);
+    g_autofree char *members = g_build_filename(dir, ".members", NULL);
+    MigTree t = {dir, "b", dir};
+
+    g_assert_true(mig_tree_moves(&t, 100)); /* not mounted: who knows */
+    g_assert_cmpint(g_mkdir_with_parents(other, 0755), ==, 0);
+    write_conf(members, "{\"nodename\": \"b\", \"cluster\": {\"quorate\": 1}}");
+    g_assert_false(mig_tree_moves(&t, 100));
+    write_conf(conf, "lock: migrate\nmemory: 64\n");
+    g_assert_true(mig_tree_moves(&t, 100));
+    g_assert_false(mig_tree_moves(&t, 101));
+    write_conf(conf, "lock: backup\nmemory: 64\n");
+    g_assert_false(mig_tree_moves(&t, 100));
+    write_conf(members, "{\"nodename\": \"b\", \"cluster\": {\"quorate\": 0}}");
+    g_assert_true(mig_tree_moves(&t, 100));
     test_remove_tree(dir);
 }
 
@@ -602,7 +625,8 @@ static void test_map(void)
     g_assert_cmpstr(same, ==, "other");
 }
 
-static const char storages[] = "dir: disk\n\tpath /d\n\tcontent images\n\n"
+static const char storages[] = "lvm: thick\n\tvgname v\n\tcontent images\n\n"
+                               "dir: disk\n\tpath /d\n\tcontent images\n\n"
                                "dir: tank\n\tpath /t\n\tcontent images\n\tshared 1\n";
 
 static MigVolumes *plan(const char *text, bool online, bool local_disks)
@@ -668,6 +692,24 @@ static void refused(const char *text, bool online, bool local_disks, const char 
     g_assert_true(found);
 }
 
+/* A template keeps the names of its images; a clone of it is none. */
+static void test_plan_template(void)
+{
+    g_autoptr(MigVolumes) v =
+        plan("template: 1\nscsi0: disk:100/base-100-disk-0.raw\n", false, false);
+    g_autoptr(MigVolumes) clone =
+        plan("scsi0: disk:101/base-101-disk-0.qcow2/100/vm-100-disk-0.qcow2\n", false, false);
+    const MigVolume *m;
+
+    g_assert_cmpuint(v->problems->len, ==, 0);
+    g_assert_cmpuint(v->list->len, ==, 1);
+    m = g_ptr_array_index(v->list, 0);
+    g_assert_true(m->base);
+    g_assert_cmpuint(clone->problems->len, ==, 0);
+    m = g_ptr_array_index(clone->list, 0);
+    g_assert_false(m->base);
+}
+
 static void test_plan_refuses(void)
 {
     const char *disk = "scsi0: disk:100/vm-100-disk-0.raw,size=8M\n";
@@ -676,6 +718,8 @@ static void test_plan_refuses(void)
     refused("scsi0: disk:100/vm-100-disk-0.raw\n[snap]\nscsi0: disk:100/vm-100-disk-0.raw\n", true,
             true, "snapshots");
     refused("scsi0: disk:101/vm-101-disk-0.raw\n", false, false, "another guest");
+    refused("scsi0: thick:100/base-100-disk-0.raw\n", false, false, "base image of a template");
+    refused("scsi0: disk:101/base-101-disk-0.raw\n", false, false, "another guest");
     refused("ide2: cdrom,media=cdrom\n", true, true, "drive of this machine");
     refused("scsi0: /dev/sdb\n", false, false, "local device");
     refused("scsi0: /dev/sdb,shared=off\n", false, false, "local device");
@@ -1162,6 +1206,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/source/post-copy-made-anew", test_postcopy_recovery);
     g_test_add_func("/migration/source/goodbye", test_goodbye);
     g_test_add_func("/migration/tree/unlock-needs-quorum", test_unlock_needs_quorum);
+    g_test_add_func("/migration/tree/moves", test_moves);
+    g_test_add_func("/migration/volumes/template", test_plan_template);
     g_test_add_func("/migration/target/goodbye-again", test_goodbye_again);
     g_test_add_func("/migration/target/refuses-to-run", test_refused_to_run);
     g_test_add_func("/migration/target/guard-of-ha-guests", test_guard);
