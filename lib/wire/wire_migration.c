@@ -76,7 +76,8 @@ static const WireMigField checked_fields[] = {
 static const WireMigField prepare_fields[] = {
     BOOL("online", "start a QEMU that waits for the guest"),
     BOOL("secure", "streams in TLS"),
-    LIST("volumes", "local volumes that move: objects drive, volid, storage, format, size"),
+    LIST("volumes", "local volumes that move: objects drive, volid, storage, format, size, "
+                    "how, snapshots, base"),
     MAY_TEXT("network", 64, "network of the streams, CIDR"),
     END,
 };
@@ -94,7 +95,8 @@ static const WireMigField start_fields[] = {
     MAY_TEXT("cpu", 1024, "its CPU as QEMU was told"),
     INT("channels", 64, "of multifd; 0: none"),
     TEXT("compression", 16, "none or zstd"),
-    LIST("capabilities", "migration capabilities of the source's QEMU"),
+    LIST("capabilities", "migration capabilities of the source's QEMU: both sides use what both "
+                         "have"),
     LIST("exports", "drives to be exported for writing"),
     BOOL("postcopy", "may end as post-copy"),
     END,
