@@ -3,6 +3,7 @@
 
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
+#include "pmxcfs/core/cfspath.h"
 #include "pmxcfs/io/engine_priv.h"
 #include "pmxcfs/io/metrics.h"
 
@@ -147,6 +148,9 @@ static void count_done(bool change, TreeOpKind kind, int result, MonoTime start)
         return;
     }
     metrics_change(kind, result, us);
+    if (result < 0) {
+        log_line(TRACE_DEBUG, "dcdb", "%s: %s", tree_op_name(kind), strerror(-result));
+    }
     if (result > 0) {
         metrics_add(METRIC_BYTES_IN, (uint64_t)result);
     }
@@ -268,11 +272,27 @@ static Job *sync_job(uint64_t seq)
     return job;
 }
 
+/* Of private paths not even the names go to a log, which others may read. */
+static const char *path_to_tell(const char *path)
+{
+    return cfspath_is_private(path) ? "(private)" : path;
+}
+
+static void tell_asked(const TreeOp *op)
+{
+    if (log_debug()) {
+        log_line(TRACE_DEBUG, "dcdb", "%s '%s'%s%s%s", tree_op_name(op->kind),
+                 path_to_tell(op->path), op->to != NULL ? " to '" : "",
+                 op->to != NULL ? path_to_tell(op->to) : "", op->to != NULL ? "'" : "");
+    }
+}
+
 int engine_submit(Engine *e, const TreeOp *op, ReplicaWait wait, uint64_t *ret_seq, Err *err)
 {
     MonoTime start = clock_mono();
     int r = check_change(e, op, err);
 
+    tell_asked(op);
     if (r == 0) {
         r = ask(e, change_job(op, wait), ret_seq, err);
     }
@@ -370,6 +390,7 @@ void engine_submit_then(Engine *e, const TreeOp *op, EngineThen then, void *ctx)
     Err err = ERR_INIT;
     int r = check_change(e, op, &err);
 
+    tell_asked(op);
     w->change = true;
     w->kind = op->kind;
     if (r < 0) {

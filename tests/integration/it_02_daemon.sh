@@ -368,8 +368,19 @@ counts()
 check '.metrics counts' counts
 check '.metrics has no line that is not Prometheus text' eval \
     '! grep -vE "^(# (HELP|TYPE) [a-z_]+ .*|[a-z_]+(\{[^}]*\})? [0-9.]+)$" "$PVE/.metrics"'
-check 'debug can be switched' eval \
-    'echo 1 >"$PVE/.debug" && equal "$(cat "$PVE/.debug")" 1 && echo 0 >"$PVE/.debug"'
+debug_lines()
+{
+    echo 1 >"$PVE/.debug" && equal "$(cat "$PVE/.debug")" 1 || return 1
+    echo x >"$PVE/told" && echo x >"$PVE/priv/not-told" && mv "$PVE/told" "$PVE/told2" || return 1
+    mkdir "$PVE/told2" 2>/dev/null
+    echo 0 >"$PVE/.debug" || return 1
+    mkdir "$PVE/told-no-more" || return 1
+    grep -q "debug: CREATE 'told'" "$WORK/pmxcfs.log" &&
+        grep -q "debug: RENAME 'told' to 'told2'" "$WORK/pmxcfs.log" &&
+        grep -q "debug: CREATE '(private)'" "$WORK/pmxcfs.log" &&
+        ! grep -q told-no-more "$WORK/pmxcfs.log"
+}
+check 'debug can be switched: the log tells of each change, but of no private path' debug_lines
 check 'stops' daemon_stop
 check 'the log names no private path' eval '! grep -q priv/ "$WORK/pmxcfs.log"'
 finish
