@@ -3,8 +3,11 @@
 
 #include "lib/base/jsontext.h"
 #include "lib/cfs/cfsfile.h"
+#include "lib/cfs/cfslock.h"
 #include "lib/port/api_socket.h"
+#include "lib/port/clock.h"
 #include "quorum/core/member_request.h"
+#include "quorum/io/conf_edit.h"
 #include "quorum/io/corosync_key.h"
 #include "quorum/io/node_remove.h"
 #include "quorum/io/node_tree.h"
@@ -12,6 +15,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool proven(JoinServer *s, const MemberRequest *q, GBytes *exporter, Err *err)
 {
@@ -51,6 +55,16 @@ static bool is_caller(const CorosyncNode *node, const MemberRequest *q)
            !quorum_has_member(&report->facts, node->nodeid);
 }
 
+/* A change of addresses takes the node out of the list and in again, under one lock. One whose
+ * holder died counts until it expires, though nobody may remove it for long. */
+static bool is_being_changed(const char *pve)
+{
+    g_autofree char *path = g_build_filename(pve, "priv", "lock", CONF_EDIT_LOCK, NULL);
+    struct stat st;
+
+    return stat(path, &st) == 0 && st.st_mtime + CFSLOCK_LIFE_SEC >= clock_wall().sec;
+}
+
 /* The list decides; a tombstone explains why a node is not in it. A node that lives under this name
  * with another id is another one. Without quorum this member may itself be the one that missed
  * something, and calls nobody removed. But a newer list than the caller's was written with quorum,
@@ -83,6 +97,8 @@ static int do_door(JoinServer *s, const MemberRequest *q, ApiAnswer *ret, Err *e
     } else if (node_tree_tombstone(s->pve, q->node, &t, NULL) == 0) {
         text = tombstone_text(&t, cluster != NULL ? cluster : "");
         g_string_append(out, "\"removed\",\"text\":");
+    } else if (is_being_changed(s->pve)) {
+        return err_setf(err, -EAGAIN, "the list of nodes is just being changed");
     } else {
         text = refusal_text(q, cluster != NULL ? cluster : "");
         g_string_append(out, "\"removed\",\"text\":");
