@@ -148,6 +148,42 @@ static void json_parses_and_agrees(void)
     g_assert_cmpstr(out->str, ==, "[]\n");
 }
 
+/* Who edits corosync.conf by hand may write anything. */
+static void hostile_names_stay_json(void)
+{
+    const QuorumMember hostile = {.nodeid = 1,
+                                  .votes = 1,
+                                  .name = "a\"b\\c\001\n\377",
+                                  .address = "\"}],\303("};
+    QuorumFacts f = base_facts();
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    JsonObject *o;
+
+    f.cluster_name = "\\\"\177\t\376";
+    f.members = &hostile;
+    f.n_members = 1;
+    quorum_format_status_json(&f, out);
+    g_assert_true(g_utf8_validate(out->str, (gssize)out->len, NULL));
+    g_assert_true(json_parser_load_from_data(parser, out->str, -1, NULL));
+    o = json_node_get_object(json_parser_get_root(parser));
+    o = json_array_get_object_element(json_object_get_array_member(o, "members"), 0);
+    g_assert_cmpstr(json_object_get_string_member(o, "name"), ==, "a\"b\\c\001\n\357\277\275");
+    g_string_truncate(out, 0);
+    quorum_format_nodes_json(&f, out);
+    g_assert_true(json_parser_load_from_data(parser, out->str, -1, NULL));
+}
+
+static void ring_has_its_members_only(void)
+{
+    QuorumFacts f = base_facts();
+
+    g_assert_true(quorum_has_member(&f, 3));
+    g_assert_false(quorum_has_member(&f, 4));
+    f.n_members = 0;
+    g_assert_false(quorum_has_member(&f, 1));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -156,5 +192,7 @@ int main(int argc, char **argv)
     g_test_add_func("/quorum-view/blocked-and-qdevice", blocked_and_qdevice_are_shown);
     g_test_add_func("/quorum-view/tolerance-counts-worst-case", tolerance_counts_the_worst_case);
     g_test_add_func("/quorum-view/json-parses-and-agrees", json_parses_and_agrees);
+    g_test_add_func("/quorum-view/hostile-names-stay-json", hostile_names_stay_json);
+    g_test_add_func("/quorum-view/ring-has-its-members-only", ring_has_its_members_only);
     return g_test_run();
 }
