@@ -35,6 +35,7 @@ struct CorosyncInfo {
     guint n_quorum_nodes;
     cmap_handle_t cmap_handle;
     cmap_track_handle_t track_nodes, track_version;
+    bool twins; /* two nodes of one name or id were reported */
     GSource *reread;
 };
 
@@ -253,6 +254,30 @@ static GArray *read_nodes(CorosyncInfo *c)
     return nodes;
 }
 
+/* Corosync takes such a list, and everything that goes by the name finds the first of them. */
+static void report_twins(CorosyncInfo *c, const GArray *nodes)
+{
+    bool found = false;
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const StatusNode *a = &g_array_index(nodes, StatusNode, i);
+
+        for (guint j = i + 1; j < nodes->len; j++) {
+            const StatusNode *b = &g_array_index(nodes, StatusNode, j);
+            bool name = strcmp(a->name, b->name) == 0;
+
+            if ((name || a->nodeid == b->nodeid) && !c->twins) {
+                trace(&c->tracer, TRACE_ERR,
+                      "confdb: corosync.conf gives two nodes one %s: '%s' with id %u and '%s' with "
+                      "id %u",
+                      name ? "name" : "id", a->name, a->nodeid, b->name, b->nodeid);
+            }
+            found = found || name || a->nodeid == b->nodeid;
+        }
+    }
+    c->twins = found;
+}
+
 static void read_cluster(CorosyncInfo *c)
 {
     g_autoptr(GArray) nodes = NULL;
@@ -265,6 +290,7 @@ static void read_cluster(CorosyncInfo *c)
     }
     (void)cmap_get_uint64(c->cmap_handle, "totem.config_version", &version); /* optional */
     nodes = read_nodes(c);
+    report_twins(c, nodes);
     c->events.cluster(c->events.ctx, name, version, (const StatusNode *)(const void *)nodes->data,
                       nodes->len);
     free(name);

@@ -351,7 +351,9 @@ gpointer engine_thread(gpointer data)
         engine_cluster_start(e);
     }
     if (engine_own(e)) {
-        push_conf(e, true);
+        if (!e->disowned) {
+            push_conf(e, true); /* else it would reach all of corosync before ours comes back */
+        }
         engine_step(e, &(ReplicaEvent){.kind = REPLICA_EV_START});
         engine_disown(e);
     }

@@ -4,6 +4,7 @@
 #include "lib/conf/corosync_nodes.h"
 #include "lib/port/clock.h"
 #include "lib/port/log.h"
+#include "lib/wire/wire_native.h"
 #include "pmxcfs/core/pmxcfs_limits.h"
 #include "pmxcfs/io/engine_priv.h"
 
@@ -187,14 +188,22 @@ static char *read_host_conf(const Engine *e, gsize *ret_size)
     return text;
 }
 
-/* Are there other nodes that have the content? */
-static bool cluster_has_copies(const Engine *e)
+/* NULL: none, or one that cannot be read. */
+static CorosyncConf *parse_host_conf(const Engine *e)
 {
     gsize size = 0;
     g_autofree char *text = e->local ? NULL : read_host_conf(e, &size);
-    g_autoptr(CorosyncConf) conf = NULL;
+    CorosyncConf *conf = NULL;
 
-    if (text == NULL || corosync_conf_parse(text, size, &conf, NULL) < 0) {
+    return text != NULL && corosync_conf_parse(text, size, &conf, NULL) == 0 ? conf : NULL;
+}
+
+/* Are there other nodes that have the content? */
+static bool cluster_has_copies(const Engine *e)
+{
+    g_autoptr(CorosyncConf) conf = parse_host_conf(e);
+
+    if (conf == NULL) {
         return false;
     }
     g_autoptr(GPtrArray) nodes = corosync_nodes(conf);
@@ -334,6 +343,56 @@ static void choose_mode(Engine *e)
     atomic_store(&e->quorate, e->local);
 }
 
+/* ---- a file of another cluster ------------------------------------------------------------- */
+
+static CorosyncConf *parse_tree_conf(const Engine *e)
+{
+    g_autoptr(Entry) file = memdb_child(e->db, 0, "corosync.conf");
+    CorosyncConf *conf = NULL;
+    gsize size;
+    const char *text;
+
+    if (file == NULL || file->data == NULL) {
+        return NULL;
+    }
+    text = g_bytes_get_data(file->data, &size);
+    return corosync_conf_parse(text, size, &conf, NULL) == 0 ? conf : NULL;
+}
+
+/* By the name of the cluster, in the tree and on this host. */
+static bool is_of_another_cluster(const Engine *e)
+{
+    g_autoptr(CorosyncConf) here = parse_host_conf(e);
+    g_autoptr(CorosyncConf) there = here != NULL ? parse_tree_conf(e) : NULL;
+    const char *ours = here != NULL ? corosync_conf_get(here, "totem.cluster_name") : NULL;
+    const char *its = there != NULL ? corosync_conf_get(there, "totem.cluster_name") : NULL;
+
+    if (ours == NULL || its == NULL || strcmp(ours, its) == 0) {
+        return false;
+    }
+    log_line(TRACE_WARNING, "database",
+             "'%s' is of the cluster '%s', by its corosync.conf, and this node is in '%s', by '%s': "
+             "among members with a database of the cluster its content does not count",
+             e->database, its, ours, e->host_conf);
+    return true;
+}
+
+/* Terms of another cluster could be later than those of this one, and would lead over them. Its
+ * content becomes that of no term, made outside of the group. What this node promised holds: should
+ * the cluster have been renamed by hand, it is the same one. */
+static GBytes *disown_record(const Engine *e, GBytes *meta)
+{
+    WireNativeMeta its = {0};
+    gsize size = 0;
+    const void *data = meta != NULL ? g_bytes_get_data(meta, &size) : NULL;
+    WireNativeMeta ours = {.clean = memdb_root(e->db).version};
+
+    if (data != NULL && wire_native_decode_meta(data, size, &its) == 0) {
+        ours.promised = MAX(its.promised, its.term);
+    }
+    return wire_native_encode_meta(&ours);
+}
+
 static int make_replica(Engine *e, Err *err)
 {
     g_autoptr(GBytes) meta = NULL;
@@ -348,6 +407,12 @@ static int make_replica(Engine *e, Err *err)
 
     if (r < 0 && r != -ENOENT) {
         return r;
+    }
+    e->disowned = is_of_another_cluster(e);
+    if (e->disowned) {
+        GBytes *record = disown_record(e, meta);
+        g_clear_pointer(&meta, g_bytes_unref);
+        meta = record;
     }
     cfg.meta = meta;
     e->replica = replica_new(&cfg, e->db, &e->log_dcdb);

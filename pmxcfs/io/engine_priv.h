@@ -77,6 +77,7 @@ struct Engine {
     char *nodename, *database, *host_conf, *address, *vfs;
     ReplicaDurability durability;
     bool native, local;
+    bool disowned; /* the database is of another cluster */
     WallTime start;
     Tracer log_db, log_dcdb, log_status, log_quorum;
     EngineListener listeners[ENGINE_LISTENERS_MAX];

@@ -4,7 +4,7 @@
  * waits for ever, readers and writers in many threads see whole files, a damaged file is never
  * overwritten. Method: real engines on temporary directories and on a disk in memory that can fill
  * up and break. */
-#include "pmxcfs/io/engine.h"
+#include "pmxcfs/io/engine_priv.h"
 #include "pmxcfs/io/store.h"
 #include "tests/lib/crashdisk.h"
 
@@ -387,6 +387,33 @@ static void test_import_written(Fix *f, gconstpointer data)
     f->cfg.local = true;
     open_only(f); /* unless forced */
     g_assert_true(engine_is_local(f->e));
+}
+
+/* Goal: a database of another cluster is known as such; without a cluster nobody is beside it. What
+ * becomes of it shows tests/integration/odd_members.sh. */
+static void test_other_cluster(Fix *f, gconstpointer data)
+{
+    g_auto(GStrv) parts = g_strsplit(conf_of_two, "name: lab", 2);
+    g_autofree char *other = g_strjoinv("name: xyz", parts);
+
+    (void)data;
+    start(f);
+    g_assert_cmpint(make(f, "corosync.conf"), ==, 0);
+    g_assert_cmpint(put(f, "corosync.conf", conf_of_two, strlen(conf_of_two)), >, 0);
+    g_clear_pointer(&f->e, engine_free);
+    g_assert_true(g_file_set_contents(f->host_conf, other, -1, NULL));
+    f->cfg.local = false;
+    open_only(f);
+    g_assert_true(f->e->disowned);
+    g_clear_pointer(&f->e, engine_free);
+    f->cfg.local = true;
+    open_only(f);
+    g_assert_false(f->e->disowned);
+    g_clear_pointer(&f->e, engine_free);
+    g_assert_true(g_file_set_contents(f->host_conf, conf_of_two, -1, NULL));
+    f->cfg.local = false;
+    open_only(f);
+    g_assert_false(f->e->disowned);
 }
 
 static guint files_with(Fix *f, const char *prefix)
@@ -959,6 +986,7 @@ int main(int argc, char **argv)
     ADD("open/fresh-file-has-version-1", test_fresh_record);
     ADD("open/fresh-file-imports-corosync-conf", test_import);
     ADD("open/mode-follows-the-tree", test_import_written);
+    ADD("open/database-of-another-cluster", test_other_cluster);
     ADD("open/damaged-file-is-refused-and-kept", test_damaged_refused);
     g_test_add("/engine/open/bad-content-is-untouched/delete", Fix, "delete", setup,
                test_bad_content_untouched, teardown);
