@@ -13,7 +13,8 @@
  * TOP     u64 leaves in all, u32 first, u32 n, n x (u64 first inode, 32 digest)
  * LEAF    u64 leaf, u32 0, u32 n, n x (u64 inode, 32 digest)
  * WANT_*  u32 n, n x u64
- * meta: u32 version, u32 n, u64 promised, u64 term, u64 clean, n x (u64 term, u64 base)
+ * meta: u32 version, u32 n, u64 promised, u64 term, u64 clean, u64 told, n x (u64 term, u64 base);
+ * version 1 has no `told`
  */
 #include "lib/wire/wire_native.h"
 
@@ -27,7 +28,7 @@ STRTAB_DEFINE(wire_native_kind, WireNativeKind, WIRE_NATIVE_KIND_LIST, WIRE_NATI
 
 #define MEMBER_SIZE  12u
 #define ITEM_SIZE    40u
-#define META_VERSION 1u
+#define META_VERSION 2u
 #define OP_FLAGS     (WIRE_NATIVE_OP_TRUNCATE | WIRE_NATIVE_OP_NOREPLACE)
 #define CONTENT_MAX  (17u * 1024u * 1024u) /* of a stream: the largest file, its path and heads */
 
@@ -44,7 +45,7 @@ void wire_native_meta_begin_term(WireNativeMeta *meta, uint64_t term, uint64_t b
     }
     meta->history[meta->n_history++] = (WireNativeTerm){term, base};
     meta->term = term;
-    meta->clean = UINT64_MAX;
+    meta->clean = meta->told = UINT64_MAX;
 }
 
 static void write_meta(Writer *w, const WireNativeMeta *meta)
@@ -54,6 +55,7 @@ static void write_meta(Writer *w, const WireNativeMeta *meta)
     writer_le64(w, meta->promised);
     writer_le64(w, meta->term);
     writer_le64(w, meta->clean);
+    writer_le64(w, meta->told);
     for (uint32_t i = 0; i < meta->n_history; i++) {
         writer_le64(w, meta->history[i].term);
         writer_le64(w, meta->history[i].base);
@@ -69,7 +71,7 @@ static int read_meta(Reader *r, WireNativeMeta *ret)
     if (!reader_ok(r)) {
         return -EBADMSG;
     }
-    if (version != META_VERSION) {
+    if (version == 0 || version > META_VERSION) {
         return -EPROTO;
     }
     if (m.n_history > WIRE_NATIVE_HISTORY_MAX) {
@@ -78,6 +80,7 @@ static int read_meta(Reader *r, WireNativeMeta *ret)
     m.promised = reader_le64(r);
     m.term = reader_le64(r);
     m.clean = reader_le64(r);
+    m.told = version > 1 ? reader_le64(r) : UINT64_MAX;
     for (uint32_t i = 0; i < m.n_history; i++) {
         m.history[i].term = reader_le64(r);
         m.history[i].base = reader_le64(r);

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_NATIVE_VERSION     1u
+#define WIRE_NATIVE_VERSION     2u
 #define WIRE_NATIVE_DIGEST_SIZE 32u
 #define WIRE_NATIVE_HISTORY_MAX 32u /* newest terms that are remembered */
 
@@ -62,6 +62,8 @@ typedef struct WireNativeMeta {
     uint64_t promised; /* highest term it has agreed to take part in */
     uint64_t term;     /* in which the newest change was made; 0: before all terms */
     uint64_t clean;    /* tree version up to which that holds; UINT64_MAX: all of it */
+    uint64_t told;     /* up to which somebody was told that it is on this disk, when a view or an
+                          exchange ended the term; UINT64_MAX: it stands for itself */
     uint32_t n_history;
     WireNativeTerm history[WIRE_NATIVE_HISTORY_MAX]; /* oldest first */
 } WireNativeMeta;

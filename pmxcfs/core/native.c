@@ -57,10 +57,10 @@ Native *native_new(Replica *r, GBytes *meta)
     gsize size;
     const void *data = meta != NULL ? g_bytes_get_data(meta, &size) : NULL;
 
-    n->meta.clean = UINT64_MAX;
+    n->meta.clean = n->meta.told = UINT64_MAX;
     if (data != NULL && wire_native_decode_meta(data, size, &n->meta) < 0) {
         trace(&r->tracer, TRACE_ERR, "native: record of terms cannot be read: begun anew");
-        n->meta = (WireNativeMeta){.clean = UINT64_MAX};
+        n->meta = (WireNativeMeta){.clean = UINT64_MAX, .told = UINT64_MAX};
     }
     n->stored = n->meta;
     n->alarm = MONO_NEVER;
@@ -162,6 +162,7 @@ static void leave_view(Replica *r)
 {
     Native *n = r->native;
 
+    native_note_told(r);
     native_lost(r);
     native_batch_reset(r);
     native_content_drop(n);
@@ -179,6 +180,7 @@ void native_view(Replica *r, const DfsmMember *members, uint32_t n_members)
         leave_view(r);
         return;
     }
+    native_note_told(r);
     native_batch_reset(r); /* frees the streams of the old peers */
     native_content_drop(n);
     n->voided = !native_peers_rebuild(r, members, n_members) && n->voided;

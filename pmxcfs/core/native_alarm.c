@@ -30,7 +30,7 @@ MonoTime native_documented_alarm(const Replica *r)
 }
 
 /* The next exchange goes without those whose state is missing, if enough remain; else all get
- * another chance. */
+ * another chance, but not who never said that it is native: an exchange would take it for that. */
 static void leave_out_silent(Replica *r)
 {
     Native *n = r->native;
@@ -42,7 +42,7 @@ static void leave_out_silent(Replica *r)
     native_self(r)->suspect = false;
     if (!native_find_needs(r, &needed, &readers)) {
         for (uint32_t i = 0; i < n->n_peers; i++) {
-            n->peers[i].suspect = false;
+            n->peers[i].suspect = n->peers[i].silent;
         }
     }
 }

@@ -23,6 +23,27 @@ void native_book_meta(Replica *r)
     native_meta_note(r, ledger_add_record(r->ledger, r->up));
 }
 
+/* Who answered a caller had this change on its own disk and heard from the others; each of them has
+ * heard its own acknowledgement before the view ended. What came after the last of these may be our
+ * own messages behind ones that we never got, when it was us who were cut off. */
+void native_note_told(Replica *r)
+{
+    Native *n = r->native;
+    uint64_t told;
+
+    if (n->phase != NATIVE_PHASE_ACTIVE) {
+        return;
+    }
+    told = MAX(n->base, native_self(r)->acked);
+    if (r->cfg.durability == REPLICA_DURABILITY_QUORUM) {
+        told = MAX(told, ledger_confirmed(r->ledger));
+    }
+    if (told < memdb_root(r->db).version) {
+        n->meta.told = told;
+        native_book_meta(r);
+    }
+}
+
 /* What was on its way belongs to changes that the disk refused: the record goes back with them. */
 void native_store_failed(Replica *r, uint64_t seq)
 {

@@ -124,6 +124,7 @@ void native_on_start(Replica *r, const NativePeer *sender, const WireNative *m)
     if (dfsm_mode(r->dfsm) == GROUP_MODE_UPDATE) {
         replica_group_lost(r); /* of what waits here others may have applied a part */
     }
+    native_note_told(r);
     native_batch_reset(r);
     native_content_drop(n);
     native_peers_reset(n, m);
@@ -175,9 +176,18 @@ static uint64_t clean_version(const NativePeer *p)
     return MIN(p->meta.clean, p->version);
 }
 
-/* Is the content of `a` to be preferred to that of `b`? By term and version; among contents of no
- * term by the documented rule. Content that does not count leads only over its like, or where so
- * few count (`any`) that it may be the only one with what was acknowledged. */
+/* Up to which version a caller may have been answered. A member that is cut off hears messages of
+ * its own behind others that it never gets, and applies them: its version is higher than that of
+ * those who have acknowledged what it lacks, but nobody was told of it. */
+static uint64_t told_version(const NativePeer *p)
+{
+    return MIN(p->meta.told, clean_version(p));
+}
+
+/* Is the content of `a` to be preferred to that of `b`? By term and by the version that others rely
+ * on; among contents of no term by the documented rule. Content that does not count leads only over
+ * its like, or where so few count (`any`) that it may be the only one with what was acknowledged.
+ */
 static bool leads_over(const NativePeer *a, const NativePeer *b, bool any)
 {
     if (counts(a) != counts(b) && !any) {
@@ -185,6 +195,9 @@ static bool leads_over(const NativePeer *a, const NativePeer *b, bool any)
     }
     if (a->meta.term != b->meta.term) {
         return a->meta.term > b->meta.term;
+    }
+    if (told_version(a) != told_version(b)) {
+        return told_version(a) > told_version(b);
     }
     if (clean_version(a) != clean_version(b)) {
         return clean_version(a) > clean_version(b);

@@ -150,6 +150,7 @@ MonoTime native_documented_alarm(const Replica *r); /* the same for a documented
 /* ---- native_content.c ---- */
 void native_book_meta(Replica *r); /* puts the record as it is now on its way to the disk */
 void native_meta_note(Replica *r, uint64_t seq); /* the same, with a number that exists already */
+void native_note_told(Replica *r); /* before a view or an exchange ends: who relies on what */
 void native_content_begin(Replica *r, bool lacking);
 void native_content_drop(Native *n);
 void native_content_take(Replica *r, const NativePeer *peer, const WireNative *m);

@@ -371,8 +371,8 @@ static bool is_of_another_cluster(const Engine *e)
         return false;
     }
     log_line(TRACE_WARNING, "database",
-             "'%s' is of the cluster '%s', by its corosync.conf, and this node is in '%s', by '%s': "
-             "among members with a database of the cluster its content does not count",
+             "'%s' is of the cluster '%s', by its corosync.conf, and this node is in '%s', by "
+             "'%s': among members with a database of the cluster its content does not count",
              e->database, its, ours, e->host_conf);
     return true;
 }
@@ -385,7 +385,7 @@ static GBytes *disown_record(const Engine *e, GBytes *meta)
     WireNativeMeta its = {0};
     gsize size = 0;
     const void *data = meta != NULL ? g_bytes_get_data(meta, &size) : NULL;
-    WireNativeMeta ours = {.clean = memdb_root(e->db).version};
+    WireNativeMeta ours = {.clean = memdb_root(e->db).version, .told = UINT64_MAX};
 
     if (data != NULL && wire_native_decode_meta(data, size, &its) == 0) {
         ours.promised = MAX(its.promised, its.term);

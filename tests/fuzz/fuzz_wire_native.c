@@ -17,7 +17,9 @@ static void try_message(const uint8_t *data, size_t size)
         wire_native_member(&m, i, &members[i][0], &members[i][1], &members[i][2]);
     }
     again = wire_native_encode(&m, (const uint32_t(*)[3])members);
-    g_assert_cmpuint(g_bytes_get_size(again), ==, size);
+    if (m.kind != WIRE_NATIVE_STATE) { /* its record may be one of version 1, which was shorter */
+        g_assert_cmpuint(g_bytes_get_size(again), ==, size);
+    }
     g_assert_cmpint(wire_native_decode(g_bytes_get_data(again, NULL), size, &n), ==, 0);
     g_assert_true(m.kind == n.kind && m.n == n.n && m.number == n.number && m.size == n.size);
 }
@@ -48,7 +50,9 @@ static void try_meta(const uint8_t *data, size_t size)
 
     if (wire_native_decode_meta(data, size, &meta) == 0) {
         again = wire_native_encode_meta(&meta);
-        g_assert_cmpmem(g_bytes_get_data(again, NULL), g_bytes_get_size(again), data, size);
+        if (data[0] > 1) { /* of version 1 it becomes one of version 2 */
+            g_assert_cmpmem(g_bytes_get_data(again, NULL), g_bytes_get_size(again), data, size);
+        }
     }
 }
 

@@ -81,7 +81,8 @@ later_terms()
 
 restored()
 {
-    at 3 "cd ${DB%/*} || exit 1; '$BUILD/cli/pmxcfs-db' compare config.db.replaced-* | grep strange &&
+    at 3 "cd ${DB%/*} || exit 1; '$BUILD/cli/pmxcfs-db' compare config.db.replaced-* |
+            grep strange &&
         '$BUILD/cli/pmxcfs-db' restore config.db.replaced-* strange"
 }
 

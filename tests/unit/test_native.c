@@ -549,6 +549,42 @@ static void one_who_is_behind_loses_nothing_and_saves_nothing(void)
     bus_done(&b);
 }
 
+/* Goal: who is cut off hears messages of its own behind others that it never gets, and so has more
+ * versions than those who acknowledged what it lacks. Their content leads. */
+static void own_messages_of_one_cut_off_do_not_lead(void)
+{
+    Bus b;
+
+    bus_init(&b, true);
+    ask(&b, 2, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/all"});
+    settle(&b);
+    b.nodes[1].deaf = true;
+    ask(&b, 3, (TreeOp){.kind = TREE_OP_CREATE, .path = "d/acknowledged"});
+    settle(&b);
+    g_assert_true(b.nodes[3].answered && b.nodes[3].result == 0);
+    b.nodes[1].deaf = false;
+    b.nodes[2].deaf = b.nodes[3].deaf = true;
+    b.slow_disks = true; /* the view ends in the same moment */
+    for (int i = 0; i < 4; i++) {
+        g_autofree char *path = g_strdup_printf("d/own-%d", i);
+
+        ask(&b, 1, (TreeOp){.kind = TREE_OP_CREATE, .path = path});
+        settle(&b);
+    }
+    g_assert_true(has(&b, 1, "d/own-3"));
+    view(&b, 1u << 1);
+    b.slow_disks = b.nodes[2].deaf = false;
+    settle(&b);
+    view(&b, 1u << 1 | 1u << 2);
+    settle(&b);
+    pass(&b, NATIVE_ANSWER_MS);
+    g_assert_true(status(&b, 1).native && status(&b, 2).native);
+    g_assert_true(has(&b, 1, "d/acknowledged") && has(&b, 2, "d/acknowledged"));
+    g_assert_false(has(&b, 1, "d/own-0") || has(&b, 2, "d/own-0"));
+    g_assert_cmpuint(b.nodes[1].saved, ==, 1);
+    bus_done(&b);
+}
+
 static void a_silent_member_is_left_out(void)
 {
     Bus b;
@@ -906,6 +942,8 @@ int main(int argc, char **argv)
                     cut_off_after_the_own_message_acknowledges_nothing);
     g_test_add_func("/native/one-who-is-behind-loses-nothing-and-saves-nothing",
                     one_who_is_behind_loses_nothing_and_saves_nothing);
+    g_test_add_func("/native/own-messages-of-one-cut-off-do-not-lead",
+                    own_messages_of_one_cut_off_do_not_lead);
     g_test_add_func("/native/a-silent-member-is-left-out", a_silent_member_is_left_out);
     g_test_add_func("/native/a-start-of-an-earlier-view-means-nothing",
                     a_start_of_an_earlier_view_means_nothing);

@@ -13,7 +13,7 @@
 #define EPOCH  "01000000 02000000 03000000 04000000"
 #define DIGEST "a0a1a2a3a4a5a6a7 a8a9aaabacadaeaf b0b1b2b3b4b5b6b7 b8b9babbbcbdbebf"
 #define META                                                                                       \
-    "01000000 01000000 0900000000000000 0700000000000000 ffffffffffffffff "                        \
+    "02000000 01000000 0900000000000000 0700000000000000 ffffffffffffffff 2900000000000000 "       \
     "0700000000000000 2a00000000000000"
 
 typedef struct Golden {
@@ -104,6 +104,7 @@ static void fields_are_where_they_belong(void)
     g_assert_cmpuint(m.meta.promised, ==, 9);
     g_assert_cmpuint(m.meta.term, ==, 7);
     g_assert_true(m.meta.clean == UINT64_MAX);
+    g_assert_cmpuint(m.meta.told, ==, 41);
     g_assert_true(m.meta.n_history == 1 && m.meta.history[0].base == 42);
 
     g_assert_cmpint(decode(top, &m), ==, 0);
@@ -237,9 +238,24 @@ static void record_keeps_the_newest_terms(void)
     }
 }
 
+/* Version 1 had no `told`. */
+static void record_of_version_1_is_read(void)
+{
+    static const uint8_t old[] = {1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0,
+                                  7, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0};
+    WireNativeMeta meta;
+
+    g_assert_cmpint(wire_native_decode_meta(old, sizeof old, &meta), ==, 0);
+    g_assert_cmpuint(meta.promised, ==, 9);
+    g_assert_cmpuint(meta.term, ==, 7);
+    g_assert_cmpuint(meta.clean, ==, 5);
+    g_assert_true(meta.told == UINT64_MAX);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/wire_native/record-of-version-1-is-read", record_of_version_1_is_read);
     g_test_add_func("/wire_native/every-kind-has-its-bytes", every_kind_has_its_bytes);
     g_test_add_func("/wire_native/fields-are-where-they-belong", fields_are_where_they_belong);
     g_test_add_func("/wire_native/changes-of-a-batch", changes_of_a_batch);
