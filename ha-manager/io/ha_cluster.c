@@ -21,6 +21,8 @@ struct HaCluster {
     char *pve;
     char *node;
     Ipcc *ipc;
+    bool unmounted; /* at the last refresh: a filesystem that is ending takes questions and does not
+                     * answer them, so it is asked nothing */
     JsonTree *members; /* NULL: never could be read */
     JsonTree *vmlist;
     StrMap *generic; /* sid of type exec -> char * node */
@@ -52,14 +54,22 @@ void ha_cluster_free(HaCluster *c)
     g_free(c);
 }
 
+static int check_mounted(const HaCluster *c, Err *err)
+{
+    return c->unmounted ? ha_tree_check(c->pve, err) : 0;
+}
+
 static int ask_request(HaCluster *c, const WireIpcRequest *q, JsonTree **ret, Err *err)
 {
     g_autoptr(GBytes) answer = NULL;
     gsize size = 0;
     const char *text;
     JsonTree *tree = NULL;
-    int r = ipcc_call(c->ipc, q, &answer, err);
+    int r = check_mounted(c, err);
 
+    if (r == 0) {
+        r = ipcc_call(c->ipc, q, &answer, err);
+    }
     if (r < 0) {
         return r;
     }
@@ -115,6 +125,7 @@ int ha_cluster_refresh(HaCluster *c, Err *err)
     }
     if (r == 0) {
         r = ha_tree_check(c->pve, err);
+        c->unmounted = r < 0;
     }
     if (r == 0) {
         find_generic(c);
@@ -161,7 +172,7 @@ static HaValues *ask_values(HaCluster *c)
     gsize size = 0;
     const char *data;
 
-    if (ipcc_call(c->ipc, &q, &answer, NULL) < 0 || answer == NULL) {
+    if (check_mounted(c, NULL) < 0 || ipcc_call(c->ipc, &q, &answer, NULL) < 0 || answer == NULL) {
         return ha_values_new("", 0);
     }
     data = g_bytes_get_data(answer, &size);
@@ -225,8 +236,12 @@ int ha_cluster_read(HaCluster *c, HaFile file, const char *node, char **ret_text
     g_autoptr(GBytes) content = NULL;
     gsize size = 0;
     const char *data;
-    int r = ipcc_get_file(c->ipc, path + strspn(path, "/"), &content, err);
+    int r = check_mounted(c, err);
 
+    if (r < 0) {
+        return r;
+    }
+    r = ipcc_get_file(c->ipc, path + strspn(path, "/"), &content, err);
     if (r == -ENOENT) {
         err_clear(err);
         *ret_text = g_strdup("");
@@ -380,6 +395,9 @@ char *ha_cluster_version(HaCluster *c, const char *node)
 
 void ha_cluster_log(HaCluster *c, TraceLevel level, const char *ident, const char *text)
 {
+    if (check_mounted(c, NULL) < 0) {
+        return;
+    }
     /* Best effort: the same line is in the node's own log. */
     (void)!ipcc_log(c->ipc, (uint8_t)level, "root@pam", ident, text, NULL);
 }

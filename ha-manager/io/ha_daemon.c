@@ -70,7 +70,9 @@ static bool wait_for_change(const HaDaemon *d, const void *self, CfsWatch **watc
     g_auto(CfsChange) change = {0};
     int r;
 
-    if (need_watch(watch) == NULL) {
+    /* A filesystem that is ending, unmounted already, answers nobody any more: not even whether
+     * there is news. What had been opened then waits for it, for as long as it takes. */
+    if (ha_tree_check(HA_TREE_DEFAULT, NULL) < 0 || need_watch(watch) == NULL) {
         g_usleep((gulong)MIN(ms, SLICE_MS) * 1000);
         return false;
     }

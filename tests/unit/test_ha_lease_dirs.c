@@ -26,6 +26,14 @@ static MonoTime until(void *ctx)
     return mono_add_ms(clock_boot(), ((const Rig *)ctx)->until_ms);
 }
 
+/* As the tree is known by: a file that is always in it. */
+static void appear(const Rig *r)
+{
+    g_autofree char *version = g_build_filename(r->pve, ".version", NULL);
+
+    g_assert_true(g_file_set_contents(version, "{}", 2, NULL));
+}
+
 static void set_up(Rig *r, gconstpointer data)
 {
     HaLeasesOptions o = {.ctx = r};
@@ -38,6 +46,7 @@ static void set_up(Rig *r, gconstpointer data)
     r->until_ms = PATIENT_MS;
     o.pve = r->pve;
     r->dirs = ha_lease_dirs_new(&o);
+    appear(r);
 }
 
 static char *path(const Rig *r, const char *file)
@@ -47,7 +56,8 @@ static char *path(const Rig *r, const char *file)
 
 static void tear_down(Rig *r, gconstpointer data)
 {
-    static const char *const left[] = {"priv/lock/a/inside", "priv/lock/a", "priv/lock", "priv"};
+    static const char *const left[] = {"priv/lock/a/inside", "priv/lock/a", "priv/lock", "priv",
+                                       ".version"};
 
     (void)data;
     ha_lease_dirs_free(r->dirs);
@@ -116,6 +126,36 @@ static void what_cannot_be_is_an_error(Rig *r, gconstpointer data)
     g_assert_cmpint(drop(r->dirs), ==, -ENOTDIR);
 }
 
+/* The tree is unmounted: what is there then is the empty directory below it. */
+static void tree_that_is_away_tells_nothing(Rig *r, gconstpointer data)
+{
+    g_autofree char *away = g_strconcat(r->pve, ".away", NULL);
+    HaLeaseLook before, first, second;
+
+    (void)data;
+    g_assert_cmpint(make(r->dirs), ==, 0);
+    before = ha_lease_dirs.look(r->dirs, "a");
+    g_assert_cmpint(g_rename(r->pve, away), ==, 0);
+    g_assert_cmpint(g_mkdir(r->pve, 0755), ==, 0);
+    first = ha_lease_dirs.look(r->dirs, "a");
+    second = ha_lease_dirs.look(r->dirs, "a");
+    g_assert_true(first.there && second.there);
+    g_assert_cmpuint(first.inode, ==, before.inode);
+    g_assert_cmpint(first.mtime, !=, before.mtime);
+    g_assert_cmpint(first.mtime, !=, second.mtime);
+    g_assert_true(ha_lease_dirs.look(r->dirs, "a.take").there); /* who cannot know must not hope */
+    g_assert_cmpint(ha_lease_dirs.touch(r->dirs, "a", 1234567), ==, -ENOTCONN);
+    g_assert_cmpint(drop(r->dirs), ==, -ENOTCONN);
+    g_assert_cmpint(make(r->dirs), ==, -ENOTCONN);
+    g_assert_cmpint(g_rmdir(r->pve), ==, 0); /* nothing was made in it */
+    g_assert_cmpint(g_rename(away, r->pve), ==, 0);
+    first = ha_lease_dirs.look(r->dirs, "a");
+    g_assert_true(first.there && first.inode == before.inode && first.mtime == before.mtime);
+    g_assert_false(ha_lease_dirs.look(r->dirs, "a.take").there);
+    g_assert_cmpint(drop(r->dirs), ==, 0);
+    g_assert_false(ha_lease_dirs.look(r->dirs, "a").there);
+}
+
 static void date_is_that_of_the_clock(Rig *r, gconstpointer data)
 {
     int64_t before = clock_wall().sec;
@@ -170,6 +210,8 @@ int main(int argc, char **argv)
     g_test_add("/ha/lease-dirs/touching-shows", Rig, NULL, set_up, touching_shows, tear_down);
     g_test_add("/ha/lease-dirs/what-cannot-be-is-an-error", Rig, NULL, set_up,
                what_cannot_be_is_an_error, tear_down);
+    g_test_add("/ha/lease-dirs/tree-that-is-away-tells-nothing", Rig, NULL, set_up,
+               tree_that_is_away_tells_nothing, tear_down);
     g_test_add("/ha/lease-dirs/date-is-that-of-the-clock", Rig, NULL, set_up,
                date_is_that_of_the_clock, tear_down);
     g_test_add("/ha/lease-dirs/change-that-hangs-is-given-up", Rig, NULL, set_up,

@@ -51,6 +51,14 @@ static bool gone(void *ctx, const char *name)
     return r->gone;
 }
 
+/* As the tree is known by: a file that is always in it. */
+static void appear(const Rig *r)
+{
+    g_autofree char *version = g_build_filename(r->pve, ".version", NULL);
+
+    g_assert_true(g_file_set_contents(version, "{}", 2, NULL));
+}
+
 static void set_up(Rig *r, gconstpointer data)
 {
     HaLeasesOptions o = {.lease_ms = lease_ms, .holder_gone = gone, .mono = mono, .ctx = r};
@@ -60,6 +68,7 @@ static void set_up(Rig *r, gconstpointer data)
     r->now = (MonoTime){US_PER_SEC};
     r->published_ms = LEASE;
     o.pve = r->pve;
+    appear(r);
     r->owner = ha_leases_new(&o);
     r->taker = ha_leases_new(&o);
 }
@@ -75,8 +84,10 @@ static void tear_down(Rig *r, gconstpointer data)
     g_autofree char *mark = path(r, NAME ".take");
     g_autofree char *locks = g_build_filename(r->pve, "priv", "lock", NULL);
     g_autofree char *priv = g_build_filename(r->pve, "priv", NULL);
+    g_autofree char *version = g_build_filename(r->pve, ".version", NULL);
 
     (void)data;
+    (void)g_unlink(version);
     ha_leases_free(r->owner);
     ha_leases_free(r->taker);
     (void)g_rmdir(lock);
@@ -134,6 +145,62 @@ static void silent_holder_keeps_its_lease(Rig *r, gconstpointer data)
     pass(r, 1);
     g_assert_cmpint(take(r), ==, 0);
     g_assert_true(exists(r, NAME ".take"));
+}
+
+/* The cluster filesystem restarts: an empty directory is where the tree was. */
+static char *vanish(const Rig *r)
+{
+    char *away = g_strconcat(r->pve, ".away", NULL);
+
+    g_assert_cmpint(g_rename(r->pve, away), ==, 0);
+    g_assert_cmpint(g_mkdir(r->pve, 0755), ==, 0);
+    return away;
+}
+
+static void come_back(const Rig *r, const char *away)
+{
+    g_assert_cmpint(g_rmdir(r->pve), ==, 0);
+    g_assert_cmpint(g_rename(away, r->pve), ==, 0);
+}
+
+static void holder_keeps_its_lease_while_the_tree_is_away(Rig *r, gconstpointer data)
+{
+    g_autofree char *away = NULL;
+
+    (void)data;
+    g_assert_cmpint(own(r), ==, 0);
+    away = vanish(r);
+    pass(r, LEASE - 2000);
+    g_assert_cmpint(own(r), ==, -ENOTCONN); /* neither -ENOENT nor -ESTALE: it is not lost */
+    g_assert_true(ha_leases_held(r->owner, NAME) && ha_leases_in_time(r->owner, NAME));
+    come_back(r, away);
+    pass(r, 1000);
+    g_assert_cmpint(own(r), ==, 0);
+    g_clear_pointer(&away, g_free);
+    away = vanish(r);
+    pass(r, LEASE);
+    g_assert_cmpint(own(r), <, 0);
+    g_assert_false(ha_leases_held(r->owner, NAME)); /* it has run out: taken anew, if at all */
+    come_back(r, away);
+}
+
+/* What was not seen for a while may have been renewed meanwhile. */
+static void taker_counts_anew_when_the_tree_was_away(Rig *r, gconstpointer data)
+{
+    g_autofree char *away = NULL;
+
+    (void)data;
+    g_assert_cmpint(own(r), ==, 0);
+    g_assert_cmpint(take(r), ==, -EBUSY);
+    away = vanish(r);
+    pass(r, LEASE + 1);
+    g_assert_cmpint(take(r), ==, -EBUSY);
+    pass(r, LEASE + 1);
+    g_assert_cmpint(take(r), ==, -EBUSY);
+    come_back(r, away);
+    g_assert_cmpint(take(r), ==, -EBUSY);
+    pass(r, LEASE + 1);
+    g_assert_cmpint(take(r), ==, 0);
 }
 
 static void taker_that_just_came_waits_a_whole_lease(Rig *r, gconstpointer data)
@@ -339,6 +406,10 @@ int main(int argc, char **argv)
     } cases[] = {
         {"/ha/lease/free-lock-is-taken-and-kept", free_lock_is_taken_and_kept},
         {"/ha/lease/silent-holder-keeps-its-lease", silent_holder_keeps_its_lease},
+        {"/ha/lease/holder-keeps-its-lease-while-the-tree-is-away",
+         holder_keeps_its_lease_while_the_tree_is_away},
+        {"/ha/lease/taker-counts-anew-when-the-tree-was-away",
+         taker_counts_anew_when_the_tree_was_away},
         {"/ha/lease/taker-that-just-came-waits-a-whole-lease",
          taker_that_just_came_waits_a_whole_lease},
         {"/ha/lease/holder-that-tells-nothing-is-given-the-documented-time",
