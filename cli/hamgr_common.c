@@ -195,7 +195,7 @@ char *hamgr_printable(const char *text)
     for (const char *p = valid; *p != '\0'; p = g_utf8_next_char(p)) {
         gunichar c = g_utf8_get_char(p);
 
-        g_string_append_unichar(out, g_unichar_iscntrl(c) ? '?' : c);
+        g_string_append_unichar(out, g_unichar_isspace(c) ? ' ' : g_unichar_iscntrl(c) ? '?' : c);
     }
     return g_string_free(out, FALSE);
 }

@@ -52,7 +52,9 @@ static const char *proof_text(const char *proof)
 /* `res`: NULL when it is not configured any more. */
 static void say_why_here(const HaService *s, const HaResource *res, JsonTree *out)
 {
-    if (s->proof != NULL) {
+    if (s->proof != NULL && s->state == HA_SERVICE_RECOVERY) {
+        say(out, "proof", "starting it on another node is safe since %s", proof_text(s->proof));
+    } else if (s->proof != NULL) {
         say(out, "recovered", "to '%s'; that was safe since %s", s->node, proof_text(s->proof));
     }
     if (s->maintenance_node != NULL && res != NULL && !res->failback) {
@@ -330,6 +332,9 @@ int hamgr_simulate(char **operands, Err *err)
 
     if (r == 0) {
         r = hamgr_open(&h, err);
+    }
+    if (r == 0 && h.ms->disarm) {
+        r = err_setf(err, -EAGAIN, "HA is disarmed: nothing is done when a node is lost");
     }
     if (r == 0) {
         r = ha_cluster_members(h.cluster, members, err);

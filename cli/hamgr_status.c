@@ -279,6 +279,11 @@ static void add_redundancy(const Hamgr *h, GPtrArray *lines)
 {
     g_autofree char *why = NULL;
 
+    if (h->ms->disarm) {
+        (void)add_line(lines, "redundancy", "redundancy", NULL,
+                       g_strdup("none (HA is disarmed: nothing is done when a node is lost)"));
+        return;
+    }
     if (strmap_size(h->ms->services) == 0 || ha_whatif_spare(h->cluster, &why, NULL) < 0) {
         return;
     }

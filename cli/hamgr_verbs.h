@@ -53,8 +53,8 @@ int hamgr_affinity(const Hamgr *h, HaAffinity **ret, Err *err) must_check;
 int hamgr_check_unset(const SectionType *type, Err *err) must_check;
 /* `--type` must be one of the schema's, or not given: -EINVAL. */
 int hamgr_check_type(const SectionSchema *schema, Err *err) must_check;
-/* For a terminal: what would control it becomes `?`. What people and other nodes write down goes
- * through here; JSON has escapes of its own. Caller frees. */
+/* For a terminal: one line, and what would control it becomes `?`. What people and other nodes
+ * write down goes through here; JSON has escapes of its own. Caller frees. */
 char *hamgr_printable(const char *text);
 /* Name and value of each, one a line, behind a tab. */
 void hamgr_print_properties(const StrMap *values);
