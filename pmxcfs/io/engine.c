@@ -194,6 +194,25 @@ static void do_or_push(Engine *e, Job *job)
     }
 }
 
+/* Until when a caller who would wait until `end` waits. wait_lock held. */
+static const struct timespec *wait_end(const Engine *e, const struct timespec *end)
+{
+    const struct timespec *until = &e->ending_until;
+    bool sooner = e->ending && (until->tv_sec < end->tv_sec ||
+                                (until->tv_sec == end->tv_sec && until->tv_nsec < end->tv_nsec));
+
+    return sooner ? until : end;
+}
+
+static int no_answer(bool ending, Err *err)
+{
+    if (ending) {
+        return err_setf(err, -EBUSY, "the daemon is stopping: %s", REPLICA_TEXT_UNKNOWN);
+    }
+    return err_setf(err, -EBUSY, "no answer in %d s: %s", ENGINE_ANSWER_MS / 1000,
+                    REPLICA_TEXT_UNKNOWN);
+}
+
 /* Has `job` done and waits for its answer. */
 static int ask_for(Engine *e, Job *job, Waiter *ret, Err *err)
 {
@@ -217,16 +236,16 @@ static int ask_for(Engine *e, Job *job, Waiter *ret, Err *err)
 
     pthread_mutex_lock(&e->wait_lock);
     while (!w.done && r == 0) {
-        r = pthread_cond_timedwait(&w.cond, &e->wait_lock, &end);
+        r = pthread_cond_timedwait(&w.cond, &e->wait_lock, wait_end(e, &end));
     }
     g_hash_table_remove(e->waiters, &token);
+    bool ending = e->ending;
     pthread_mutex_unlock(&e->wait_lock);
     pthread_cond_destroy(&w.cond);
 
     if (!w.done) {
         give_up(e, token);
-        return err_setf(err, -EBUSY, "no answer in %d s: %s", ENGINE_ANSWER_MS / 1000,
-                        REPLICA_TEXT_UNKNOWN);
+        return no_answer(ending, err);
     }
     if (w.result < 0) {
         return w.text[0] != '\0' ? err_setf(err, w.result, "%s", w.text) : w.result;
@@ -554,6 +573,26 @@ static void close_store(Engine *e)
     if (r < 0) {
         log_line(TRACE_ERR, "database", "closing '%s': %s", e->database, strerror(-r));
     }
+}
+
+void engine_ending(Engine *e)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    pthread_mutex_lock(&e->wait_lock);
+    if (!e->ending) {
+        e->ending = true;
+        e->ending_until = after_ms(ENGINE_ENDING_MS);
+        g_hash_table_iter_init(&iter, e->waiters);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+            Waiter *w = value;
+            if (w->then == NULL) { /* it waits in `ask`: for less from now on */
+                pthread_cond_signal(&w->cond);
+            }
+        }
+    }
+    pthread_mutex_unlock(&e->wait_lock);
 }
 
 void engine_stop(Engine *e)

@@ -26,6 +26,8 @@ typedef struct Engine Engine;
  * (-EBUSY, the outcome is unknown). A backstop: replica.h has the shorter deadlines that callers
  * meet in practice. */
 #define ENGINE_ANSWER_MS 120000
+/* The same from engine_ending on: a daemon that is to stop does not wait for a quorum or a disk. */
+#define ENGINE_ENDING_MS 3000
 
 /* ---- reading: any thread, never blocks on group or disk (INV-3) ------------------------------ */
 
@@ -153,6 +155,9 @@ int engine_open(const EngineConfig *cfg, Engine **ret, Err *err) must_check;
 /* Starts the store, the cfs thread and, in cluster mode, the corosync services. After a failure
  * only engine_free is left. */
 int engine_start(Engine *e, Err *err) must_check;
+/* The daemon is about to stop: who waits now or later does so for ENGINE_ENDING_MS from the first
+ * call on at most (-EBUSY, the outcome is unknown). Any thread, does not wait. */
+void engine_ending(Engine *e);
 /* Ends what engine_start started: waiters get -EBUSY, groups are left, the store is closed. Later
  * changes are answered -EBUSY, reads go on. Safe before engine_start and twice. */
 void engine_stop(Engine *e);

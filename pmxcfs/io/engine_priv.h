@@ -103,6 +103,8 @@ struct Engine {
     GHashTable *waiters; /* token -> Waiter */
     uint64_t last_token;
     bool closed;                  /* nobody is accepted any more; under wait_lock */
+    bool ending;                  /* engine_ending; under wait_lock */
+    struct timespec ending_until; /* with `ending`: nobody waits longer (monotonic clock) */
     guint at_store;               /* callers who lead its writing now; under wait_lock */
     bool store_closes;            /* no more of them; under wait_lock */
     pthread_cond_t at_store_cond; /* the last of them has left */

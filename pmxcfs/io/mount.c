@@ -336,6 +336,7 @@ int mount_run(Mount *m, Err *err)
     g_cond_broadcast(&m->run_cond);
     g_mutex_unlock(&m->run_lock);
     detach(m, true);
+    engine_ending(m->engine);
     mount_notify_stop(m->notify);
     mount_events_join(m->events);
     mount_guard_stop(m);
@@ -355,7 +356,8 @@ void mount_stop(Mount *m)
     g_mutex_lock(&m->run_lock);
     m->stopping = true;
     g_mutex_unlock(&m->run_lock);
-    detach(m, false); /* nobody new comes in */
+    engine_ending(m->engine); /* a request that waits for a quorum does not hold us up longer */
+    detach(m, false);         /* nobody new comes in */
     mount_events_stop(m->events);
     /* The notifiers end while requests are still answered: what they wait for may be one. */
     mount_notify_stop(m->notify);

@@ -63,7 +63,7 @@ int mount_attach(Mount *m, Err *err) must_check;
 int mount_run(Mount *m, Err *err) must_check;
 
 /* Makes mount_run return; from any thread but a worker's, not from a signal handler. The path is
- * free when it returns; requests under way end with their own deadlines. */
+ * free when it returns; requests under way end within ENGINE_ENDING_MS. */
 void mount_stop(Mount *m);
 
 /* After mount_run; unmounts what is still mounted. NULL is allowed. */

@@ -735,6 +735,35 @@ static void test_disk_hangs(Fix *f, gconstpointer data)
     }
 }
 
+/* A daemon that is to stop does not hold a caller for as long as its disk does. */
+static void test_disk_hangs_ending(Fix *f, gconstpointer data)
+{
+    Outcome outcomes[2] = {{.calls = 0}};
+    Writer writers[2];
+    GThread *threads[2];
+
+    (void)data;
+    g_assert_cmpint(make(f, "0"), ==, 0);
+    crashdisk_hang(disk, true);
+    for (int i = 0; i < 2; i++) {
+        writers[i] = (Writer){f->e, "0", i == 0, &outcomes[i], 0};
+        threads[i] = g_thread_new("writer", write_mtime, &writers[i]);
+        if (i == 0) {
+            await(disk_hangs, NULL);
+        }
+    }
+    engine_ending(f->e);
+    engine_ending(f->e); /* counts from the first */
+    g_assert_cmpint(await_outcome(&outcomes[1]), ==, -EBUSY);
+    g_assert_nonnull(strstr(err_text(&outcomes[1].err), "stopping"));
+    g_assert_cmpuint(crashdisk_hanging(disk), ==, 1);
+    crashdisk_hang(disk, false);
+    g_assert_cmpint(await_outcome(&outcomes[0]), ==, 0);
+    for (int i = 0; i < 2; i++) {
+        g_thread_join(threads[i]);
+    }
+}
+
 static void test_then_disk_full(Fix *f, gconstpointer data)
 {
     f->then = true;
@@ -1004,6 +1033,7 @@ int main(int argc, char **argv)
     ADD_DISK("disk/broken-and-repaired", test_disk_broken);
     ADD_DISK("disk/each-call-fails-once", test_disk_each_call);
     ADD_DISK("disk/hangs", test_disk_hangs);
+    ADD_DISK("disk/hangs-when-ending", test_disk_hangs_ending);
     ADD_DISK("then/disk-full", test_then_disk_full);
     ADD_DISK("then/disk-broken", test_then_disk_broken);
     ADD_DISK("then/each-call-fails-once", test_then_each_call);
