@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define SIZE_V2     72
-#define DATA_FILE   (UINT64_C(1) << 2) /* incompatible feature */
+#define DATA_FILE   (UINT64_C(1) << 2) /* incompatible features */
+#define EXTENDED    (UINT64_C(1) << 4)
 #define SIZE_MAX_OK ((uint64_t)INT64_MAX)
 
 static uint64_t be(const uint8_t *at, size_t n)
@@ -40,6 +41,9 @@ int imagehead_parse(const void *bytes, size_t len, ImageHead *ret, Err *err)
     h.size = be(b + 24, 8);
     h.encrypted = be(b + 32, 4) != 0;
     h.snapshots = (uint32_t)be(b + 60, 4);
+    h.snapshots_offset = be(b + 64, 8);
+    h.cluster_bits = (unsigned)be(b + 20, 4);
+    h.extended = version == 3 && (be(b + 72, 8) & EXTENDED) != 0;
     h.data_file = version == 3 && (be(b + 72, 8) & DATA_FILE) != 0;
     if (h.backing_offset == 0) {
         h.backing_size = 0;

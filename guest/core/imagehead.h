@@ -5,9 +5,9 @@
  * here first (INV-7). Offsets are those of QEMU's docs/interop/qcow2.txt:
  *
  *      0  magic "QFI\xfb"         20  cluster_bits        60  nb_snapshots
- *      4  version 2 or 3          24  size                72  incompatible features (version 3)
- *      8  backing file offset     32  crypt_method       100  header length (version 3)
- *     16  backing file size
+ *      4  version 2 or 3          24  size                64  offset of the snapshots
+ *      8  backing file offset     32  crypt_method        72  incompatible features (version 3)
+ *     16  backing file size                              100  header length (version 3)
  *
  * All are big-endian. Pure; any thread.
  */
@@ -29,6 +29,9 @@ typedef struct ImageHead {
     uint64_t backing_offset;
     uint32_t backing_size; /* bytes of the backing file's name, 0: none */
     uint32_t snapshots;
+    uint64_t snapshots_offset; /* of their table; see qcowmap */
+    unsigned cluster_bits;
+    bool extended; /* entries of its tables are twice as long */
     bool data_file; /* its data is in another file */
     bool encrypted;
 } ImageHead;

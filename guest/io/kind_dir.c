@@ -584,7 +584,7 @@ static int dir_resize(const Storage *s, const VolumeName *name, uint64_t size, E
 {
     g_autofree char *path = file_path(s, name);
 
-    return qemuimg_resize(path, name->format, size, err);
+    return qemuimg_resize(path, name->format, size, false, err);
 }
 
 static int dir_snapshot(const Storage *s,

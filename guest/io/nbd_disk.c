@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -24,16 +26,16 @@
 #define NBD_WRITE          1
 #define NBD_DISCONNECT     2
 #define NBD_FLUSH          3
+#define NBD_ZERO           6
 #define ANSWER_TIMEOUT_SEC 120 /* of one request: a disk that hangs so long is gone */
 #define END_TIMEOUT_MS     30000
-#define END_RETRY_MS       5
 
 struct NbdDisk {
     char *dir; /* of the socket and the pid file */
     char *socket_path;
     char *pid_path;
     int fd;
-    pid_t pid; /* of the server; 0: none */
+    int server; /* pidfd; -1: none */
     uint64_t size;
 };
 
@@ -89,17 +91,39 @@ static int recv_all(int fd, void *data, size_t len, Err *err)
 
 /* ----------------------------------------------------------------- opening */
 
+/* The image as qemu-nbd is to take it: options, where a plain name would lock it. Caller frees. */
+static char *image_of(const NbdDiskOptions *o)
+{
+    g_auto(GStrv) parts = NULL;
+    g_autofree char *path = NULL;
+
+    if (!o->in_use) {
+        return g_strdup(o->path);
+    }
+    parts = g_strsplit(o->path, ",", -1);
+    path = g_strjoinv(",,", parts);
+    return g_strdup_printf("driver=%s,force-share=on,file.driver=file,file.filename=%s", o->format,
+                           path);
+}
+
 static int start_server(NbdDisk *d, const NbdDiskOptions *o, Err *err)
 {
     g_autofree char *snapshot =
         o->snapshot != NULL ? g_strdup_printf("snapshot.name=%s", o->snapshot) : NULL;
+    g_autofree char *image = image_of(o);
     g_autofree char *pid_text = NULL;
-    const char *argv[24] = {"qemu-nbd", "--fork",       "--pid-file", d->pid_path,
-                            "-k",       d->socket_path, "-f",         o->format};
-    size_t n = 8;
+    const char *argv[24] = {"qemu-nbd", "--fork", "--pid-file", d->pid_path, "-k", d->socket_path};
+    size_t n = 6;
     size_t len;
+    pid_t pid;
     int r;
 
+    if (o->in_use) {
+        argv[n++] = "--image-opts";
+    } else {
+        argv[n++] = "-f";
+        argv[n++] = o->format;
+    }
     if (!o->writable) {
         argv[n++] = "-r";
     }
@@ -108,14 +132,15 @@ static int start_server(NbdDisk *d, const NbdDiskOptions *o, Err *err)
         argv[n++] = snapshot;
     }
     argv[n++] = "--discard=unmap";
-    argv[n++] = o->path;
+    argv[n++] = image;
     argv[n] = NULL;
     r = process_check(argv, NULL, NULL, err);
     if (r == 0) {
         r = textfile_read(d->pid_path, 64, &pid_text, &len, err);
     }
     if (r == 0) {
-        d->pid = (pid_t)g_ascii_strtoll(pid_text, NULL, 10);
+        pid = (pid_t)g_ascii_strtoll(pid_text, NULL, 10);
+        d->server = pid > 0 ? pidfd_open(pid, 0) : -1; /* one that has ended does not answer */
     }
     return r;
 }
@@ -165,13 +190,24 @@ static int shake_hands(NbdDisk *d, Err *err)
     return r;
 }
 
+/* Once connected nobody needs them: who is killed from now on leaves nothing behind. */
+static void remove_names(NbdDisk *d)
+{
+    if (d->dir != NULL) {
+        (void)g_unlink(d->socket_path); /* not there when the server did not start, or removed it */
+        (void)g_unlink(d->pid_path);
+        (void)g_rmdir(d->dir);
+    }
+    g_clear_pointer(&d->dir, g_free);
+}
+
 int nbd_disk_open(const NbdDiskOptions *options, NbdDisk **ret, Err *err)
 {
     g_autoptr(NbdDisk) d = g_new0(NbdDisk, 1);
     g_autoptr(GError) error = NULL;
     int r;
 
-    d->fd = -1;
+    d->fd = d->server = -1;
     d->dir = g_dir_make_tmp("quorate-nbd-XXXXXX", &error);
     if (d->dir == NULL) {
         return err_setf(err, -EIO, "%s", error->message);
@@ -186,6 +222,7 @@ int nbd_disk_open(const NbdDiskOptions *options, NbdDisk **ret, Err *err)
         r = shake_hands(d, err);
     }
     if (r == 0) {
+        remove_names(d);
         *ret = g_steal_pointer(&d);
     }
     return r;
@@ -246,6 +283,13 @@ int nbd_disk_write(NbdDisk *d, uint64_t offset, const void *buf, size_t len, Err
     return r == 0 ? read_reply(d, "writing the image", err) : r;
 }
 
+int nbd_disk_zero(NbdDisk *d, uint64_t offset, uint32_t len, Err *err)
+{
+    int r = request(d, NBD_ZERO, offset, len, err);
+
+    return r == 0 ? read_reply(d, "writing the image", err) : r;
+}
+
 int nbd_disk_flush(NbdDisk *d, Err *err)
 {
     int r = request(d, NBD_FLUSH, 0, 0, err);
@@ -255,17 +299,19 @@ int nbd_disk_flush(NbdDisk *d, Err *err)
 
 /* ----------------------------------------------------------------- closing */
 
-/* It ends by itself when its one client has gone. It is no child of ours: it has forked away. */
-static void end_server(pid_t pid)
+/* It ends by itself when its one client has gone. It is no child of ours: it has forked away, and
+ * whoever is its parent now may take long to notice. */
+static void end_server(int server)
 {
+    struct pollfd p = {.fd = server, .events = POLLIN};
     MonoTime deadline = mono_add_ms(clock_mono(), END_TIMEOUT_MS);
+    int64_t left_ms;
 
-    while (kill(pid, 0) == 0) {
-        if (mono_diff_us(deadline, clock_mono()) <= 0) {
-            (void)kill(pid, SIGKILL); /* it may end this very moment */
-            return;
-        }
-        g_usleep(END_RETRY_MS * 1000);
+    do {
+        left_ms = MAX(mono_diff_us(deadline, clock_mono()) / US_PER_MS, 0);
+    } while (poll(&p, 1, (int)left_ms) < 0 && errno == EINTR);
+    if (p.revents == 0) {
+        (void)pidfd_send_signal(server, SIGKILL, NULL, 0); /* it may end this very moment */
     }
 }
 
@@ -277,19 +323,15 @@ void nbd_disk_close(NbdDisk *d)
     if (d->fd >= 0) {
         (void)request(d, NBD_DISCONNECT, 0, 0, NULL); /* closing says the same */
         (void)close(d->fd);
-    } else if (d->pid > 0) {
-        (void)kill(d->pid, SIGTERM); /* nobody came: it would wait for ever */
+    } else if (d->server >= 0) {
+        (void)pidfd_send_signal(d->server, SIGTERM, NULL, 0); /* nobody came: it would wait on */
     }
-    if (d->pid > 0) {
-        end_server(d->pid);
+    if (d->server >= 0) {
+        end_server(d->server);
+        (void)close(d->server); /* a pidfd: nothing to lose */
     }
-    if (d->dir != NULL) {
-        (void)g_unlink(d->socket_path); /* the server removes them, unless it was killed */
-        (void)g_unlink(d->pid_path);
-        (void)g_rmdir(d->dir);
-    }
+    remove_names(d);
     g_free(d->socket_path);
     g_free(d->pid_path);
-    g_free(d->dir);
     g_free(d);
 }

@@ -23,6 +23,7 @@ typedef struct NbdDiskOptions {
     const char *format;
     const char *snapshot; /* internal one, read only; NULL: now */
     bool writable;
+    bool in_use; /* a guest has it open; only with `snapshot`, which does not change */
 } NbdDiskOptions;
 
 /* Starts a qemu-nbd for the image and connects to it. Blocks; -ENOENT: no such image. */
@@ -35,6 +36,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(NbdDisk, nbd_disk_close)
 uint64_t nbd_disk_size(const NbdDisk *d);
 int nbd_disk_read(NbdDisk *d, uint64_t offset, void *buf, size_t len, Err *err) must_check;
 int nbd_disk_write(NbdDisk *d, uint64_t offset, const void *buf, size_t len, Err *err) must_check;
+/* Zeroes, where the image has room for them without taking any. */
+int nbd_disk_zero(NbdDisk *d, uint64_t offset, uint32_t len, Err *err) must_check;
 /* Everything written is on the disk of the host. */
 int nbd_disk_flush(NbdDisk *d, Err *err) must_check;
 

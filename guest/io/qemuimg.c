@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define PROGRAM       "qemu-img"
+#define PROGRAM "qemu-img"
 /* A copy may take days; a forgotten one does not stay for ever. */
 #define COPY_MS       (7u * 24 * 3600 * 1000)
-#define CHECK_LEAKS   3                       /* exit status: sound, but space is lost */
-#define CHECK_NOTHING 63                      /* exit status: the format has no check */
+#define CHECK_LEAKS   3  /* exit status: sound, but space is lost */
+#define CHECK_NOTHING 63 /* exit status: the format has no check */
 
 /* "    (12.34/100%)" */
 static void read_percent(void *ctx, const char *line)
@@ -79,11 +79,15 @@ int qemuimg_create(const ImageCreate *c, const ImageProgress *progress, Err *err
     return run(argv, progress, NULL, err);
 }
 
-int qemuimg_resize(const char *path, const char *format, uint64_t size, Err *err)
+int qemuimg_resize(const char *path, const char *format, uint64_t size, bool shrink, Err *err)
 {
     g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, size);
-    g_autoptr(GPtrArray) argv = words("resize", "-q", "-f", format, path, bytes, NULL);
+    g_autoptr(GPtrArray) argv = words("resize", "-q", "-f", format, path, NULL);
 
+    if (shrink) {
+        g_ptr_array_add(argv, g_strdup("--shrink"));
+    }
+    g_ptr_array_add(argv, g_steal_pointer(&bytes)); /* the last word, or it is not understood */
     return run(argv, NULL, NULL, err);
 }
 

@@ -36,8 +36,9 @@ typedef struct ImageCreate {
  * begun stays. */
 int qemuimg_create(const ImageCreate *c, const ImageProgress *progress, Err *err) must_check;
 
-/* `size` in bytes; qemu-img refuses to make it smaller. */
-int qemuimg_resize(const char *path, const char *format, uint64_t size, Err *err) must_check;
+/* `size` in bytes; smaller only with `shrink`: what was behind the end is lost. */
+int qemuimg_resize(const char *path, const char *format, uint64_t size, bool shrink, Err *err)
+    must_check;
 
 typedef struct ImageCopy {
     const char *from;

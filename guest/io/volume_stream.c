@@ -4,7 +4,9 @@
 #include "guest/core/imagehead.h"
 #include "guest/io/nbd_disk.h"
 #include "guest/io/rawhead.h"
+#include "guest/io/stream_io.h"
 #include "guest/io/volume.h"
+#include "guest/io/volume_states.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,59 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE       ((size_t)256 * 1024)
-#define HOLE        ((size_t)64 * 1024) /* zeroes of this length are left out */
 #define HEADER_SIZE 8
-
-static bool is_cancelled(const StorageSet *set)
-{
-    return set->progress.cancel != NULL && *set->progress.cancel != 0;
-}
-
-static void tell(const StorageSet *set, uint64_t done, uint64_t total)
-{
-    if (set->progress.percent != NULL && total > 0) {
-        set->progress.percent(set->progress.ctx, (double)done * 100 / (double)total);
-    }
-}
-
-static int write_all(int fd, const void *data, size_t len, Err *err)
-{
-    const uint8_t *at = data;
-
-    while (len > 0) {
-        ssize_t n = write(fd, at, len);
-        if (n < 0 && errno != EINTR) {
-            return err_setf(err, -errno, "writing: %s", g_strerror(errno));
-        }
-        at += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-    }
-    return 0;
-}
-
-/* Up to `len` bytes, fewer only at the end. */
-static int
-read_piece(const StorageSet *set, int fd, uint8_t *buf, size_t len, size_t *ret, Err *err)
-{
-    size_t have = 0;
-
-    while (have < len) {
-        ssize_t n = read(fd, buf + have, len - have);
-        if (is_cancelled(set)) {
-            return err_setf(err, -ECANCELED, "interrupted");
-        }
-        if (n < 0 && errno != EINTR) {
-            return err_setf(err, -errno, "reading: %s", g_strerror(errno));
-        }
-        if (n == 0) {
-            break;
-        }
-        have += n > 0 ? (size_t)n : 0;
-    }
-    *ret = have;
-    return 0;
-}
+#define SNAPSHOTS   "snapshots+size"
 
 static int send_header(int fd, uint64_t size, Err *err)
 {
@@ -73,14 +24,14 @@ static int send_header(int fd, uint64_t size, Err *err)
     for (size_t i = 0; i < sizeof header; i++) {
         header[i] = (uint8_t)(size >> (8 * i));
     }
-    return write_all(fd, header, sizeof header, err);
+    return stream_write(fd, header, sizeof header, err);
 }
 
 /* ------------------------------------------------------------------ export */
 
 static int send_file(const StorageSet *set, const char *path, uint64_t header, int to, Err *err)
 {
-    g_autofree uint8_t *buf = g_malloc(PIECE);
+    g_autofree uint8_t *buf = g_malloc(STREAM_PIECE);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     uint64_t done = 0;
     struct stat st;
@@ -88,17 +39,17 @@ static int send_file(const StorageSet *set, const char *path, uint64_t header, i
 
     r = r < 0 ? err_setf(err, r, "%s: %s", path, g_strerror(-r)) : send_header(to, header, err);
     while (r == 0 && done < (uint64_t)st.st_size) {
-        size_t want = MIN(PIECE, (uint64_t)st.st_size - done);
+        size_t want = MIN(STREAM_PIECE, (uint64_t)st.st_size - done);
         size_t n = 0;
-        r = read_piece(set, fd, buf, want, &n, err);
+        r = stream_read(set, fd, buf, want, &n, err);
         if (r == 0 && n < want) {
             r = err_setf(err, -EIO, "%s: became shorter meanwhile", path);
         }
         if (r == 0) {
-            r = write_all(to, buf, n, err);
+            r = stream_write(to, buf, n, err);
         }
         done += n;
-        tell(set, done, (uint64_t)st.st_size);
+        stream_tell(set, done, (uint64_t)st.st_size);
     }
     if (fd >= 0) {
         (void)close(fd); /* only read from */
@@ -108,7 +59,7 @@ static int send_file(const StorageSet *set, const char *path, uint64_t header, i
 
 static int send_disk(const StorageSet *set, const NbdDiskOptions *options, int to, Err *err)
 {
-    g_autofree uint8_t *buf = g_malloc(PIECE);
+    g_autofree uint8_t *buf = g_malloc(STREAM_PIECE);
     g_autoptr(NbdDisk) disk = NULL;
     int r = nbd_disk_open(options, &disk, err);
     uint64_t size = r == 0 ? nbd_disk_size(disk) : 0;
@@ -117,14 +68,14 @@ static int send_disk(const StorageSet *set, const NbdDiskOptions *options, int t
         r = send_header(to, size, err);
     }
     for (uint64_t at = 0; r == 0 && at < size;) {
-        size_t n = MIN(PIECE, size - at);
-        r = is_cancelled(set) ? err_setf(err, -ECANCELED, "interrupted")
-                              : nbd_disk_read(disk, at, buf, n, err);
+        size_t n = MIN(STREAM_PIECE, size - at);
+        r = stream_is_cancelled(set) ? err_setf(err, -ECANCELED, "interrupted")
+                                     : nbd_disk_read(disk, at, buf, n, err);
         if (r == 0) {
-            r = write_all(to, buf, n, err);
+            r = stream_write(to, buf, n, err);
         }
         at += n;
-        tell(set, at, size);
+        stream_tell(set, at, size);
     }
     return r;
 }
@@ -156,11 +107,16 @@ int volume_export(
             set, &(NbdDiskOptions){.path = path, .format = format, .snapshot = how->snapshot}, fd,
             err);
     }
+    if (strcmp(how->format, SNAPSHOTS) == 0 && strcmp(format, "qcow2") == 0) {
+        r = send_header(fd, info.size, err);
+        return r == 0 ? volume_states_send(set, path, fd, err) : r;
+    }
     if (strcmp(how->format, "qcow2+size") != 0 || strcmp(format, "qcow2") != 0) {
         return err_setf(err, -ENOTSUP, "volume '%s' (%s) cannot be exported as '%.40s': %s", volid,
                         format, how->format,
-                        strcmp(format, "qcow2") == 0 ? "raw+size and qcow2+size can be"
-                                                     : "raw+size can be");
+                        strcmp(format, "qcow2") == 0
+                            ? "raw+size, qcow2+size and snapshots+size can be"
+                            : "raw+size can be");
     }
     if (ref.name.base != NULL) {
         return err_setf(err, -ENOTSUP,
@@ -179,11 +135,6 @@ int volume_export(
 
 /* ------------------------------------------------------------------ import */
 
-static bool is_zero(const uint8_t *buf, size_t n)
-{
-    return n == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, n - 1) == 0);
-}
-
 /* Where the pieces of a stream go; zeroes are already there. */
 typedef struct Sink {
     int fd;        /* raw */
@@ -192,7 +143,7 @@ typedef struct Sink {
 
 static int put_block(const Sink *sink, uint64_t at, const uint8_t *buf, size_t n, Err *err)
 {
-    if (is_zero(buf, n)) {
+    if (stream_is_zero(buf, n)) {
         return 0;
     }
     if (sink->disk != NULL) {
@@ -212,8 +163,8 @@ static int put_piece(const Sink *sink, uint64_t at, const uint8_t *buf, size_t n
 {
     int r = 0;
 
-    for (size_t done = 0; r == 0 && done < n; done += HOLE) {
-        r = put_block(sink, at + done, buf + done, MIN(HOLE, n - done), err);
+    for (size_t done = 0; r == 0 && done < n; done += STREAM_HOLE) {
+        r = put_block(sink, at + done, buf + done, MIN(STREAM_HOLE, n - done), err);
     }
     return r;
 }
@@ -221,13 +172,13 @@ static int put_piece(const Sink *sink, uint64_t at, const uint8_t *buf, size_t n
 /* Exactly `size` bytes and then the end. */
 static int receive(const StorageSet *set, int from, uint64_t size, const Sink *sink, Err *err)
 {
-    g_autofree uint8_t *buf = g_malloc(PIECE);
+    g_autofree uint8_t *buf = g_malloc(STREAM_PIECE);
     size_t n = 0;
     int r = 0;
 
     for (uint64_t at = 0; r == 0 && at < size; at += n) {
-        size_t want = MIN(PIECE, size - at);
-        r = read_piece(set, from, buf, want, &n, err);
+        size_t want = MIN(STREAM_PIECE, size - at);
+        r = stream_read(set, from, buf, want, &n, err);
         if (r == 0 && n < want) {
             r = err_setf(err, -EBADMSG,
                          "the stream ended after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
@@ -237,10 +188,10 @@ static int receive(const StorageSet *set, int from, uint64_t size, const Sink *s
         if (r == 0) {
             r = put_piece(sink, at, buf, n, err);
         }
-        tell(set, at + n, size);
+        stream_tell(set, at + n, size);
     }
     if (r == 0) {
-        r = read_piece(set, from, buf, 1, &n, err);
+        r = stream_read(set, from, buf, 1, &n, err);
     }
     if (r == 0 && n != 0) {
         r = err_setf(err, -EBADMSG,
@@ -282,14 +233,14 @@ static int receive_raw(
 /* The bytes of a file, as they come; zeroes become holes. */
 static int receive_file(const StorageSet *set, int from, const char *path, Err *err)
 {
-    g_autofree uint8_t *buf = g_malloc(PIECE);
+    g_autofree uint8_t *buf = g_malloc(STREAM_PIECE);
     Sink sink = {.fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)};
     uint64_t at = 0;
     size_t n = 1;
     int r = sink.fd < 0 ? err_setf(err, -errno, "%s: %s", path, g_strerror(errno)) : 0;
 
     while (r == 0 && n > 0) {
-        r = read_piece(set, from, buf, PIECE, &n, err);
+        r = stream_read(set, from, buf, STREAM_PIECE, &n, err);
         if (r == 0) {
             r = put_piece(&sink, at, buf, n, err);
         }
@@ -330,7 +281,7 @@ static int read_header(const StorageSet *set, int fd, uint64_t *ret, Err *err)
     uint8_t header[HEADER_SIZE];
     uint64_t size = 0;
     size_t n = 0;
-    int r = read_piece(set, fd, header, sizeof header, &n, err);
+    int r = stream_read(set, fd, header, sizeof header, &n, err);
 
     if (r < 0) {
         return r;
@@ -382,6 +333,10 @@ static int fill(const StorageSet *set,
     if (strcmp(how->format, "raw+size") == 0) {
         return receive_raw(set, fd, size, path, ref->name.format, err);
     }
+    if (strcmp(how->format, SNAPSHOTS) == 0) {
+        r = volume_states_receive(set, fd, path, size, err);
+        return r == 0 ? qemuimg_check(path, "qcow2", err) : r;
+    }
     r = receive_file(set, fd, path, err);
     if (r == 0) {
         r = check_qcow2(path, size, how, err);
@@ -400,12 +355,13 @@ static int check_wish(const char *volid, const VolumeRef *ref, const VolumeImpor
     if (strcmp(ref->name.content, "images") != 0) {
         return err_setf(err, -EINVAL, "volume '%s' is no disk", volid);
     }
-    if (!raw && strcmp(how->format, "qcow2+size") != 0) {
-        return err_setf(err, -ENOTSUP, "'%.40s' cannot be imported: raw+size and qcow2+size can",
+    if (!raw && strcmp(how->format, "qcow2+size") != 0 && strcmp(how->format, SNAPSHOTS) != 0) {
+        return err_setf(err, -ENOTSUP,
+                        "'%.40s' cannot be imported: raw+size, qcow2+size and snapshots+size can",
                         how->format);
     }
     if (!raw && strcmp(format, "qcow2") != 0) {
-        return err_setf(err, -EINVAL, "a stream of qcow2+size cannot become '%s'", volid);
+        return err_setf(err, -EINVAL, "a stream of %s cannot become '%s'", how->format, volid);
     }
     if (ref->name.base != NULL && !how->allow_rename) {
         return err_setf(err, -EINVAL,

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as the head of an image, as storage.cfg to be changed, and as a guest's configuration
- * of which a clone and cloud-init data are made: sizes stay bounded, a change writes what can be
- * read again, a clone keeps nothing of the old one, no value becomes a line of its own. */
+/* Any bytes as the head of an image, as the tables of its snapshots and a stream of them, as
+ * storage.cfg to be changed, and as a guest's configuration of which a clone and cloud-init data
+ * are made: sizes stay bounded, a change writes what can be read again, a clone keeps nothing of
+ * the old one, no value becomes a line of its own. */
 #include "guest/core/cloudinit.h"
 #include "guest/core/guest_fresh.h"
 #include "guest/core/imagehead.h"
+#include "guest/core/qcowmap.h"
+#include "guest/core/statestream.h"
 #include "guest/core/volname.h"
 #include "lib/conf/storagecfg.h"
 #include "lib/conf/storagecfg_edit.h"
@@ -29,6 +32,44 @@ static void try_head(const uint8_t *data, size_t size)
         g_assert_true(imagehead_is_formatted(data, size));
     } else {
         g_assert_cmpstr(err_text(&err), !=, "");
+    }
+}
+
+static void try_snapshot(const uint8_t *data, size_t size)
+{
+    ImageHead head = {.size = 1 << 20, .cluster_bits = 16};
+    g_auto(QcowSnapshot) s = {0};
+    size_t used = 0;
+
+    if (qcowmap_snapshot(&head, data, size, &s, &used, NULL) == 0) {
+        g_assert_cmpuint(used, >, 0);
+        g_assert_cmpuint(used, <=, size + 7);
+        g_assert_cmpuint(s.size, <=, INT64_MAX);
+        g_assert_cmpuint(s.entries, <=, QCOWMAP_L1_MAX);
+        g_assert_nonnull(s.name);
+    }
+    for (uint64_t i = 0; (i + 1) * 16 <= size; i++) {
+        g_assert_cmpint(qcowmap_change(&head, data, data, i), ==, QCOW_SAME);
+        g_assert_cmpint(qcowmap_change(&head, data, NULL, i), !=, QCOW_DATA);
+    }
+}
+
+/* What is taken of a stream lies within the snapshot that it is in. */
+static void try_stream(const uint8_t *data, size_t size)
+{
+    StateStream s = {0};
+    StateRecord r = {0};
+
+    while (size >= STATESTREAM_HEAD && statestream_next(&s, data, &r, NULL) == 0) {
+        size_t payload = statestream_payload(&r);
+
+        if (r.kind == STATE_DATA || r.kind == STATE_ZERO) {
+            g_assert_cmpuint(r.position + r.length, <=, s.size);
+        }
+        data += STATESTREAM_HEAD;
+        size -= STATESTREAM_HEAD;
+        data += MIN(payload, size);
+        size -= MIN(payload, size);
     }
 }
 
@@ -114,6 +155,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autofree char *text = g_strndup(size > 0 ? (const char *)data : "", size);
 
     try_head(data, size);
+    try_snapshot(data, size);
+    try_stream(data, size);
     try_storages(text);
     try_guest(text);
     if (volname_check(text, 100, NULL) == 0) {

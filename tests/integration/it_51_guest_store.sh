@@ -240,6 +240,42 @@ check '... has the data' same_data qcow2 "$(file_of 100 scsi7)" raw \
 check '... into qcow2' streams raw+size d1:120/vm-120-disk-2.qcow2
 check '... has the data' same_data qcow2 "$(file_of 100 scsi7)" qcow2 \
     "$D1/images/120/vm-120-disk-2.qcow2"
+# The disk gets larger, and smaller again by going back, as snapshots come and go.
+age()
+{
+    local f=$D1/images/120/vm-120-disk-2.qcow2
+    qemu-img snapshot -c one "$f" && qemu-io -f qcow2 -d unmap -c 'write -P 7 64k 300k' \
+        -c 'discard 0 64k' "$f" >/dev/null && qemu-img snapshot -c gone "$f" &&
+        qemu-img resize -q "$f" +1000K && qemu-io -f qcow2 -c 'write -P 8 100k 512' "$f" \
+        >/dev/null && qemu-img snapshot -c two "$f" && qemu-img snapshot -d gone "$f" &&
+        qemu-io -f qcow2 -c 'write -z 128k 128k' -c 'write -P 9 1M 64k' "$f" >/dev/null &&
+        qemu-img snapshot -c three "$f" && qemu-io -f qcow2 -c 'write -P 1 0 1M' "$f" >/dev/null
+}
+same_states()
+{
+    local s from=$D1/images/120/vm-120-disk-2.qcow2 to=$D1/images/120/vm-120-disk-4.qcow2
+    equal "$(qemu-img snapshot -l "$to" | awk '{ print $2 }')" \
+        "$(qemu-img snapshot -l "$from" | awk '{ print $2 }')" || return 1
+    for s in one two three; do
+        qemu-img convert -f qcow2 -l "snapshot.name=$s" -O raw "$from" "$WORK/from" &&
+            qemu-img convert -f qcow2 -l "snapshot.name=$s" -O raw "$to" "$WORK/to" &&
+            cmp "$WORK/from" "$WORK/to" || return 1
+    done
+    rm "$WORK/from" "$WORK/to"
+    qemu-img check -q "$to"
+}
+check 'a disk with snapshots' age
+VOL=d1:120/vm-120-disk-2.qcow2
+check 'stream of them' streams snapshots+size d1:120/vm-120-disk-4.qcow2
+check '... each has its data' same_states
+pvesm export "$VOL" snapshots+size "$WORK/states" 2>/dev/null
+check '... that ends early leaves nothing' bash -c "! head -c -1 '$WORK/states' | \
+    timeout 60 '$PVESM' import d1:120/vm-120-disk-5.qcow2 snapshots+size - --root '$PVE' &&
+    [ ! -e '$D1/images/120/vm-120-disk-5.qcow2' ]"
+check '... of a raw disk there is none' says 'raw+size can be' pvesm export \
+    d1:120/vm-120-disk-1.raw snapshots+size -
+rm "$WORK/states"
+VOL=$(volume 100 scsi7)
 pvesm export "$VOL" raw+size "$WORK/stream" 2>/dev/null
 check 'a stream that ends early leaves nothing' bash -c "! head -c 100000 '$WORK/stream' | \
     timeout 60 '$PVESM' import d1:120/vm-120-disk-3.raw raw+size - --root '$PVE' &&

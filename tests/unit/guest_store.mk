@@ -34,3 +34,8 @@ check_PROGRAMS += %D%/test_ovf
 %C%_test_ovf_SOURCES = %D%/test_ovf.c
 %C%_test_ovf_LDADD = $(guest_io_ldadd)
 TESTS += %D%/test_ovf
+
+check_PROGRAMS += %D%/test_statestream
+%C%_test_statestream_SOURCES = %D%/test_statestream.c
+%C%_test_statestream_LDADD = guest/core/libguest_core.a lib/base/libbase.a $(GLIB_LIBS)
+TESTS += %D%/test_statestream

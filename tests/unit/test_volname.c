@@ -69,6 +69,7 @@ static void make_head(uint8_t h[IMAGEHEAD_SIZE])
     h[23] = 16;   /* cluster bits */
     h[28] = 0x40; /* 0x40000000 bytes */
     h[63] = 2;    /* snapshots */
+    h[69] = 3;    /* at 0x30000 */
     h[103] = 104; /* header length */
 }
 
@@ -83,11 +84,15 @@ static void test_head(void)
     g_assert_cmpuint(head.backing_offset, ==, 0x200);
     g_assert_cmpuint(head.backing_size, ==, 27);
     g_assert_cmpuint(head.snapshots, ==, 2);
+    g_assert_cmpuint(head.snapshots_offset, ==, 0x30000);
+    g_assert_cmpuint(head.cluster_bits, ==, 16);
+    g_assert_false(head.extended);
     g_assert_false(head.data_file);
     g_assert_true(imagehead_is_formatted(h, sizeof h));
-    h[79] = 4; /* external data file */
+    h[79] = 4 + 16; /* external data file, extended entries */
     g_assert_cmpint(imagehead_parse(h, sizeof h, &head, NULL), ==, 0);
     g_assert_true(head.data_file);
+    g_assert_true(head.extended);
     for (size_t n = 0; n < sizeof h; n++) {
         g_assert_cmpint(imagehead_parse(h, n, &head, NULL), ==, -EBADMSG);
     }
