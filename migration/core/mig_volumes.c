@@ -189,6 +189,7 @@ static void add_local(MigVolumes *v,
     m->drive = g_strdup(key);
     m->volid = g_strdup(volid);
     m->storage = g_strdup(storage);
+    m->kept = snapshot;
     m->to = mig_map_storage(how->map, storage);
     m->size = size_of(size);
     m->base = is_base(volid, how->vmid);
@@ -219,6 +220,28 @@ static bool is_said_to_be_shared(const char *value)
     return shared != NULL && propstring_parse_bool(shared) == 1;
 }
 
+static MigVolume *find(const MigVolumes *v, const char *volid)
+{
+    for (guint i = 0; i < v->list->len; i++) {
+        MigVolume *m = g_ptr_array_index(v->list, i);
+
+        if (strcmp(m->volid, volid) == 0) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static bool is_known(MigVolumes *v, const char *volid, bool snapshot)
+{
+    MigVolume *m = find(v, volid);
+
+    if (m != NULL) {
+        m->kept = m->kept || snapshot;
+    }
+    return m != NULL;
+}
+
 static void judge(MigVolumes *v,
                   const char *key,
                   const char *value,
@@ -233,7 +256,7 @@ static void judge(MigVolumes *v,
     const Storage *s = NULL;
     Err err = ERR_INIT;
 
-    if (strcmp(volid, "none") == 0 || mig_volumes_find(v, volid) != NULL) {
+    if (strcmp(volid, "none") == 0 || is_known(v, volid, snapshot)) {
         return;
     }
     if (strcmp(volid, "cdrom") == 0) {
@@ -317,6 +340,48 @@ static MigVolumes *new_volumes(void)
     return v;
 }
 
+/* Snapshots live in qcow2 files, and those in directories. */
+static bool holds_snapshots(const StorageCfg *cfg, const char *storage)
+{
+    static const char *const kinds[] = {"dir", "nfs", "cifs", "cephfs"};
+    const Storage *s = NULL;
+    Err err = ERR_INIT;
+
+    if (storagecfg_get(cfg, storage, &s, &err) < 0) {
+        return true; /* the target says that it has no such storage */
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (strcmp(s->type, kinds[i]) == 0) {
+            return !storage_flag(s, "snapshot-as-volume-chain", false);
+        }
+    }
+    return false;
+}
+
+/* Of a guest that has snapshots. */
+static void judge_snapshots(MigVolumes *v, MigVolume *m, const StorageCfg *cfg)
+{
+    bool mirror = m->how == MIG_VOLUME_MIRROR, qcow2 = strcmp(format_of(m->volid), "qcow2") == 0;
+
+    m->snapshots = !mirror || qcow2;
+    if (m->snapshots && is_linked_clone(m->volid)) {
+        problem(v,
+                "%s: '%s' is a linked clone with snapshots, which cannot leave its base: "
+                "remove them, or make it stand alone (qm move-disk)",
+                m->drive, m->volid);
+    } else if (mirror && !qcow2 && m->kept) {
+        problem(v,
+                "%s: '%s' is in snapshots of the guest, which a running guest takes along in "
+                "qcow2 files only: stop it, or remove them",
+                m->drive, m->volid);
+    } else if (qcow2 && !holds_snapshots(cfg, m->to)) {
+        problem(v,
+                "%s: the guest has snapshots, and storage '%s' cannot hold those of '%s': choose "
+                "a directory (--targetstorage), or remove them",
+                m->drive, m->to, m->volid);
+    }
+}
+
 MigVolumes *mig_volumes_plan(const VmConf *conf, const StorageCfg *cfg, const MigVolumesHow *how)
 {
     MigVolumes *v = new_volumes();
@@ -330,22 +395,8 @@ MigVolumes *mig_volumes_plan(const VmConf *conf, const StorageCfg *cfg, const Mi
         }
         snapshots = snapshots || s->kind == VM_SECTION_SNAPSHOT;
     }
-    for (guint i = 0; i < v->list->len; i++) {
-        MigVolume *m = g_ptr_array_index(v->list, i);
-
-        m->snapshots = snapshots && m->how == MIG_VOLUME_COPY;
-        if (m->snapshots && is_linked_clone(m->volid)) {
-            problem(v,
-                    "%s: '%s' is a linked clone with snapshots, which cannot leave its base: "
-                    "remove them, or make it stand alone (qm move-disk)",
-                    m->drive, m->volid);
-        }
-        if (snapshots && m->how == MIG_VOLUME_MIRROR) {
-            problem(v,
-                    "%s: the guest has snapshots on the local storage '%s', which a running "
-                    "guest cannot take along: stop it, or remove them",
-                    m->drive, m->storage);
-        }
+    for (guint i = 0; snapshots && i < v->list->len; i++) {
+        judge_snapshots(v, g_ptr_array_index(v->list, i), cfg);
     }
     if (v->list->len > MIG_VOLUMES_MAX) {
         problem(v, "the guest has %u local volumes; %d is the most that can move", v->list->len,
@@ -368,14 +419,12 @@ char *mig_volumes_full_advice(const char *words, const char *node, const char *s
 
 const MigVolume *mig_volumes_find(const MigVolumes *v, const char *volid)
 {
-    for (guint i = 0; i < v->list->len; i++) {
-        const MigVolume *m = g_ptr_array_index(v->list, i);
+    return find(v, volid);
+}
 
-        if (strcmp(m->volid, volid) == 0) {
-            return m;
-        }
-    }
-    return NULL;
+bool mig_volume_is_copied(const MigVolume *m)
+{
+    return m->how == MIG_VOLUME_COPY || m->snapshots;
 }
 
 JsonTree *mig_volumes_write(const MigVolumes *v)
@@ -436,7 +485,7 @@ int mig_volumes_note_new(MigVolumes *v, const JsonTree *volumes, Err *err)
                 fresh = jsontree_get_text(one, "new");
             }
         }
-        if (fresh == NULL && m->how == MIG_VOLUME_MIRROR) {
+        if (fresh == NULL && !mig_volume_is_copied(m)) {
             return err_setf(err, -EBADMSG, "the target made no volume for %s", m->drive);
         }
         if (fresh != NULL) {
@@ -528,6 +577,12 @@ JsonTree *mig_volumes_mtus(const VmConf *conf)
     return list;
 }
 
+/* A mirror shares nothing with the snapshots that came before it. */
+static int64_t space_of(const MigVolume *m)
+{
+    return m->how == MIG_VOLUME_MIRROR && m->snapshots ? m->size + m->used : MAX(m->size, m->used);
+}
+
 JsonTree *mig_volumes_space(const MigVolumes *v)
 {
     JsonTree *list = jsontree_new_array();
@@ -541,7 +596,7 @@ JsonTree *mig_volumes_space(const MigVolumes *v)
             const MigVolume *m = g_ptr_array_index(v->list, k);
 
             if (strcmp(m->to, storage) == 0) {
-                size += MAX(m->size, m->used);
+                size += space_of(m);
                 used += m->used;
             }
         }

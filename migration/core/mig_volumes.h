@@ -31,8 +31,9 @@ typedef struct MigVolume {
     int64_t size;      /* virtual bytes; 0: not known */
     int64_t used;      /* bytes that are allocated; 0: not known */
     int64_t limit_kib; /* of its storages, KiB per second; 0: none */
-    bool snapshots;
-    bool base; /* of a template: keeps its name */
+    bool snapshots;    /* those inside it go along; of a mirror: before it, as a copy */
+    bool kept;         /* a snapshot of the guest refers to it */
+    bool base;         /* of a template: keeps its name */
 } MigVolume;
 
 typedef struct MigVolumes {
@@ -72,6 +73,8 @@ MigVolumes *mig_volumes_restore(const JsonTree *list);
 int mig_volumes_note_new(MigVolumes *v, const JsonTree *volumes, Err *err) must_check;
 /* List of {old, new} of volumes whose name changes; NULL when none does. */
 JsonTree *mig_volumes_pairs(const MigVolumes *v);
+/* Something of it goes as a stream between the storages. */
+bool mig_volume_is_copied(const MigVolume *m);
 const MigVolume *mig_volumes_find(const MigVolumes *v, const char *volid);
 /* What to do when `words` say that there is no space left on a storage of `node`; else "". Caller
  * frees. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Volumes that no QEMU mirrors: `pvesm export` on the source, a TLS connection of its own to port
- * 60000, `pvesm import` on the target. Both sides work on threads of their own, blocking; both
- * count and digest what passes.
+ * Volumes that no QEMU mirrors, and the snapshots of those that one will: `pvesm export` on the
+ * source, a TLS connection of its own to port 60000, `pvesm import` on the target. Both sides work
+ * on threads of their own, blocking; both count and digest what passes.
  */
 #include "lib/base/sha256.h"
 #include "lib/port/clock.h"
@@ -305,7 +305,8 @@ static int end_stream(CopyJob *c, Stream *s, const MigVolume *v, char **ret_voli
 
 static int copy_one(CopyJob *c, MigVolume *v, Err *err)
 {
-    g_autofree char *format = g_strdup_printf("%s+size", v->format);
+    bool mirror = v->how == MIG_VOLUME_MIRROR;
+    g_autofree char *format = g_strdup_printf("%s+size", mirror ? "snapshots" : v->format);
     g_autoptr(GError) gerror = NULL;
     g_auto(Stream) s = {.fd = -1};
     g_autoptr(GSubprocess) p = NULL;
@@ -348,8 +349,10 @@ static void *copy_main(void *data)
     for (guint i = 0; r == 0 && i < c->volumes->len; i++) {
         MigVolume *v = g_ptr_array_index(c->volumes, i);
 
-        if (v->how == MIG_VOLUME_COPY) {
-            mig_job_say(c->job, "copying volume '%s'", v->volid);
+        if (mig_volume_is_copied(v)) {
+            mig_job_say(c->job, "copying %s '%s'",
+                        v->how == MIG_VOLUME_MIRROR ? "the snapshots of volume" : "volume",
+                        v->volid);
             r = copy_one(c, v, &err);
         }
     }
@@ -598,7 +601,8 @@ static gboolean on_volume(gpointer data)
     (void)err_setf(&err, -ENOENT, "it was not announced");
     for (guint i = 0; i < jsontree_count(list); i++) {
         const JsonTree *v = jsontree_at(list, i);
-        const char *format = jsontree_get_text(v, "format");
+        const char *format =
+            mig_target_is_replayed(v) ? "snapshots" : jsontree_get_text(v, "format");
 
         if (in->job->target.state == MIG_TGT_PREPARED &&
             g_strcmp0(jsontree_get_text(v, "volid"), in->volume) == 0) {

@@ -159,8 +159,8 @@ static void look_at_heads(MigJob *j)
         const char *path = jsontree_get_text(image, "filename");
         int64_t size = jsontree_get_int(image, "virtual-size", 0);
 
-        if (device == NULL || !g_str_has_prefix(device, "drive-") || path == NULL ||
-            *path != '/' || g_strcmp0(jsontree_get_text(image, "format"), "raw") != 0 ||
+        if (device == NULL || !g_str_has_prefix(device, "drive-") || path == NULL || *path != '/' ||
+            g_strcmp0(jsontree_get_text(image, "format"), "raw") != 0 ||
             jsontree_get_bool(inserted, "ro", false) || size % RAW_ALIGN == 0) {
             continue;
         }
@@ -309,7 +309,7 @@ int mig_source_look(MigJob *j, Err *err)
         const MigVolume *v = g_ptr_array_index(j->volumes->list, i);
 
         j->source.mirrors = j->source.mirrors || v->how == MIG_VOLUME_MIRROR;
-        j->source.copies = j->source.copies || v->how == MIG_VOLUME_COPY;
+        j->source.copies = j->source.copies || mig_volume_is_copied(v);
     }
     judge_request(j, conf);
     return j->request.online ? look_at_qemu(j, err) : 0;
@@ -610,7 +610,9 @@ static void say_items(MigJob *j)
 
         mig_job_say(j, "ok: volume '%s', %" G_GINT64_FORMAT " MiB, goes to storage '%s' %s",
                     v->volid, v->size >> 20, v->to,
-                    v->how == MIG_VOLUME_MIRROR ? "while the guest runs" : "as a copy");
+                    v->how != MIG_VOLUME_MIRROR ? "as a copy"
+                    : v->snapshots              ? "while the guest runs, its snapshots first"
+                                                : "while the guest runs");
     }
     for (guint i = 0; i < jsontree_count(theirs); i++) {
         const char *text = jsontree_text(jsontree_at(theirs, i));

@@ -42,6 +42,8 @@ void mig_target_prepare_next(MigJob *j, const MigNote *n);
 /* Volumes will be made on this storage: which ones of the guest are there before goes into the
  * journal, so that a restarted agent finds the others. Blocks as long as `pvesm list`. */
 int mig_target_intend(MigJob *j, const char *storage, Err *err) must_check;
+/* Of one that `prepare` asked for: QEMU will mirror it onto its snapshots, which come before. */
+bool mig_target_is_replayed(const JsonTree *volume);
 /* A volume of the guest has its place here from now on: into the journal. */
 void mig_target_note_volume(MigJob *j, const char *old, const char *fresh);
 void mig_target_free(MigJob *j);

@@ -195,6 +195,16 @@ static const char *leaf(const char *volid)
     return slash != NULL ? slash + 1 : colon != NULL ? colon + 1 : volid;
 }
 
+static bool is_mirror(const JsonTree *volume)
+{
+    return g_strcmp0(jsontree_get_text(volume, "how"), "mirror") == 0;
+}
+
+bool mig_target_is_replayed(const JsonTree *volume)
+{
+    return is_mirror(volume) && jsontree_get_bool(volume, "snapshots", false);
+}
+
 static void alloc(MigJob *j, const JsonTree *volume, bool same_name)
 {
     g_autofree char *vmid = g_strdup_printf("%u", j->vmid);
@@ -241,7 +251,7 @@ void mig_target_note_volume(MigJob *j, const char *old, const char *fresh)
     mig_target_journal(j);
 }
 
-/* The next volume that a mirror will fill; the others are made as they come. */
+/* The next volume that a mirror alone will fill; the others are made as they come. */
 static void next_volume(MigJob *j)
 {
     const JsonTree *list = jsontree_get(j->ask, "volumes");
@@ -253,7 +263,7 @@ static void next_volume(MigJob *j)
             mig_target_done(j, MIG_TOP_PREPARE, -EBADMSG, "a volume without name");
             return;
         }
-        if (g_strcmp0(jsontree_get_text(v, "how"), "mirror") == 0) {
+        if (is_mirror(v) && !mig_target_is_replayed(v)) {
             Err err = ERR_INIT;
             int r = mig_target_intend(j, jsontree_get_text(v, "storage"), &err);
 

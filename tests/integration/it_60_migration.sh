@@ -208,6 +208,43 @@ check 'and its configuration names it' \
 check 'with the same content' same_content 1 other 101 vm-101-disk-0.raw raw
 check 'and nothing on the other side' equal "$(volumes_of 2)" 0
 
+# ---- snapshots on a local disk
+
+keep_two()
+{
+    on 1 qm start 111 && write_to 1 111 scsi0 'write -P 1 1M 1M' &&
+        on 1 qm snapshot 111 one && write_to 1 111 scsi0 'write -P 2 1M 2M' &&
+        on 1 qm snapshot 111 two && write_to 1 111 scsi0 'write -P 3 1M 1M'
+}
+kept()
+{
+    on "$1" qm listsnapshot 111 && snapshots_of "$1" disk 111 vm-111-disk-0.qcow2
+}
+# What the guest had on its disk when the first one was made.
+back_to_one()
+{
+    on 2 qm stop 111 && on 2 qm rollback 111 one &&
+        on 2 qemu-io -r -f qcow2 -c 'read -P 1 1M 1M' -c 'read -P 0x5a 2M 1M' \
+            /var/lib/disk/images/111/vm-111-disk-0.qcow2 >"$WORK/read" &&
+        ! grep -v -e '^read' -e 'ops;' "$WORK/read" &&
+        on 2 qemu-img check -q /var/lib/disk/images/111/vm-111-disk-0.qcow2
+}
+on 1 sh -c 'printf "\nlvmthin: thin\n\tvgname vg\n\tthinpool tp\n" >>/etc/pve/storage.cfg'
+guest 1 111 'scsi0: disk:111/vm-111-disk-0.qcow2,size=16M'
+volume 1 disk 111 vm-111-disk-0.qcow2 qcow2
+check 'two snapshots on a local disk' keep_two
+check 'to a storage without snapshots: refused' against 'cannot hold' 111 node2 --online \
+    --with-local-disks --targetstorage thin
+was=$(counter 1 111)
+had=$(kept 1)
+check 'it takes them along while it runs' on 1 qm migrate 111 node2 --online --with-local-disks
+check 'it counts on' goes_on 2 111 "$was"
+check 'with all that each of them held' equal "$(kept 2)" "$had"
+check 'nothing is left on the source' clean_on 1 111
+check 'no volume either' on 1 test ! -e /var/lib/disk/images/111
+check 'and back to the first one' back_to_one
+on 2 qm destroy 111 >/dev/null
+
 # ---- cancelled, killed, cut
 
 # slow_move VMID: a move that takes long, in the background; its exit status in $WORK/status.

@@ -148,6 +148,23 @@ same_content()
     return 0
 }
 
+# write_to NODE VMID DRIVE WHAT: the guest's QEMU does that with its disk.
+write_to()
+{
+    on "$1" "$PROBE" qmp "$RUN/$2.qmp" human-monitor-command \
+        "{\"command-line\": \"qemu-io drive-$3 \\\"$4\\\"\"}" >/dev/null
+}
+
+# snapshots_of NODE STORAGE VMID NAME: each one inside that disk, with a digest of what it holds.
+snapshots_of()
+{
+    on "$1" sh -c "f=\$(pvesm path $2:$3/$4); for s in \$(qemu-img snapshot -l -U \$f |
+            awk 'NR > 2 { print \$2 }'); do
+            qemu-img convert -U -f qcow2 -l snapshot.name=\$s -O raw \$f /run/snap.raw &&
+                echo \$s \$(sha256sum </run/snap.raw) || exit 1
+        done; rm -f /run/snap.raw"
+}
+
 # moment MS WHAT...: guest 400 of node 1 moves to node 2; so long after its begin WHAT is done.
 moment()
 {

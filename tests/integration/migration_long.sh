@@ -5,7 +5,8 @@
 # move QEMU, agents or whole nodes killed, the link cut, the agents stalled (ROUNDS=1 times each;
 # KINDS='QEMU 1' only that, one a line). By hand:
 # sudo tests/integration/migration_long.sh [MOVES [PART]...], where the parts are moves, eight,
-# postcopy, limits, agents, stands, versions, states and moments; without one all of them.
+# postcopy, limits, agents, snapshots, mirrored, stands, versions, states and moments; without one
+# all of them.
 . "$(dirname "$0")/lib.sh"
 need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 . "$(dirname "$0")/mig_lib.sh"
@@ -13,7 +14,8 @@ need qemu-system-x86_64 qemu-img qemu-io as ld python3 ss
 need "$BUILD/cli/qm" "$BUILD/cli/pvesm" "$BUILD/migration/quorate-migrated"
 MOVES=${1:-100}
 PARTS=" ${*:2} "
-[ $# -gt 1 ] || PARTS=' moves eight postcopy limits agents stands versions states moments '
+[ $# -gt 1 ] ||
+    PARTS=' moves eight postcopy limits agents snapshots mirrored stands versions states moments '
 part()
 {
     case $PARTS in *" $1 "*) ;; *) return 1 ;; esac
@@ -189,14 +191,15 @@ part_limits()
 
 # ---- with local disks: the source's agent killed, the source cut off
 
-# slow_move VMID: a move that takes long, in the background; its exit status in $WORK/status.
+# slow_move VMID [LIMIT]: a move that takes long, in the background; its exit status in
+# $WORK/status.
 slow_move()
 {
     rm -f "$WORK/status"
     (
         trap - EXIT
-        lab exec 1 -- timeout 200 qm migrate "$1" node2 --online --with-local-disks --bwlimit 100 \
-            >"$WORK/move.log" 2>&1
+        lab exec 1 -- timeout 200 qm migrate "$1" node2 --online --with-local-disks \
+            --bwlimit "${2:-100}" >"$WORK/move.log" 2>&1
         echo $? >"$WORK/status.new"
         mv "$WORK/status.new" "$WORK/status"
     ) &
@@ -375,6 +378,169 @@ part_versions()
     lab start 1 qmeventd
 }
 
+# ---- two disks with three snapshots each, one of them with memory
+
+snap_guest()
+{
+    guest 1 103 'scsi0: disk:103/vm-103-disk-0.qcow2,size=16M' \
+        'virtio1: disk:103/vm-103-disk-1.qcow2,size=16M'
+    volume 1 disk 103 vm-103-disk-0.qcow2 qcow2
+    volume 1 disk 103 vm-103-disk-1.qcow2 qcow2
+    on 1 qm start 103 && on 1 qm snapshot 103 one --vmstate &&
+        write_to 1 103 scsi0 'write -P 1 0 1M' && write_to 1 103 virtio1 'write -z 1M 1M' &&
+        on 1 qm snapshot 103 two && write_to 1 103 scsi0 'discard 9M 1M' &&
+        write_to 1 103 virtio1 'write -P 2 3M 3M' && on 1 qm snapshot 103 three &&
+        write_to 1 103 scsi0 'write -P 3 14M 1M'
+}
+held()
+{
+    snapshots_of "$1" "$2" 103 vm-103-disk-0.qcow2 &&
+        snapshots_of "$1" "$2" 103 vm-103-disk-1.qcow2 &&
+        on "$1" sh -c 'sha256sum </var/lib/'"$2"'/images/103/vm-103-state-one.raw'
+}
+# all_held NODE STORAGE: disks, snapshots and memory are there as they were in the beginning.
+all_held()
+{
+    equal "$(held "$1" "$2")" "$snaps" && equal "$(on "$1" qm listsnapshot 103)" "$tree" &&
+        equal "$(on "$1" ls "/var/lib/$2/images/103" | tr '\n' ' ')" "$files" &&
+        reads "$1" "$2" 0 -c 'read -P 1 0 1M' -c 'read -P 0x5a 1M 2M' -c 'read -P 3 14M 1M' &&
+        reads "$1" "$2" 1 -c 'read -P 0 1M 1M' -c 'read -P 2 3M 3M' -c 'read -P 0xa5 9M 1M'
+}
+# reads NODE STORAGE DISK WHAT...: what a running guest has on its disk now.
+reads()
+{
+    local file=/var/lib/$2/images/103/vm-103-disk-$3.qcow2
+    write_to "$1" 103 scsi0 flush && write_to "$1" 103 virtio1 flush &&
+        on "$1" qemu-io -r -U -f qcow2 "${@:4}" "$file" >"$WORK/read" || return 1
+    ! grep -v -e '^read' -e 'ops;' "$WORK/read"
+}
+# nothing_on NODE [VMID]
+nothing_on()
+{
+    local v=${2:-103}
+    clean_on "$1" "$v" && equal "$(on "$1" sh -c "ls /var/lib/*/images/$v 2>/dev/null")" ''
+}
+# back_to NODE NAME PATTERN WHERE: goes back to that snapshot; what is there then.
+back_to()
+{
+    on "$1" qm rollback 103 "$2" && on "$1" qemu-io -r -U -f qcow2 -c "read -P $3 $4" \
+        "/var/lib/disk/images/103/vm-103-disk-0.qcow2" >"$WORK/read" &&
+        ! grep -v -e '^read' -e 'ops;' "$WORK/read"
+}
+part_snapshots()
+{
+    check 'a guest with two disks and three snapshots' snap_guest
+    snaps=$(held 1 disk)
+    tree=$(on 1 qm listsnapshot 103)
+    files=$(on 1 ls /var/lib/disk/images/103 | tr '\n' ' ')
+    check 'three snapshots on each disk' equal "$(wc -l <<<"$snaps")" 7
+    was=$(counter 1 103)
+    check 'it moves while it runs' on 1 qm migrate 103 node2 --online --with-local-disks
+    check 'and counts on' goes_on 2 103 "$was"
+    check 'with all that it had' all_held 2 disk
+    check 'the source has nothing of it' nothing_on 1
+
+    was=$(counter 2 103)
+    check 'back again' on 2 qm migrate 103 node1 --online --with-local-disks
+    check 'it counts on' goes_on 1 103 "$was"
+    check 'all is there' all_held 1 disk
+    slow_move 103
+    check 'snapshots are on their way' within 60 in_state 1 103 copy
+    check 'no snapshot is made meanwhile' exits 1 on 1 qm snapshot 103 four
+    check 'and none deleted' exits 1 on 1 qm delsnapshot 103 one
+    check 'cancelled' on 1 qm migrate-cancel 103
+    check 'it says so' ended 3
+    check 'the guest counts on' goes_on 1 103 "$was"
+    check 'where it was' placed 1 103
+    check 'the target has nothing of it' within 60 nothing_on 2
+
+    slow_move 103
+    within 60 in_state 1 103 copy
+    lab kill 2 migrated
+    check 'agent on the target killed: the move fails' ended 1
+    lab start 2 migrated >/dev/null
+    check 'started again, it cleans up' within 60 nothing_on 2
+    slow_move 103
+    within 60 in_state 1 103 copy
+    lab kill 1 migrated
+    check 'agent on the source killed: the guest does not notice' goes_on 1 103 "$was"
+    lab start 1 migrated >/dev/null
+    check 'started again, it takes the move back' within 90 placed 1 103
+    check 'and the target is clean' within 60 nothing_on 2
+    check 'the source has no journal left' within 60 quiet 1
+    slow_move 103
+    within 60 in_state 1 103 copy
+    lab partition 1/2,3
+    check 'source cut off: the move fails' ended 1
+    lab heal
+    check 'unlocked when there is quorum again' within 90 placed 1 103
+    check 'and the target is clean' within 90 nothing_on 2
+    check 'after all that, the source has all it had' all_held 1 disk
+
+    lab exec 2 -- mount -t tmpfs -o size=14m tmpfs /var/lib/disk
+    lab exec 2 -- mkdir /var/lib/disk/images
+    check 'too small a storage: refused' exits 5 on 1 qm migrate 103 node2 --online \
+        --with-local-disks
+    lab exec 2 -- umount /var/lib/disk
+
+    check 'to another storage' on 1 qm migrate 103 node2 --online --with-local-disks \
+        --targetstorage other
+    check 'all is there' all_held 2 other
+    check 'and back' on 2 qm migrate 103 node1 --online --with-local-disks --targetstorage disk \
+        --migration_type insecure
+    check 'it counts on' goes_on 1 103 "$was"
+    check 'all is there' all_held 1 disk
+    check 'the last one: a guest that stands still' back_to 1 three 1 '0 1M'
+    check 'the one before' back_to 1 two 0xa5 '9M 1M'
+    check 'the first one' back_to 1 one 0x5a '1M 2M'
+    check 'goes on with the memory of then' runs_on 1 103
+    on 1 qm stop 103 >/dev/null
+    check 'sound' on 1 sh -c 'qemu-img check /var/lib/disk/images/103/vm-103-disk-0.qcow2 &&
+        qemu-img check /var/lib/disk/images/103/vm-103-disk-1.qcow2'
+    on 1 qm destroy 103 >/dev/null
+}
+
+filled()
+{
+    within 90 in_state 1 104 copy && ! lab exec 2 -- dd if=/dev/zero of=/var/lib/disk/filler bs=1M
+}
+# All that goes wrong while QEMU mirrors onto the snapshots, and storages that fill up.
+part_mirrored()
+{
+    guest 1 104 'scsi0: disk:104/vm-104-disk-0.qcow2,size=16M'
+    volume 1 disk 104 vm-104-disk-0.qcow2 qcow2
+    on 1 qm start 104 >/dev/null
+    check 'a guest with one snapshot' on 1 qm snapshot 104 one
+    snaps=$(snapshots_of 1 disk 104 vm-104-disk-0.qcow2)
+    was=$(counter 1 104)
+    slow_move 104 400
+    check 'on top of it QEMU mirrors' within 90 in_state 1 104 mirror
+    check 'cancelled then' on 1 qm migrate-cancel 104
+    check 'it says so' ended 3
+    check 'the target has nothing of it' within 60 nothing_on 2 104
+    slow_move 104 400
+    within 90 in_state 1 104 mirror
+    lab kill 2 migrated
+    check 'agent on the target killed there: the move fails' ended 1
+    lab start 2 migrated >/dev/null
+    check 'started again, it cleans up' within 60 nothing_on 2 104
+    lab exec 2 -- mount -t tmpfs -o size=80m tmpfs /var/lib/disk
+    lab exec 2 -- mkdir /var/lib/disk/images
+    slow_move 104 400
+    check 'a storage that gets full' filled
+    check 'the move fails' ended 1
+    check 'the guest counts on' goes_on 1 104 "$was"
+    lab exec 2 -- rm /var/lib/disk/filler
+    check 'and the target is clean' within 60 nothing_on 2 104
+    lab exec 2 -- umount /var/lib/disk
+    check 'it moves' on 1 qm migrate 104 node2 --online --with-local-disks
+    check 'and counts on' goes_on 2 104 "$was"
+    check 'with its snapshot' equal "$(snapshots_of 2 disk 104 vm-104-disk-0.qcow2)" "$snaps"
+    on 2 qm stop 104 >/dev/null
+    check 'and its disk' same_content 2 disk 104 vm-104-disk-0.qcow2 qcow2
+    on 2 qm destroy 104 >/dev/null
+}
+
 # ---- something dies, is cut or stalls in each state of a move
 
 # blows STATE MS: of each kind one, at a random moment of the first MS of that state.
@@ -418,7 +584,7 @@ part_moments()
     done
 }
 
-for name in moves eight postcopy limits agents stands versions states moments; do
+for name in moves eight postcopy limits agents snapshots mirrored stands versions states moments; do
     if part "$name"; then
         "part_$name"
     fi

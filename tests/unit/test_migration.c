@@ -627,9 +627,12 @@ static void test_map(void)
 
 static const char storages[] = "lvm: thick\n\tvgname v\n\tcontent images\n\n"
                                "dir: disk\n\tpath /d\n\tcontent images\n\n"
+                               "dir: other\n\tpath /o\n\tcontent images\n\n"
+                               "dir: chain\n\tpath /c\n\tsnapshot-as-volume-chain 1\n\n"
+                               "lvmthin: thin\n\tvgname vg\n\tthinpool tp\n\n"
                                "dir: tank\n\tpath /t\n\tcontent images\n\tshared 1\n";
 
-static MigVolumes *plan(const char *text, bool online, bool local_disks)
+static MigVolumes *plan_to(const char *text, bool online, bool local_disks, const char *map)
 {
     g_autoptr(StorageCfg) cfg = NULL;
     g_autoptr(VmConf) conf = NULL;
@@ -641,8 +644,13 @@ static MigVolumes *plan(const char *text, bool online, bool local_disks)
                             &(MigVolumesHow){.vmid = 100,
                                              .online = online,
                                              .local_disks = local_disks,
-                                             .map = "",
+                                             .map = map,
                                              .target = "node2"});
+}
+
+static MigVolumes *plan(const char *text, bool online, bool local_disks)
+{
+    return plan_to(text, online, local_disks, "");
 }
 
 static void test_plan(void)
@@ -733,6 +741,63 @@ static void test_plan_refuses(void)
     refused("scsi0: nowhere:100/vm-100-disk-0.raw\n", false, false, "nowhere");
     refused("hostpci0: 0000:01:00.0\n", true, true, "device of this node");
     refused("serial0: /dev/ttyS0\n", true, true, "device of this node");
+}
+
+static const char with_snapshot[] = "scsi0: disk:100/vm-100-disk-0.qcow2,size=8M\n"
+                                    "scsi1: disk:100/vm-100-disk-1.raw,size=8M\n"
+                                    "[snap]\nscsi0: disk:100/vm-100-disk-0.qcow2,size=8M\n"
+                                    "vmstate: disk:100/vm-100-state-snap.raw\n";
+
+/* The snapshots inside a disk go before QEMU mirrors it; memory of a snapshot is a volume like any
+ * other; a disk that no snapshot knows goes as it always did. */
+static void test_plan_snapshots(void)
+{
+    g_autoptr(MigVolumes) v = plan_to(with_snapshot, true, true, "other");
+    g_autoptr(JsonTree) list = mig_volumes_write(v);
+    g_autoptr(JsonTree) none = jsontree_new_array();
+    MigVolume *first;
+    const MigVolume *m;
+    Err err = ERR_INIT;
+
+    g_assert_cmpuint(v->problems->len, ==, 0);
+    g_assert_cmpuint(v->list->len, ==, 3);
+    m = mig_volumes_find(v, "disk:100/vm-100-disk-0.qcow2");
+    g_assert_true(m->how == MIG_VOLUME_MIRROR && m->snapshots && mig_volume_is_copied(m));
+    g_assert_true(jsontree_get_bool(jsontree_at(list, 0), "snapshots", false));
+    g_assert_cmpstr(jsontree_get_text(jsontree_at(list, 0), "how"), ==, "mirror");
+    m = mig_volumes_find(v, "disk:100/vm-100-state-snap.raw");
+    g_assert_true(m->how == MIG_VOLUME_COPY);
+    m = mig_volumes_find(v, "disk:100/vm-100-disk-1.raw");
+    g_assert_true(m->how == MIG_VOLUME_MIRROR && !m->snapshots && !mig_volume_is_copied(m));
+    /* `prepare` makes only what no copy will. */
+    g_assert_cmpint(mig_volumes_note_new(v, none, &err), ==, -EBADMSG);
+    g_assert_nonnull(strstr(err_text(&err), "scsi1"));
+    /* What the mirror writes comes on top of all that was in the file. */
+    first = g_ptr_array_index(v->list, 0);
+    first->used = 3 << 20;
+    {
+        g_autoptr(JsonTree) space = mig_volumes_space(v);
+
+        g_assert_cmpint(jsontree_get_int(jsontree_at(space, 0), "size", 0), ==, (8 + 8 + 3) << 20);
+        g_assert_cmpint(jsontree_get_int(jsontree_at(space, 0), "used", 0), ==, 3 << 20);
+    }
+}
+
+/* Said before anything is changed: the target's storage has no place for snapshots. */
+static void test_plan_snapshots_nowhere(void)
+{
+    static const char *const maps[] = {"thin", "chain"};
+    static const char clone[] =
+        "scsi0: disk:7/base-7-disk-0.qcow2/100/vm-100-disk-0.qcow2\n[snap]\n";
+
+    for (int i = 0; i < 4; i++) {
+        g_autoptr(MigVolumes) v = plan_to(with_snapshot, i / 2 != 0, true, maps[i % 2]);
+
+        g_assert_cmpuint(v->problems->len, ==, 1);
+        g_assert_nonnull(strstr(g_ptr_array_index(v->problems, 0), "cannot hold"));
+    }
+    refused(clone, true, true, "linked clone");
+    refused(clone, false, false, "linked clone");
 }
 
 static void test_new_names(void)
@@ -1220,6 +1285,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/volumes/plan", test_plan);
     g_test_add_func("/migration/volumes/linked-clone", test_plan_clone);
     g_test_add_func("/migration/volumes/what-cannot-move-is-named", test_plan_refuses);
+    g_test_add_func("/migration/volumes/snapshots", test_plan_snapshots);
+    g_test_add_func("/migration/volumes/snapshots-nowhere", test_plan_snapshots_nowhere);
     g_test_add_func("/migration/volumes/new-names-in-all-sections", test_new_names);
     g_test_add_func("/migration/volumes/limits-and-space", test_limits);
     g_test_add_func("/migration/volumes/mtus", test_mtus);
