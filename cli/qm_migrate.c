@@ -301,12 +301,14 @@ static int ask(const JsonTree *request, Err *err)
 
 /* ---- verbs ----------------------------------------------------------------------------------- */
 
-static int parse_vmid(const char *text, int64_t *ret, Err *err)
+/* 0, or the exit status for a wrong command line. */
+static int parse_vmid(const char *text, int64_t *ret)
 {
     guint64 v;
 
     if (!g_ascii_string_to_unsigned(text, 10, 100, 999999999, &v, NULL)) {
-        return err_setf(err, -EINVAL, "'%s' is no VMID (100 to 999999999)", text);
+        fprintf(stderr, "qm: '%s' is no VMID (100 to 999999999)\n", text);
+        return CLI_EXIT_USAGE;
     }
     *ret = (int64_t)v;
     return 0;
@@ -365,9 +367,9 @@ int qm_migrate(char **operands, Err *err)
 {
     g_autoptr(JsonTree) request = NULL;
     int64_t vmid = 0;
-    int r = parse_vmid(operands[0], &vmid, err);
+    int r = parse_vmid(operands[0], &vmid);
 
-    if (r < 0) {
+    if (r != 0) {
         return r;
     }
     if (!qm_migrate_options.dry_run) {
@@ -384,9 +386,9 @@ int qm_migrate_cancel(char **operands, Err *err)
 {
     g_autoptr(JsonTree) request = jsontree_new_object();
     int64_t vmid = 0;
-    int r = parse_vmid(operands[0], &vmid, err);
+    int r = parse_vmid(operands[0], &vmid);
 
-    if (r < 0) {
+    if (r != 0) {
         return r;
     }
     jsontree_set_text(request, "verb", "cancel");

@@ -29,6 +29,10 @@ STRTAB_DEFINE(wire_mig, WireMigType, WIRE_MIG_TYPE_LIST, WIRE_MIG_N)
     {                                                                                              \
         name, WIRE_MIG_BOOL, true, 1, text                                                         \
     }
+#define MAY_BOOL(name, text)                                                                       \
+    {                                                                                              \
+        name, WIRE_MIG_BOOL, false, 1, text                                                        \
+    }
 #define LIST(name, text)                                                                           \
     {                                                                                              \
         name, WIRE_MIG_LIST, true, WIRE_MIG_LIST_MAX, text                                         \
@@ -99,6 +103,7 @@ static const WireMigField start_fields[] = {
                          "have"),
     LIST("exports", "drives to be exported for writing"),
     BOOL("postcopy", "may end as post-copy"),
+    MAY_BOOL("stands", "the guest does not run: nobody will tell it to go on"),
     END,
 };
 static const WireMigField started_fields[] = {

@@ -84,6 +84,7 @@ struct MigJob {
     char *stream_host;
     unsigned stream_port, nbd_port, channels;
     bool compress, guest_paused, asked_mirrors;
+    bool guest_stands; /* so it is, or asleep */
     int64_t speed_set; /* limit of the memory or the mirrors as QEMU knows it */
     GSource *poll;
     MigStats stats;

@@ -187,6 +187,7 @@ static int look_at_qemu(MigJob *j, Err *err)
         return -EIO;
     }
     j->guest_paused = strcmp(state, "paused") == 0;
+    j->guest_stands = strcmp(state, "running") != 0;
     if (strcmp(state, "running") != 0 && !j->guest_paused && strcmp(state, "suspended") != 0) {
         problem(j, "state", true, "the guest is '%s': it must run or be paused", state);
     }
@@ -743,6 +744,7 @@ JsonTree *mig_source_start_body(MigJob *j, Err *err)
     jsontree_set(t, "capabilities", jsontree_copy(j->capabilities));
     jsontree_set(t, "exports", exports(j));
     jsontree_set_bool(t, "postcopy", j->request.policy == MIG_POLICY_POSTCOPY);
+    jsontree_set_bool(t, "stands", j->guest_stands);
     return t;
 }
 

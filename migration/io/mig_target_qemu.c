@@ -96,12 +96,15 @@ static JsonTree *own_capabilities(MigJob *j, Err *err)
     return list;
 }
 
-/* What both QEMUs have; the source comes to the same with our list. */
+/* What both QEMUs have; the source comes to the same with our list. Disks are activated when the
+ * guest is told to run; one that stands still would keep them as they came, and QEMU 7.2 ends with
+ * a failed assertion when such a guest is moved on. So its disks are activated when it is complete,
+ * which is when the source has given them up. */
 static int set_capabilities(MigJob *j, MigCaps *ret, Err *err)
 {
     g_autoptr(JsonTree) own = own_capabilities(j, err);
-    const char *on[6] = {"events", "return-path", "late-block-activate"};
-    guint n = 3;
+    const char *on[6] = {"events", "return-path"};
+    guint n = 2;
     int r;
 
     *ret = (MigCaps){.multifd = jsontree_get_int(j->ask, "channels", 0) > 0,
@@ -113,6 +116,9 @@ static int set_capabilities(MigJob *j, MigCaps *ret, Err *err)
                        err);
     if (r < 0) {
         return r;
+    }
+    if (!jsontree_get_bool(j->ask, "stands", false)) {
+        on[n++] = "late-block-activate";
     }
     if (ret->multifd) {
         on[n++] = "multifd";

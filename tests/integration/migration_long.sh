@@ -283,6 +283,33 @@ stuck_move()
     lab exec 2 -- umount "$WORK/tank/images/320"
     return $status
 }
+# A guest that does not run stays so, wherever it goes, and its disks are usable there.
+stands_there()
+{
+    local here=1 there=2 i
+    for i in 1 2 3 4; do
+        on "$here" qm migrate 340 "node$there" --online || return 1
+        equal "$(on "$there" qm status 340 --verbose | grep '^qmpstatus')" 'qmpstatus: paused' ||
+            return 1
+        here=$there
+        there=$((3 - here))
+    done
+}
+paused_moves()
+{
+    guest 1 340 'scsi0: tank:340/vm-340-disk-0.qcow2,size=16M'
+    volume 1 tank 340 vm-340-disk-0.qcow2 qcow2
+    on 1 qm start 340 >/dev/null
+    was=$(counter 1 340)
+    on 1 qm suspend 340
+    check 'a paused guest moves to and fro' stands_there
+    on 1 qm resume 340
+    check 'and counts on when told to' goes_on 1 340 "$was"
+    check 'it moves while it runs' on 1 qm migrate 340 node2 --online
+    check 'and counts on' goes_on 2 340 "$was"
+    check 'nothing is left behind' clean_on 1 340
+    on 2 qm stop 340 >/dev/null
+}
 part_stands()
 {
     guest 1 320 'scsi0: tank:320/vm-320-disk-0.raw,size=16M'
@@ -312,6 +339,7 @@ part_stands()
     check 'and starts' within 60 on 1 qm start 320
     lab exec 2 -- umount -l "$BUILD/cli/qm"
     on 1 qm stop 320 >/dev/null
+    paused_moves
 }
 
 # ---- two QEMUs that are not the same, a guest that nobody sees shutting down
