@@ -372,13 +372,19 @@ static int commit_without(const NodeJob *job, ConfEdit *edit, const CorosyncNode
     return r;
 }
 
+/* No quorum, or the tree is just being brought up to date. */
+static bool passes(int r)
+{
+    return r == -EACCES || r == -EBUSY;
+}
+
 int node_edit_commit(const NodeJob *job, ConfEdit *edit, Err *err)
 {
     gint64 deadline = g_get_monotonic_time() + EDIT_WAIT_SEC * G_USEC_PER_SEC;
     bool said = false;
     int r;
 
-    while ((r = conf_edit_commit(edit, err)) == -EACCES && g_get_monotonic_time() < deadline) {
+    while (passes(r = conf_edit_commit(edit, err)) && g_get_monotonic_time() < deadline) {
         if (!said) {
             node_job_say(job, "quorum went just now: waiting until it is back");
             said = true;
@@ -469,7 +475,7 @@ int node_edit_begin(NodeJob *job, ConfEdit *edit, Err *err)
     gint64 deadline = g_get_monotonic_time() + EDIT_WAIT_SEC * G_USEC_PER_SEC;
     int r;
 
-    while ((r = conf_edit_begin(job->change->paths->pve, edit, err)) == -EACCES &&
+    while (passes(r = conf_edit_begin(job->change->paths->pve, edit, err)) &&
            g_get_monotonic_time() < deadline) {
         int resumed;
 
